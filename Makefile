@@ -1,0 +1,38 @@
+# Thin: every recipe is one command that also works by hand, `python3 bootstrap.py ...` being Python in the
+# project's own environment (made from requirements.lock at first use).
+PYTHON ?= python3
+IN = @$(PYTHON) bootstrap.py
+COMPANY ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lint calibrate bench notebooks demo lock lab
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+report: ## make the report of COMPANY (default: demo) into reports/
+	$(IN) -m cxlib run $(COMPANY)
+
+lab: ## open the notebooks in JupyterLab
+	$(IN) -m jupyter lab notebooks
+
+test: lint ## check everything: style, unit and reference tests, the notebooks as committed
+	$(IN) -m pytest -n 2 --dist loadfile tests
+	$(IN) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env notebooks
+
+lint: ## style and formatting only
+	$(IN) -m ruff check .
+	$(IN) -m ruff format --check .
+
+calibrate: ## simulate: do the intervals cover the truth? writes docs/validity.md
+	$(IN) -m benchmarks.calibrate
+
+notebooks: ## execute the committed notebooks afresh and store their outputs
+	$(IN) -m cxlib.publish.refresh
+
+demo: ## make the two demo companies again from their seed
+	$(IN) -m cxlib.demo
+
+lock: ## resolve requirements.lock again from pyproject.toml
+	$(IN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group dev --extra postgres --quiet pyproject.toml --output-file requirements.lock

@@ -1,0 +1,190 @@
+"""Charts in one style, each drawn from a finished table: axes with units, bases shown, colours safe for all eyes."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette; worst to best of a scale, then what is neither.
+_BAD, _MIDDLE, _GOOD, _NEITHER = "#D55E00", "#E69F00", "#0072B2", "#767676"
+INK, MUTED = "#222222", "#5f5f5f"
+_SCALE = {
+    **dict.fromkeys(("detractor", "dissatisfied", "hard", "control"), _BAD),
+    **dict.fromkeys(("passive", "neutral"), _MIDDLE),
+    **dict.fromkeys(("promoter", "satisfied", "easy", "treated"), _GOOD),
+    "no answer": _NEITHER,
+}
+
+
+def _colour(name: str, position: int) -> str:
+    others = sns.color_palette("colorblind")
+    return _SCALE.get(name, others[position % len(others)])
+
+
+def _axes(title: str, x: str, y: str, width: float = 7.6, height: float = 4.0) -> tuple[Figure, Axes]:
+    with sns.axes_style("whitegrid", {"grid.color": "#e6e6e6", "axes.edgecolor": "#bbbbbb"}):
+        figure, axes = plt.subplots(figsize=(width, height), dpi=100, layout="constrained")
+    sns.despine(ax=axes)
+    wrapped = "\n".join(textwrap.wrap(title, 84))
+    figure.suptitle(wrapped, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
+    axes.set_xlabel(x, color=MUTED)
+    axes.set_ylabel(y, color=MUTED)
+    axes.tick_params(colors=MUTED, labelsize=9)
+    return figure, axes
+
+
+def _dates(axes: Axes, days: pd.Series) -> None:
+    """Mark the periods drawn, at most about ten of them, by the month they begin in."""
+    shown = sorted(days.unique())
+    shown = shown[:: max(1, math.ceil(len(shown) / 10))]
+    axes.set_xticks(shown, [f"{pd.Timestamp(d):%b %Y}" for d in shown], rotation=30, ha="right")
+
+
+def _base(n: float) -> str:
+    return f"n {n:,.0f}"
+
+
+def curves(
+    table: pd.DataFrame,
+    title: str,
+    group: str = "band",
+    x: str = "months",
+    x_label: str = "months since the answer",
+    y_label: str = "still customers (%)",
+    overlay: pd.DataFrame | None = None,
+) -> Figure:
+    """Draw shares over time by group with their bands, at-risk counts under the axis.
+
+    ``table``: group, x, value, low, high (shares 0-1) and at_risk. ``overlay``: the same, drawn dashed, as a warning.
+    """
+    figure, axes = _axes(title, x_label, y_label, height=4.6)
+    overlay = overlay if overlay is not None and len(overlay) else None
+    names = list(dict.fromkeys(table[group]))
+    top = table[x].max()
+    step = max(round(top / 4), 1)
+    ticks = [t for t in range(0, math.ceil(top) + 1, step) if t <= top + 0.05]
+    for i, name in enumerate(names):
+        part, colour = table[table[group] == name], _colour(name, i)
+        axes.step(part[x], 100 * part["value"], where="post", color=colour, lw=2, label=name)
+        axes.fill_between(part[x], 100 * part["low"], 100 * part["high"], step="post", color=colour, alpha=0.15, lw=0)
+        if overlay is not None:
+            naive = overlay[overlay[group] == name]
+            axes.step(naive[x], 100 * naive["value"], where="post", color=colour, lw=1.3, ls=(0, (4, 2)))
+        for tick in ticks:
+            at = part[part[x] <= tick + 0.05]
+            if len(at):
+                axes.annotate(
+                    f"{at['at_risk'].iloc[-1]:,.0f}", (tick, 0), (0, -46 - 13 * i), ha="center", fontsize=8,
+                    color=colour, xycoords=("data", "axes fraction"), textcoords="offset points", annotation_clip=False,
+                )  # fmt: skip
+    axes.annotate(
+        "still followed", (0, 0), (-30, -34), ha="left", fontsize=8, color=MUTED, xycoords="axes fraction",
+        textcoords="offset points", annotation_clip=False,
+    )  # fmt: skip
+    axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    axes.set_xlim(0, top * 1.02)
+    axes.set_ylim(max(0, 100 * table["low"].min() - 5), 101 if table["value"].iloc[0] > 0.5 else None)
+    handles, labels = axes.get_legend_handles_labels()
+    if overlay is not None:
+        handles.append(plt.Line2D([], [], color=MUTED, lw=1.3, ls=(0, (4, 2))))
+        labels.append("naive: last score from sign-up")
+    axes.legend(handles, labels, frameon=False, fontsize=9)
+    return figure
+
+
+def intervals(
+    table: pd.DataFrame,
+    title: str,
+    label: str | Sequence[str] = "level",
+    x_label: str = "",
+    reference: float | None = None,
+    scale: float = 1.0,
+) -> Figure:
+    """Draw one dot with its interval per row of ``table`` (label, value, low, high, n), the base beside each name."""
+    columns = [label] if isinstance(label, str) else list(label)
+    rows = table[table["value"].notna()]
+    names = [" · ".join(str(r[c]) for c in columns) + f"  ({_base(r['n'])})" for _, r in rows.iterrows()]
+    figure, axes = _axes(title, x_label, "", height=1.3 + 0.34 * len(rows))
+    y = range(len(rows))
+    value, low, high = (scale * rows[c].astype(float) for c in ("value", "low", "high"))
+    colours = [_colour(str(n), 0) if str(n) in _SCALE else _GOOD for n in rows[columns[-1]]]
+    axes.hlines(y, low, high, color=colours, lw=2.4, alpha=0.55)
+    axes.scatter(value, y, color=colours, s=34, zorder=3)
+    axes.set_yticks(list(y), names)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    if reference is not None:
+        axes.axvline(reference, color=MUTED, lw=1, ls="--")
+    return figure
+
+
+def over_time(
+    table: pd.DataFrame,
+    title: str,
+    group: str | None = None,
+    x: str = "period",
+    x_label: str = "",
+    y_label: str = "",
+    scale: float = 1.0,
+    reference: float | None = None,
+    markers: Sequence[tuple[float, str]] = (),
+) -> Figure:
+    """Draw values with interval bands over time (or over event time), one line per group."""
+    figure, axes = _axes(title, x_label, y_label)
+    groups = list(dict.fromkeys(table[group])) if group else [None]
+    for i, name in enumerate(groups):
+        part = table if name is None else table[table[group] == name]
+        colour = _GOOD if name is None else _colour(str(name), i)
+        axes.plot(part[x], scale * part["value"], color=colour, lw=2, marker="o", ms=4, label=name)
+        axes.fill_between(part[x], scale * part["low"], scale * part["high"], color=colour, alpha=0.15, lw=0)
+    if pd.api.types.is_datetime64_any_dtype(table[x]):
+        _dates(axes, table[x])
+    if reference is not None:
+        axes.axhline(reference, color=MUTED, lw=1, ls="--")
+    for at, words in markers:
+        axes.axvline(at, color=MUTED, lw=1, ls=":")
+        axes.annotate(
+            words, (at, 1), (4, -10), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=8
+        )
+    if group:
+        axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def distribution(table: pd.DataFrame, title: str, group: str = "metric", part: str = "band") -> Figure:
+    """Draw stacked shares, one bar per group (columns: group, part, value as a share, n), worst part at the left."""
+    groups = list(dict.fromkeys(table[group]))
+    figure, axes = _axes(title, "share of answers (%)", "", height=1.5 + 0.5 * len(groups))
+    for y, name in enumerate(groups):
+        left = 0.0
+        for i, (_, row) in enumerate(table[table[group] == name].iterrows()):
+            width = 100 * row["value"]
+            axes.barh(y, width, left=left, color=_colour(row[part], i), height=0.62, edgecolor="white")
+            if width > 9:
+                axes.text(left + width / 2, y, f"{row[part]}\n{width:.0f} %", ha="center", va="center", fontsize=8,
+                          color="white" if _colour(row[part], i) != _MIDDLE else INK)  # fmt: skip
+            left += width
+    bases = table.groupby(group, observed=True)["n"].first()
+    axes.set_yticks(range(len(groups)), [f"{g}  ({_base(bases[g])})" for g in groups])
+    axes.set_xlim(0, 100)
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    return figure
+
+
+def paths(
+    table: pd.DataFrame, title: str, y_label: str, x: str = "month", x_label: str = "months since the start"
+) -> Figure:
+    """Draw a cumulated money path with its band; where it crosses zero the money is back."""
+    figure, axes = _axes(title, x_label, y_label)
+    axes.plot(table[x], table["value"], color=_GOOD, lw=2, marker="o", ms=4)
+    axes.fill_between(table[x], table["low"], table["high"], color=_GOOD, alpha=0.15, lw=0)
+    axes.axhline(0, color=INK, lw=1)
+    return figure

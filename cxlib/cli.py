@@ -1,0 +1,216 @@
+"""The shell: ``python -m cxlib run | check | new | list``. Exit 0 done, 1 a notebook failed, 2 data or settings wrong."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cxlib.publish.execute import Event
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks would show local values
+    rich_markup_mode=None,
+    help="From customer-experience scores to churn, customer value and return on investment.",
+)
+AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Use nothing dated later (2026-06-30).")]
+Company = Annotated[str, typer.Argument(metavar="COMPANY", help="A folder under data/, or a path to one.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(joined(sys.argv[1:]), prog_name="python -m cxlib")
+
+
+def joined(arguments: list[str]) -> list[str]:
+    """Join ``-p NAME VALUE`` to ``-p NAME=VALUE``: typer knows no repeated pairs. No name holds an equals sign."""
+    found, words = [], deque(arguments)
+    while words:
+        found.append(words.popleft())
+        if found[-1] in ("-p", "--parameter") and len(words) > 1 and "=" not in words[0]:
+            found.append(f"{words.popleft()}={words.popleft()}")
+    return found
+
+
+@app.command()
+def run(
+    company: Company,
+    as_of: AsOf = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A notebook parameter; may be repeated."),
+    ] = None,
+    reports: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where reports go, instead of reports/ of the project.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Notebooks at a time (default 2).")] = None,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="The longest a cell may run.")] = 1800,
+) -> None:
+    """Make the report of a company: every notebook, every page, one folder."""
+    with _messages():
+        from cxlib.errors import InputError
+        from cxlib.publish.parameters import ShellText
+        from cxlib.publish.run import run_report
+
+        given = {}
+        for text in parameters or []:
+            name, separator, value = text.partition("=")
+            if not separator or name in given:
+                raise InputError(
+                    f"Parameter {name} has no value" if not separator else f"Parameter {name} is given twice",
+                    remedy="Write -p NAME VALUE, once per name.",
+                )
+            given[name] = ShellText(value)
+        with _progress() as tell:
+            result = run_report(company, given, as_of, reports, jobs=jobs, progress=tell, timeout=timeout)
+        if result.ok:
+            print(f"Report done in {result.seconds:.0f} s: {result.index}")
+            return
+        for notebook in result.record.get("notebooks", []):
+            if notebook["error"]:
+                cell = f", cell {notebook['failed_cell']}" if notebook["failed_cell"] else ""
+                print(f"FAILED {notebook['name']}{cell}: {notebook['error']}", file=sys.stderr)
+        if result.error:
+            print(result.error, file=sys.stderr)
+        if result.index:
+            print(f"No report was published. What failed: {result.index}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(company: Company, as_of: AsOf = None) -> None:
+    """Read and check a company's data and say what is used, what is set aside and why; make no report."""
+    with _messages():
+        from cxlib.publish.record import rows
+        from cxlib.publish.run import open_company
+
+        opened = open_company(company, as_of)
+        print(f"{opened.title}, data up to {opened.as_of}")
+        _table("Files", rows(opened.inputs))
+        _table("Rows read and used", rows(opened.record))
+        _table("Rows set aside, and why", rows(opened.set_aside), "No row was set aside.")
+        _table("Notes on rows that are used", rows(opened.notes), "No notes.")
+
+
+@app.command()
+def new(
+    company: Annotated[str, typer.Argument(metavar="COMPANY", help="The name of its new folder under data/.")],
+    source: Annotated[str, typer.Option("--from", metavar="FOLDER", help="The folder with the exports.")],
+) -> None:
+    """Start a company from a folder of exports: its columns are looked at and a company.yaml is proposed."""
+    with _messages():
+        from cxlib import paths
+        from cxlib.intake.propose import new_company
+
+        written = new_company(company, source, paths.data())
+        print(f"Proposed: {written}\nSettle every TODO in it, then: python -m cxlib check {company}")
+
+
+@app.command("list")
+def companies() -> None:
+    """List the companies under data/ with their last report."""
+    with _messages():
+        from cxlib import paths
+        from cxlib.publish import record
+
+        found = []
+        for settings in sorted(paths.data().glob("*/company.yaml")):
+            name = settings.parent.name
+            last = record.last(paths.reports() / name) or {}
+            failed = sorted(paths.reports().glob(f"{name}/*.failed"))
+            found.append(
+                {
+                    "company": name,
+                    "last_report": last.get("as_of", "none"),
+                    "made": last.get("started", ""),
+                    "failed_since": ", ".join(f.name.removesuffix(".failed") for f in failed),
+                    "page": f"{last['folder']}/index.html" if last else "",
+                }
+            )
+        _table("Companies", found, f"No company yet under {paths.data()}.")
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """Turn what goes wrong into one message on stderr and the exit code that a scheduler reads."""
+    from cxlib.errors import InputError
+
+    sys.dont_write_bytecode = False  # without byte code every kernel start costs seconds more
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers are ended and folders cleared up
+    try:
+        yield
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        print("Stopped; no report was published.", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+def _table(title: str, found: list[dict[str, object]], empty: str = "None.") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from cxlib.publish import record
+
+    # not a terminal (a log): wide enough that nothing is cut
+    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
+    console.print(f"\n{title}", style="bold")
+    if not found:
+        console.print(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    columns = record.columns(found)
+    for column in columns:
+        table.add_column(column["title"], justify="right" if column["numeric"] else "left", overflow="fold")
+    for row in found:
+        table.add_row(*(Text(record.cells(row)[column["key"]]) for column in columns))
+    console.print(table)
+
+
+@contextmanager
+def _progress() -> Iterator[object]:
+    """Give a function that shows events: moving bars on a terminal, plain lines in a log."""
+    if not sys.stdout.isatty():
+        yield _say
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(event: Event) -> None:
+            if event.name not in tasks:
+                tasks[event.name] = bars.add_task(event.name, total=event.cells or 1, state="")
+            state = f"cell {event.cell}/{event.cells}" if event.state == "cell" else event.state
+            done = (event.cells or 1) if event.state == "done" else max(event.cell - 1, 0)
+            bars.update(tasks[event.name], completed=done, state=state)
+            if event.state == "failed":
+                bars.stop_task(tasks[event.name])
+
+        yield show
+
+
+def _say(event: Event) -> None:
+    if event.state == "started":
+        print(f"{event.name} started", flush=True)
+    elif event.state == "done":
+        print(f"{event.name} finished in {event.seconds:.1f} s", flush=True)
+    elif event.state == "failed":
+        print(f"{event.name} FAILED after {event.seconds:.1f} s", flush=True)

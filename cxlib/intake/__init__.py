@@ -1,0 +1,1 @@
+"""From a company's exports to six checked tables, and from these to small count tables."""

@@ -1,0 +1,432 @@
+"""A company: its settings, its six checked tables, and the record of what became of every row."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from cxlib import paths
+from cxlib.errors import InputError
+from cxlib.intake import checks, reading, tables
+from cxlib.intake import settings as company_yaml
+from cxlib.intake.settings import FILE, TABLES, Export, Settings, did_you_mean
+from cxlib.intake.tables import CONTRACT, ID, Rows
+
+_RECORD = ["table", "file", "rows_read", "merged", "reason", "set_aside", "used"]
+
+
+class Company:
+    """One company on one date. Open it with ``open_company``, or from frames with ``Company.from_frames``.
+
+    ``customers``, ``responses``, ``orders``, ``contacts``, ``initiatives``, ``exposures`` are Ibis tables of the rows
+    used (None where company.yaml has no such source), in the columns of the contract: one that is not mapped is null.
+    ``record``, ``set_aside``, ``notes`` and ``inputs`` are frames that say what became of every row and file read.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, as_of: date, engine: ibis.BaseBackend, load: _Files | _Frames | _Database
+    ) -> None:
+        self.name, self.title, self.settings, self.as_of = name, settings.name, settings, as_of
+        self.engine, self._load = engine, load
+        self._owns_engine = settings.database is None  # only there may tables be written
+        self._found: dict[str, pd.DataFrame] = {}
+        self._sources: dict[str, list[Rows]] = {}
+        self._checked: dict[str, ir.Table] = {}
+        tables.check_mapping(settings)
+        try:
+            self._take_in()
+        except InputError:
+            raise
+        except Exception as error:
+            if type(error).__module__ == "builtins":  # a mistake of ours; every engine has error classes of its own
+                raise
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(
+                f"The engine could not work on the exports: {said}", remedy="Check the mapping against the exports."
+            ) from error
+        self.inputs = pd.DataFrame(load.inputs(), columns=["file", "bytes", "sha256"])
+
+    @classmethod
+    def from_frames(cls, settings: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> Company:
+        """Return a company made of pandas frames that already have the contract's names; the same checks apply.
+
+        ``settings`` are those of company.yaml; sources need only what a frame cannot tell (tenure_unit).
+        """
+        if unknown := set(frames) - set(TABLES):
+            raise InputError(
+                f"No table is called {min(map(str, unknown))!r}", remedy=did_you_mean(min(map(str, unknown)), TABLES)
+            )
+        given = dict(settings.get("sources") or {})
+        sources = {
+            t: {"file": t, "blank": [], "columns": {str(c): str(c) for c in f.columns}, **given.get(t, {})}
+            for t, f in frames.items()
+        }
+        checked = company_yaml.check({"name": "Frames", **settings, "sources": sources})
+        slug = re.sub(r"\W+", "-", checked.name.lower()).strip("-")
+        return cls(slug, checked, checked.as_of, _duckdb(), _Frames(frames))
+
+    def __repr__(self) -> str:
+        return f"Company({self.name!r}, as_of={self.as_of.isoformat()})"
+
+    @property
+    def customers(self) -> ir.Table:
+        """Customers used."""
+        return self._used["customers"]
+
+    @property
+    def responses(self) -> ir.Table | None:
+        """Questions put to customers; an answer is a row with a score."""
+        return self._used.get("responses")
+
+    @property
+    def orders(self) -> ir.Table | None:
+        """Payments and purchases."""
+        return self._used.get("orders")
+
+    @property
+    def contacts(self) -> ir.Table | None:
+        """Support cases."""
+        return self._used.get("contacts")
+
+    @property
+    def initiatives(self) -> ir.Table | None:
+        """CX programmes."""
+        return self._used.get("initiatives")
+
+    @property
+    def exposures(self) -> ir.Table | None:
+        """Customers reached by an initiative."""
+        return self._used.get("exposures")
+
+    @property
+    def tenure_unit(self) -> str | None:
+        """The unit of customers.tenure: days, months, years; None where tenure is not mapped."""
+        return next((s.tenure_unit for s in self.settings.sources.customers if s.tenure_unit), None)
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """Return a table as a pandas frame; InputError if company.yaml does not declare it."""
+        if not self.has(table):
+            raise InputError(f"{self.title} has no {table}", file=FILE, remedy=f"Add a source: sources.{table}.")
+        rows, keys = self._checked[table], [ID[table]] if table in ID else ["initiative_id", "customer_id"]
+        rows = rows.filter(rows._flags == 0).order_by(["_source", "_row", *keys])
+        return rows.select(*self._used[table].columns).to_pandas()
+
+    def has(self, table: str, column: str | None = None) -> bool:
+        """Tell whether company.yaml declares a table, or maps one of its columns."""
+        if table not in TABLES:
+            raise ValueError(f"No table is called {table!r}; the tables are {', '.join(TABLES)}")
+        mapped = self._mapped(table)
+        return bool(mapped) if column is None else column in mapped
+
+    def _mapped(self, table: str) -> set[str]:
+        return {c for s in getattr(self.settings.sources, table) or [] for c in s.columns}
+
+    # --- taking in ------------------------------------------------------------------------------------------------
+
+    def _take_in(self) -> None:
+        names = [n for n in CONTRACT if self.has(n)]
+        for name in names:
+            sources = getattr(self.settings.sources, name)
+            self._sources[name] = [self._build(name, i, copies=False) for i in range(len(sources))]
+        read = self._count_rows(names)
+        repeats = {n: self._repeats(n, read) for n in names}
+        for name, each in repeats.items():  # looking for rows that repeat others is dear: only where there may be some
+            for i in (i for i, may in enumerate(each) if may):
+                self._sources[name][i] = self._build(name, i, copies=True)
+        first = [n for n in names if n in ("customers", "initiatives")]  # the others refer to them
+        for some in (first, [n for n in names if n not in first]):
+            for name in some:
+                self._checked[name] = self._check(name, any(repeats[name]) or self._mixes_ids(name))
+            self._tally(some)
+        self._refuse_nobody()
+        self._used = {n: self._finish(n) for n in names}
+        self.record, self.set_aside = self._make_record(read), self._make_set_aside()
+        self.notes = self._make_notes()
+
+    def _build(self, name: str, index: int, copies: bool) -> Rows:
+        source = getattr(self.settings.sources, name)[index]
+        return tables.build(name, source, index, self.settings, self._load, copies, self.engine.name == "duckdb")
+
+    def _count_rows(self, names: list[str]) -> pd.DataFrame:
+        parts = [s.counted() for n in names for s in self._sources[n]]
+        counted = (ibis.union(*parts) if len(parts) > 1 else parts[0]).to_pandas()
+        return counted.set_index(["table", "source"]).sort_index()
+
+    def _repeats(self, name: str, read: pd.DataFrame) -> list[bool]:
+        """Tell, source by source, whether some id, or some row, may be there twice."""
+        sources, short = self._sources[name], read["ids"] < read["read"]
+        each = [s.source.one_row_per is not None and s.source.one_row_per.column == ID.get(name) for s in sources]
+        return [bool(short[name, s.index]) and not one for s, one in zip(sources, each, strict=True)]
+
+    def _mixes_ids(self, name: str) -> bool:
+        """Tell whether an id may come from two sources; row numbers have a prefix each."""
+        ids = [s.source.columns[ID[name]] for s in self._sources[name] if name in ID]
+        return len(ids) > 1 and not all(g.row_number is not None for g in ids)
+
+    def _check(self, name: str, repeated: bool) -> ir.Table:
+        """Return a table's rows, used or not, with what was found of them; written down where the engine is ours."""
+        sources = self._sources[name]
+        mapped = self._mapped(name) | ({checks.REPEATED} if repeated else set())
+        columns = [c for c in checks.columns_of(name, sources) if c in mapped]
+        parts = [s.typed(columns) for s in sources]
+        context = checks.Context(
+            name=name,
+            as_of=self.as_of,
+            mapped=frozenset(mapped | {f"_{c}" for c in self._mapped("customers")}),
+            lengths=frozenset(c for s in sources for c, g in s.source.columns.items() if g.after),
+            customers=self._checked["customers"] if name not in ("customers", "initiatives") else None,
+            initiatives=self._checked.get("initiatives") if name == "exposures" else None,
+        )
+        rows = checks.marked(ibis.union(*parts) if len(parts) > 1 else parts[0], context, sources)
+        return self.engine.create_table(f"_checked_{name}", rows) if self._owns_engine else rows
+
+    def _tally(self, names: list[str]) -> None:
+        parts = [checks.tally(self._checked[n], n, self._owns_engine) for n in names]
+        found = (ibis.union(*parts) if len(parts) > 1 else parts[0]).to_pandas()
+        for name in names:
+            self._found[name] = found[found["table"] == name]
+            checks.stop(self._found[name], self._sources[name], self._checked[name])
+
+    def _refuse_nobody(self) -> None:
+        found = self._found["customers"]
+        if not (found["_flags"] == 0).any():
+            aside = checks.set_aside(found, "customers", self._sources["customers"])
+            why = f": {aside.iloc[0]['reason']}" if len(aside) else ""
+            raise InputError(
+                f"No customer is left to work with (as of {self.as_of}){why}",
+                file=self._sources["customers"][0].source.label,
+                row=None if aside.empty else aside.iloc[0]["row"],
+                column=None if aside.empty else aside.iloc[0]["column"],
+                value=None if aside.empty else aside.iloc[0]["value"],
+                remedy="Check as_of, the filters and the dates of the customers.",
+            )
+
+    def _finish(self, name: str) -> ir.Table:
+        rows = self._checked[name]
+        rows = rows.filter(rows._flags == 0).select(*checks.columns_of(name, self._sources[name]))
+        return self.engine.create_view(name, rows) if self._owns_engine else rows
+
+    # --- the record -----------------------------------------------------------------------------------------------
+
+    def _make_record(self, read: pd.DataFrame) -> pd.DataFrame:
+        lines = []
+        for name, sources in self._sources.items():
+            found = self._found[name]
+            for s in sources:
+                mine, counted = found[found["_source"] == s.index], read.loc[(name, s.index)]
+                here, used = int(mine["n"].sum()), int(mine.loc[mine["_flags"] == 0, "n"].sum())
+                filtered, merged = int(counted["read"] - counted["kept"]), int(counted["read"]) - here
+                why = [f"{filtered:,} left out by filter"] * bool(filtered)
+                if merged > filtered:
+                    why.append(f"{merged - filtered:,} merged by one_row_per: {s.source.one_row_per.column}")
+                file = s.source.label
+                lines.append((name, file, int(counted["read"]), merged, "; ".join(why), here - used, used))
+        return pd.DataFrame(lines, columns=_RECORD)
+
+    def _make_set_aside(self) -> pd.DataFrame:
+        parts = [checks.set_aside(self._found[n], n, sources) for n, sources in self._sources.items()]
+        filled = [p for p in parts if len(p)]
+        return pd.concat(filled, ignore_index=True) if filled else parts[0]
+
+    def _make_notes(self) -> pd.DataFrame:
+        lines = [line for n in self._sources for line in checks.notes(self._found[n], n)]
+        if self.has("customers", "left") and self.has("customers", "left_on"):
+            lines += checks.two_definitions(self._found["customers"])
+        lines += self._same_questions() + self._unseen_reasons() + self._two_revenues()
+        return pd.DataFrame(lines, columns=["check", "rows", "detail"])
+
+    def _same_questions(self) -> list[tuple[str, int, str]]:
+        if self.responses is None:
+            return []
+        what = ["customer_id", "metric", "asked_at", "touchpoint"]
+        asked = self.responses.select(*what).distinct().count().execute()
+        n = int(self.record.query("table == 'responses'")["used"].sum()) - asked
+        said = f"{n:,} further rows have the customer, metric, date of asking and touchpoint of another; they are used."
+        return [("several rows of one question", n, said)] if n else []
+
+    def _unseen_reasons(self) -> list[tuple[str, int, str]]:
+        declared = self.settings.involuntary_reasons
+        if not declared:
+            return []
+        seen = self.customers.left_reason.value_counts(name="n").to_pandas()
+        unseen = [r for r in declared if r not in set(seen["left_reason"])]
+        said = f"No customer has the left_reason {' or '.join(map(repr, unseen))}, which involuntary_reasons names."
+        return [("involuntary reasons never seen", len(unseen), said)] if unseen else []
+
+    def _two_revenues(self) -> list[tuple[str, int, str]]:
+        """Compare the monthly_revenue of customers who are here with a twelfth of their orders of the last year."""
+        if not (self.orders is not None and self.has("customers", "monthly_revenue")):
+            return []
+        here = self.customers.filter(lambda t: t.left_on.isnull() & (t.monthly_revenue > 0))
+        start = date(self.as_of.year - 1, self.as_of.month, min(self.as_of.day, 28))
+        last_year = self.orders.semi_join(here, "customer_id").filter(lambda t: t.ordered_at.cast("date") > start)
+        sums = here.agg(stated=here.monthly_revenue.sum(), n=here.count())
+        sums = sums.cross_join(last_year.agg(ordered=last_year.revenue.sum() / 12)).to_pandas().fillna(0.0).iloc[0]
+        stated, ordered = sums["stated"], sums["ordered"]
+        if abs(stated - ordered) <= 0.2 * max(stated, ordered):
+            return []
+        detail = (
+            f"{int(sums['n']):,} customers who are here have a monthly_revenue of {stated:,.0f} together; their orders of "
+            f"the last twelve months come to {ordered:,.0f} a month. The two do not add up."
+        )
+        return [("monthly_revenue and orders differ by more than a fifth", int(sums["n"]), detail)]
+
+
+def _duckdb() -> ibis.BaseBackend:
+    engine = ibis.duckdb.connect()
+    return engine
+
+
+class _Files:
+    """Reads the exports of a folder, each file once."""
+
+    def __init__(self, engine: ibis.BaseBackend, folder: Path, settings_file: Path) -> None:
+        self._engine, self._folder, self._settings_file = engine, folder, settings_file
+        self._read: dict[tuple, ir.Table] = {}
+
+    def __call__(self, export: Export) -> ir.Table:
+        how = {"delimiter": export.delimiter, "encoding": export.encoding, "sheet": export.sheet}
+        key = (export.file, *how.values())
+        if key not in self._read:
+            name = f"_export_{len(self._read)}"
+            self._read[key] = reading.load(self._engine, self._folder / export.file, name=name, **how)
+        return self._read[key]
+
+    def inputs(self) -> list[tuple]:
+        """Return company.yaml and the files read, with size and SHA-256."""
+        settings = self._settings_file.read_bytes()
+        lines = [(FILE, len(settings), hashlib.sha256(settings).hexdigest())]
+        for name, path in {key[0]: self._folder / key[0] for key in self._read}.items():
+            lines.append((name, path.stat().st_size, reading.sha256(path)))
+        return lines
+
+
+class _Frames:
+    """Hands out pandas frames as if they were files: row 2 is the first one."""
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame]) -> None:
+        self._frames, self._made = frames, {}
+
+    def __call__(self, export: Export) -> ir.Table:
+        name = export.file
+        if name not in self._made:
+            self._made[name] = ibis.memtable(_arrow(name, self._frames[name]))
+        return self._made[name]
+
+    def inputs(self) -> list[tuple]:
+        """Return nothing: no file was read."""
+        return []
+
+
+def _arrow(name: str, frame: pd.DataFrame) -> pa.Table:
+    if not len(frame):
+        raise InputError("The frame has no rows", file=name, remedy="Leave the table out.")
+    columns = {}
+    for column, cells in frame.items():
+        if isinstance(cells, pd.DataFrame) or str(column) in columns:
+            raise InputError("Two columns have one name", file=name, column=str(column), remedy="Rename one of them.")
+        if isinstance(cells.dtype, pd.DatetimeTZDtype):
+            cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
+        try:
+            made = pa.Array.from_pandas(cells.astype(object) if cells.dtype == "category" else cells)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            made = pa.array([None if pd.isna(v) else str(v) for v in cells], pa.string())
+        columns[str(column)] = made.cast(pa.string()) if pa.types.is_null(made.type) else made
+    columns["_row"] = pa.array(np.arange(2, len(frame) + 2))
+    return pa.table(columns)
+
+
+class _Database:
+    """Hands out the tables of a database; they have no row numbers."""
+
+    def __init__(self, engine: ibis.BaseBackend, scheme: str) -> None:
+        self._engine, self._scheme = engine, scheme
+
+    def __call__(self, export: Export) -> ir.Table:
+        *where, name = export.table.split(".")
+        place = {"database": tuple(where) if len(where) > 1 else where[0]} if where else {}
+        try:
+            return self._engine.table(name, **place).mutate(_row=ibis.null("int64"))
+        except Exception:  # every engine has its own; none of them may show the address
+            try:
+                known = self._engine.list_tables(**place)
+            except Exception:
+                known = []
+            raise InputError(
+                "There is no such table in the database",
+                file=export.table,
+                remedy=did_you_mean(name, known, "database's"),
+            ) from None
+
+    def inputs(self) -> list[tuple]:
+        """Return one line with the kind of database; its address stays unnamed."""
+        return [(self._scheme, None, None)]
+
+
+def _connect(address: str) -> tuple[ibis.BaseBackend, str]:
+    """Return the engine behind ``database`` and the scheme of its address; the address shows in no error."""
+    for name in re.findall(r"\$\{(\w+)\}", address):
+        if name not in os.environ:
+            raise InputError(
+                f"database: the environment variable {name} is not set", file=FILE, remedy=f"Set it: export {name}=..."
+            )
+        address = address.replace(f"${{{name}}}", os.environ[name])
+    scheme = address.partition("://")[0] if "://" in address else "no scheme"
+    try:
+        return ibis.connect(address), scheme
+    except Exception:
+        raise InputError(
+            f"The database cannot be opened ({scheme})",
+            file=FILE,
+            remedy="Check the address, that its server answers, and that the driver is installed.",
+        ) from None
+
+
+def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> Company:
+    """Open a company: a folder under ``data/`` by its name, or a path to a folder with company.yaml or to that file.
+
+    ``as_of`` replaces the date in company.yaml: nothing dated later is used. Errors: InputError for anything wrong
+    with the settings or the exports, with file, row, column, value and remedy.
+    """
+    file = _find(name_or_path)
+    settings = company_yaml.check(company_yaml.read_yaml(file))
+    day = _as_of(as_of) or settings.as_of
+    if settings.database is not None:
+        engine, scheme = _connect(settings.database)
+        return Company(file.parent.name, settings, day, engine, _Database(engine, scheme))
+    engine = _duckdb()
+    return Company(file.parent.name, settings, day, engine, _Files(engine, file.parent / settings.folder, file))
+
+
+def _as_of(given: date | str | None) -> date | None:
+    if not isinstance(given, str):
+        return given
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise InputError("as_of is not a date", value=given, remedy="Write it as 2026-06-30.") from None
+
+
+def _find(name_or_path: str | Path) -> Path:
+    named = paths.data() / name_or_path
+    for path in (named / FILE, Path(name_or_path), Path(name_or_path) / FILE):
+        if path.is_file():
+            return path.resolve()
+    if named.is_dir() or Path(name_or_path).is_dir():
+        raise InputError(f"The folder has no {FILE}", file=name_or_path, remedy="Write one: python -m cxlib new.")
+    known = sorted(p.parent.name for p in paths.data().glob(f"*/{FILE}"))
+    raise InputError(
+        f"There is no company {str(name_or_path)!r}",
+        remedy=f"{did_you_mean(name_or_path, known)} Or give the path of a folder with {FILE}.",
+    )

@@ -1,0 +1,167 @@
+"""One value of an export as what it means: text, number, day, moment, yes or no.
+
+Text becomes a value in the engine, by expressions; what cannot become one is null where the text is not, and the
+checks find it by that. Patterns for dates are DuckDB's (every file is read by it); a column of a database that
+holds dates as text is refused, because no expression turns it on every engine.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+
+import ibis
+import ibis.expr.types as ir
+
+from cxlib.errors import InputError
+from cxlib.intake.settings import Format
+
+TYPES = {
+    "id": "string",
+    "text": "string",
+    "number": "float64",
+    "date": "date",
+    "moment": "timestamp",
+    "flag": "boolean",
+}
+NOUNS = {"number": "number", "date": "date", "moment": "date", "flag": "yes or no"}
+YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+_ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+_SPACES = "   "  # plain, no-break and narrow no-break: all are written between thousands
+_PLAUSIBLE = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S")
+
+
+@ibis.udf.scalar.builtin
+def try_strptime(text: str, pattern: str) -> datetime:
+    """DuckDB's own: the moment a text stands for, or null."""
+
+
+def clean(column: ir.Value, blank: list[str]) -> ir.Value:
+    """Return a column with nulls where it is blank: a listed text (spaces around it do not matter), or NaN.
+
+    With nothing listed, cells are taken as they are; only the empty text is blank.
+    """
+    if column.type().is_string():
+        if not blank:
+            return column.nullif("")
+        texts = "|".join(re.escape(b) for b in blank if b)
+        # Trimming every cell would cost more than all else together: only those that need it are trimmed.
+        return ibis.cases(
+            (column.re_search(rf"^\s*({texts})?\s*$"), ibis.null("string")),
+            (column.re_search(r"^\s|\s$"), column.strip()),
+            else_=column,
+        )
+    return column.isnan().ifelse(ibis.null(column.type()), column) if column.type().is_floating() else column
+
+
+def text(column: ir.Value) -> ir.StringValue:
+    """Return a column as text; whole numbers without decimals, so that 12 and 12.0 are one id."""
+    kind = column.type()
+    if kind.is_floating() or kind.is_decimal():
+        whole = (column == column.floor()) & (column.abs() < 1e15)
+        return whole.ifelse(whole.ifelse(column, 0).cast("int64").cast("string"), column.cast("string"))
+    return column if kind.is_string() else column.cast("string")
+
+
+def typed(column: ir.Value, kind: str, how: Format, duckdb: bool) -> ir.Value:
+    """Return a clean column as the kind of value asked for; null where it is not one."""
+    have = column.type()
+    if kind in ("id", "text"):
+        return text(column)
+    if kind == "number":
+        number = column.cast("float64") if have.is_numeric() else _number(text(column), how)
+        return number if have.is_integer() else number.isinf().ifelse(ibis.null("float64"), number)
+    if kind == "flag":
+        lower = column if have.is_boolean() else text(column).lower()
+        return lower if have.is_boolean() else ibis.cases((lower.isin(YES), True), (lower.isin(NO), False))
+    moment = column.cast("timestamp") if have.is_date() or have.is_timestamp() else _moment(text(column), how, duckdb)
+    return moment.cast("date") if kind == "date" else moment
+
+
+def always_fits(column: ir.Value, kind: str) -> bool:
+    """Tell whether the type of a column alone says that every value is of the kind."""
+    have = column.type()
+    if kind == "flag":
+        return have.is_boolean()
+    return have.is_integer() if kind == "number" else have.is_date() or have.is_timestamp()
+
+
+def _number(written: ir.StringValue, how: Format) -> ir.FloatingValue:
+    point = re.escape(how.decimal)
+    whole = r"\d+"
+    if how.thousands:
+        mark = f"[{_SPACES}]" if how.thousands == " " else re.escape(how.thousands)
+        whole = rf"(\d{{1,3}}({mark}\d{{3}})+|\d+)"
+    shape = rf"^[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?$"
+    plain = written.re_search(shape).ifelse(written, ibis.null("string"))
+    for mark in _SPACES if how.thousands == " " else how.thousands or "":
+        plain = plain.replace(mark, "")
+    return (plain.replace(",", ".") if how.decimal == "," else plain).cast("float64")
+
+
+def _moment(written: ir.StringValue, how: Format, duckdb: bool) -> ir.TimestampValue:
+    if not duckdb:
+        raise InputError(
+            "A date is stored as text",
+            column=written.get_name(),
+            remedy="Give a date or timestamp column, for instance through a view.",
+        )
+    if how.dates is None:
+        return written.re_search(_ISO).ifelse(written, ibis.null("string")).try_cast("timestamp")
+    found = [try_strptime(written, pattern) for pattern in how.dates]
+    return ibis.coalesce(*found) if len(found) > 1 else found[0]
+
+
+def literal(given: str, kind: str) -> ir.Scalar:
+    """Return a value written in company.yaml (a code's meaning, a fixed value); ValueError if it is not of the kind."""
+    dtype = TYPES[kind]
+    if given == "":
+        return ibis.null(dtype)
+    if kind == "number":
+        return ibis.literal(float(given), dtype)
+    if kind == "flag":
+        if given.lower() not in YES + NO:
+            raise ValueError(f"{given!r} is neither yes nor no")
+        return ibis.literal(given.lower() in YES, dtype)
+    if kind == "date":
+        return ibis.literal(date.fromisoformat(given), dtype)
+    return ibis.literal(datetime.fromisoformat(given) if kind == "moment" else given, dtype)
+
+
+def remedy(kind: str, value: str, how: Format) -> str:
+    """Say what to write in company.yaml so that a value that was refused can be read."""
+    if kind == "flag":
+        return "Say what it means: codes: {" + value + ": yes}."
+    return _number_remedy(value, how) if kind == "number" else _date_remedy(value, how)
+
+
+def _number_remedy(value: str, how: Format) -> str:
+    for thousands, decimal in ((",", "."), (".", ","), (" ", ","), ("'", "."), (" ", "."), (None, ",")):
+        mark = f"[{_SPACES}]" if thousands == " " else re.escape(thousands or "")
+        whole = rf"\d{{1,3}}({mark}\d{{3}})+" if thousands else r"\d+"
+        if re.fullmatch(rf"[+-]?{whole}({re.escape(decimal)}\d*)?", value):
+            wanted = [f'decimal: "{decimal}"'] * (decimal != how.decimal)
+            wanted += [f'thousands: "{thousands}"'] * (thousands not in (None, how.thousands))
+            if wanted:
+                return f"If the export writes numbers so, declare {' and '.join(wanted)} in the source."
+    return (
+        f"The source declares decimal: {how.decimal!r} and thousands: {how.thousands or 'none'}. Correct the value, "
+        "or list it under blank: (no value), or map it with codes:."
+    )
+
+
+def _date_remedy(value: str, how: Format) -> str:
+    expected = " or ".join(how.dates) if how.dates else "ISO dates such as 2026-01-31"
+    fitting = ["ISO (leave `dates` out)"] if how.dates and re.fullmatch(_ISO, value) else []
+    for pattern in [day + time for day in _PLAUSIBLE for time in _TIMES]:
+        try:
+            datetime.strptime(value, pattern)
+        except ValueError:
+            continue
+        if pattern not in (how.dates or []):
+            fitting.append(f'dates: "{pattern}"')
+    if not fitting:
+        return f"Expected: {expected}. Correct the value, or name the export's own pattern under dates:."
+    ambiguous = " (which of them, only the export's owner knows)" if len(fitting) > 1 else ""
+    return f"Expected: {expected}. It would be read with {' or '.join(fitting)}{ambiguous} in the source."

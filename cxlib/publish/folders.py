@@ -1,0 +1,84 @@
+"""Makes a report visible under its name only when it is whole.
+
+Work goes on in ``.<as_of>.partial``. A whole report is renamed to ``<as_of>``; the one it replaces waits in
+``.<as_of>.old`` between two renames, so that a crash at any moment leaves the old report or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Busy(Exception):
+    """Another run of the same company holds the lock."""
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a company's report folder; Busy if another process has it. A crash releases it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            _grab(handle)
+        except OSError as error:
+            raise Busy(folder.name) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _grab(handle: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def recover(folder: Path) -> None:
+    """Clear up after a run that was killed: an old report left aside gets its name back if no new one has it."""
+    for aside in folder.glob(".*.old"):
+        good = folder / aside.name[1:].removesuffix(".old")
+        if good.exists():
+            shutil.rmtree(aside)
+        else:
+            aside.rename(good)
+    for scratch in folder.glob(".*.partial"):
+        shutil.rmtree(scratch)
+
+
+def install(scratch: Path, good: Path) -> None:
+    """Give the whole report in ``scratch`` the name ``good``, replacing the report that has it."""
+    aside = good.with_name(f".{good.name}.old")
+    replaces = good.exists()
+    if replaces:
+        good.rename(aside)
+    try:
+        scratch.rename(good)
+    except OSError:
+        if replaces:
+            aside.rename(good)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(failed(good), ignore_errors=True)  # out of date: the report of this date is whole now
+
+
+def failed(good: Path) -> Path:
+    """Return the folder in which a failed run of this report is kept."""
+    return good.with_name(f"{good.name}.failed")
+
+
+def keep_failed(scratch: Path, good: Path) -> Path:
+    """Keep the folder of a failed run beside ``good``, which stays as it is; return where."""
+    kept = failed(good)
+    shutil.rmtree(kept, ignore_errors=True)
+    scratch.rename(kept)
+    return kept

@@ -1,0 +1,386 @@
+"""Turns executed notebooks into pages, and the findings of all of them into the first page of a report.
+
+The pages hold no script and load nothing. What notebooks put into text/html is trusted to be escaped at its
+source; a page that nevertheless holds a script, or an image without alternative text, is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from cxlib.publish import record
+
+TEMPLATES = Path(__file__).parent / "template"
+INDEX = "index.html"
+TITLE = "Return on customer experience"
+GRADES = {
+    "A": ("randomised", "Customers were assigned by chance, so the difference is the effect."),
+    "B": (
+        "comparison group",
+        "Compared with customers who were not reached, and the checks of that comparison passed.",
+    ),
+    "C": ("adjusted association", "Things that go together once what is known of the customers is allowed for."),
+    "D": ("as observed", "Counts, shares and what goes together as they stand; nothing is adjusted or compared."),
+    "-": ("description", "A count or a share of what happened; no link is claimed."),
+}
+# HTML first (tables), then pictures; scripts, widgets and vector pictures are not shown
+MIME_TYPES = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
+_NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]\d+)?( ?%)?", re.IGNORECASE)
+_NO_NUMBER = {"", "–", "-", "NaN", "nan", "None", "not known", "not reached"}
+_LIVE_ELEMENTS = ["script", "iframe", "frame", "object", "embed", "applet", "link", "base", "form", "audio", "video"]
+
+
+class PageError(Exception):
+    """A notebook cannot be shown as a page: an image without alternative text, or content that would run or load."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One entry of the navigation."""
+
+    href: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows beside the notebook itself; ``parameters`` are name, value and meaning."""
+
+    company: str
+    as_of: str
+    title: str
+    here: str
+    links: tuple[Link, ...] = ()
+    parameters: tuple[Mapping[str, str], ...] = ()
+    failure: str | None = None
+
+
+def day(value: date | str) -> str:
+    """Return a date as a reader writes it: 30 June 2026."""
+    value = date.fromisoformat(value) if isinstance(value, str) else value
+    return f"{value.day} {value:%B %Y}"
+
+
+def title_of(texts: Iterable[str], fallback: str) -> str:
+    """Return the first level-one heading in the markdown cells of a notebook."""
+    for text in texts:
+        if found := re.search(r"^#\s+(.+?)\s*#*$", text, re.MULTILINE):
+            return re.sub(r"[*`_]", "", found.group(1))
+    return fallback
+
+
+def notebook_page(notebook: Mapping, page: Page) -> str:
+    """Return an executed notebook as one self-contained HTML page; PageError if it cannot be shown."""
+    from bs4 import BeautifulSoup
+    from nbconvert.exporters import HTMLExporter
+    from traitlets.config import Config
+
+    exporter = HTMLExporter(
+        template_name=TEMPLATES.name,
+        extra_template_basedirs=[str(TEMPLATES.parent)],
+        exclude_anchor_links=True,
+        config=Config({"NbConvertBase": {"display_data_priority": MIME_TYPES}}),
+    )
+    _refuse_unseen_images(notebook)
+    style = _style()
+    text, _ = exporter.from_notebook_node(notebook, resources={"page": asdict(page) | {"style": style}})
+    soup = BeautifulSoup(text, "html.parser")
+    _arrange(soup, page)
+    _refuse(soup)
+    return str(soup)
+
+
+def index_page(
+    run: Mapping,
+    findings: Sequence[Mapping],
+    figures: Sequence[Mapping],
+    tables: Sequence[str] = (),
+    complete: bool = True,
+) -> str:
+    """Return the first page of a report.
+
+    ``run`` is the run record, ``findings`` and ``figures`` are the items of findings.json and figures.json,
+    ``tables`` the names of the files below ``tables/``. A failed run shows what failed and no numbers; not
+    ``complete`` means that it has no other pages to link to.
+    """
+    from jinja2 import Environment, FileSystemLoader
+
+    whole = run["outcome"] == "done"
+    pages = {n["name"]: n for n in run["notebooks"]}
+    grouped = {name: [_finding(f) for f in findings if f["notebook"] == name] for name in pages}
+    board = next((name for name in pages if name.endswith("_board") and grouped[name]), None)
+    template = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    ).get_template("summary.html.j2")
+    from markupsafe import Markup
+
+    return template.render(
+        style=Markup(_style()),
+        title=TITLE,
+        company=run["title"],
+        as_of=day(run["as_of"]),
+        links=links(pages if complete else []),
+        outcome=run["outcome"],
+        facts=_facts(run),
+        failures=_failures(run, complete),
+        leading={"findings": grouped[board], "href": f"{board}.html", "title": pages[board]["title"]}
+        if whole and board
+        else None,
+        groups=[_group(pages[n], grouped[n]) for n in pages if n != board] if whole else [],
+        numbers=_numbers(pages, figures) if whole else [],
+        data_tables=_data_tables(run),
+        files=_files(pages, tables),
+        grades=[_badge(letter) | {"meaning": meaning} for letter, (_, meaning) in GRADES.items()],
+        about=_about(run),
+        runs=[{"title": n["title"], "outcome": n["outcome"], "seconds": f"{n['seconds']:.0f}"} for n in pages.values()],
+    )
+
+
+def number(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """Return a number with the digits that its interval (or, without one, its size) supports."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "not known"
+    if low is None or high is None or low == high:
+        digits = 0 if float(value).is_integer() else _digits(value)
+    else:  # two digits of the interval's width, three of the value where that is no more than one finer
+        digits = min(max(_digits((high - low) * 10), _digits(value)), _digits(high - low))
+    text = f"{value:,.{digits}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text.replace("-", "−")
+
+
+def short_title(name: str) -> str:
+    """Return the words of a notebook's name for the navigation: "03_churn" gives "Churn", "06_roi" gives "ROI"."""
+    words = name.lstrip("0123456789_").split("_")
+    text = " ".join(w.upper() if len(w) <= 3 else w for w in words)
+    return text[:1].upper() + text[1:]
+
+
+def links(names: Iterable[str]) -> tuple[Link, ...]:
+    """Return the navigation of a report with these notebooks."""
+    return Link(INDEX, "Overview"), *(Link(f"{name}.html", short_title(name)) for name in names)
+
+
+def _digits(size: float) -> int:
+    """Return the decimals that show three significant digits of a number of this size, four at most."""
+    return min(4, max(0, 2 - math.floor(math.log10(abs(size))))) if size else 0
+
+
+def _style() -> str:
+    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
+
+
+def _refuse_unseen_images(notebook: Mapping) -> None:
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if any(m.startswith("image/") for m in data) and not set(data) & set(MIME_TYPES[:4]):
+                raise PageError(f"cell {cell.get('execution_count')} shows a picture that is neither PNG nor JPEG")
+
+
+def _arrange(soup: object, page: Page) -> None:
+    """Give the page its one title, its list of contents and tables that scroll by themselves."""
+    main = soup.find(id="content")
+    titles = main.find_all("h1")
+    if not titles:
+        heading = soup.new_tag("h1")
+        heading.string = page.title
+        (main.find(class_="failed") or main).insert_after(heading) if page.failure else main.insert(0, heading)
+    for extra in titles[1:]:
+        extra.name = "h2"
+    seen = set()
+    for heading in main.find_all(re.compile("^h[1-6]$")):
+        base = name = heading.get("id") or re.sub(r"\W+", "-", heading.get_text().strip()).lower()
+        count = 1
+        while name in seen or name == "content":
+            count += 1
+            name = f"{base}-{count}"
+        seen.add(name)
+        heading["id"] = name
+    sections = main.find_all("h2")
+    if len(sections) > 1:
+        rail = soup.new_tag("div", attrs={"class": "rail"})
+        nav = soup.new_tag("nav", attrs={"class": "contents", "aria-label": "On this page"})
+        label, items = soup.new_tag("p"), soup.new_tag("ul")
+        label.string = "On this page"
+        for section in sections:
+            item, link = soup.new_tag("li"), soup.new_tag("a", href=f"#{section['id']}")
+            link.string = section.get_text()
+            item.append(link)
+            items.append(item)
+        nav.extend([label, items])
+        rail.append(nav)
+        sections[0].insert_before(rail)
+    for style in main.select("style[scoped]"):
+        style.decompose()  # the rules of pandas: the page has its own
+    for count, table in enumerate([t for t in main.find_all("table") if not t.find_parent("table")], start=1):
+        table.attrs.pop("border", None)
+        caption = table.caption.get_text().strip() if table.caption else ""
+        table.wrap(
+            soup.new_tag(
+                "div",
+                attrs={"class": "table", "role": "region", "tabindex": "0", "aria-label": caption or f"Table {count}"},
+            )
+        )
+        for cell in table.find_all("th"):
+            if not cell.get_text().strip() and not cell.find("img"):
+                cell.name = "td"  # an empty corner is no heading
+        _align_numbers(table)
+    for words in main.find_all(string=re.compile(" %")):
+        if not words.find_parent(["pre", "code"]):
+            words.replace_with(_unbroken(words))
+
+
+def _align_numbers(table: object) -> None:
+    """Mark the columns that hold nothing but numbers; tables with joined cells are left alone."""
+    lines = [row.find_all(["td", "th"]) for row in table.find_all("tr")]
+    if table.find(attrs={"colspan": True}) or table.find(attrs={"rowspan": True}) or len({*map(len, lines)}) != 1:
+        return
+    for column in zip(*lines, strict=True):
+        texts = [cell.get_text().strip() for cell in column if not cell.find_parent("thead")]
+        if any(map(_NUMBER.fullmatch, texts)) and all(_NUMBER.fullmatch(t) or t in _NO_NUMBER for t in texts):
+            for cell in column:
+                cell["class"] = [*cell.get("class", []), "number"]
+
+
+def _refuse(soup: object) -> None:
+    """Raise PageError if anything on the page would run, load from elsewhere, or cannot be read aloud."""
+    if found := soup.find(_LIVE_ELEMENTS):
+        raise PageError(f"an output holds a <{found.name}> element: text from the data must be escaped")
+    if len(soup.find_all("meta", attrs={"http-equiv": True})) > 1:
+        raise PageError("an output holds a <meta> element: text from the data must be escaped")
+    for element in soup.find_all(True):
+        for name, value in element.attrs.items():
+            text = "".join(str(value).split()).lower()
+            if name.lower().startswith("on") or text.startswith(("javascript:", "vbscript:")):
+                raise PageError(f"an output holds a script in a <{element.name}> element: text must be escaped")
+            loads = name.lower() in {"src", "srcset", "poster", "background"}
+            if (loads and not text.startswith("data:")) or (name.lower() == "style" and "url(" in text):
+                raise PageError(f"a <{element.name}> element loads {str(value)[:80]!r}: pages load nothing")
+    for style in soup.find_all("style"):
+        if re.search(r"@import|url\(\s*['\"]?(?!data:)", style.get_text(), re.IGNORECASE):
+            raise PageError("a style sheet loads something from elsewhere: pages load nothing")
+    if silent := [
+        i for i in soup.find_all("img") if not str(i.get("alt", "")).strip() or i["alt"].startswith("No desc")
+    ]:
+        raise PageError(f"{len(silent)} image(s) without alternative text: show figures with a description of each")
+
+
+def _badge(letter: str, answered: bool = True) -> dict[str, str]:
+    if not answered:
+        return {"letter": "N", "mark": "?", "words": "not answered"}
+    letter = letter if letter in GRADES else "-"
+    return {"letter": "N" if letter == "-" else letter, "mark": letter.replace("-", "–"), "words": GRADES[letter][0]}
+
+
+def _finding(finding: Mapping) -> dict[str, object]:
+    caveats = finding.get("caveats") or []
+    return {
+        "title": finding.get("title") or finding["name"],
+        "sentence": _unbroken(finding["sentence"]),
+        "caveats": [_unbroken(c) for c in ([caveats] if isinstance(caveats, str) else caveats)],
+        "badge": _badge(finding.get("grade") or "-", finding.get("answered", True)),
+    }
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")  # no line begins with a percent sign
+
+
+def _group(page: Mapping, findings: list) -> dict[str, object]:
+    return {
+        "title": page["title"],
+        "href": f"{page['name']}.html",
+        "findings": findings,
+        "remark": "Numbers and charts without a headline finding.",
+    }
+
+
+def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, object]]:
+    groups = []
+    for name, page in pages.items():
+        own = []
+        for f in (f for f in figures if f["notebook"] == name):
+            value, low, high, unit = f["value"], f.get("low"), f.get("high"), f.get("unit") or ""
+            if unit in ("share", "proportion"):
+                value, low, high = (v if v is None else 100 * v for v in (value, low, high))
+                unit = "%"
+            known = low is not None and high is not None
+            n = f.get("n")
+            own.append(
+                {
+                    "label": f["label"],
+                    "value": number(value, low, high),
+                    "interval": f"[{number(low, low, high)} to {number(high, low, high)}]" if known else "–",
+                    "unit": unit,
+                    "base": "–" if n is None else f"{n:,.0f} {f.get('base') or ''}".strip(),
+                    "badge": _badge(f["grade"]) if f.get("grade") else None,
+                    "note": f.get("note") or "",
+                }
+            )
+        if own:
+            groups.append({"title": page["title"], "href": f"{name}.html", "numbers": own})
+    return groups
+
+
+def _facts(run: Mapping) -> list[str]:
+    started = datetime.fromisoformat(run["started"])
+    return [
+        f"{len(run['notebooks'])} pages",
+        f"Made on {day(started.date())} at {started:%H:%M} in {run['seconds']:.0f} seconds",
+    ]
+
+
+def _failures(run: Mapping, pages: bool) -> list[dict[str, object]]:
+    failed = [
+        {
+            "title": n["name"],
+            "href": f"{n['name']}.html" if pages else "",
+            "cell": n.get("failed_cell"),
+            "error": n.get("error"),
+        }
+        for n in run["notebooks"]
+        if n["outcome"] != "done"
+    ]
+    return failed + ([{"title": "The report", "error": run["error"]}] if run.get("error") else [])
+
+
+def _data_tables(run: Mapping) -> list[dict[str, object]]:
+    used = sum(r.get("used") or 0 for r in run["record"])
+    read = sum(r.get("rows_read") or 0 for r in run["record"])
+    blocks = [
+        ("Rows read and used", f"Of {read:,} rows read, {used:,} are used.", run["record"]),
+        ("Rows set aside, and why", "No row is dropped without a reason.", run["set_aside"]),
+        ("Shown but kept", "What the checks noticed in rows that are used.", run["notes"]),
+        ("Files", "The exact files behind this report.", run["inputs"]),
+    ]
+    return [
+        {"title": title, "lead": lead, "columns": record.columns(rows), "rows": [record.cells(r) for r in rows]}
+        for title, lead, rows in blocks
+        if rows
+    ]
+
+
+def _files(pages: Mapping, tables: Sequence[str]) -> list[dict[str, object]]:
+    groups: dict[str, list[Link]] = {}
+    for name in sorted(tables):
+        stem, _, rest = name.removesuffix(".csv").partition("--")
+        groups.setdefault(stem, []).append(Link(f"tables/{name}", (rest or stem).replace("_", " ").replace("-", " ")))
+    return [{"title": pages[s]["title"] if s in pages else s, "files": files} for s, files in groups.items()]
+
+
+def _about(run: Mapping) -> list[dict[str, str]]:
+    changed = {k: v for n in run["notebooks"] for k, v in n["parameters"].items() if k in run["given"]}
+    lines = {
+        "Company": run["company"],
+        "As of": run["as_of"],
+        "Started": run["started"],
+        "Parameters changed": ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none",
+        "Commit": run["commit"] or "not under version control",
+        "Versions": ", ".join(f"{k} {v}" for k, v in run["versions"].items()),
+    }
+    return [{"what": k, "value": str(v)} for k, v in lines.items()]

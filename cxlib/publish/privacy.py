@@ -1,0 +1,79 @@
+"""Keeps secrets and verbatim comments out of what is published."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+FORBIDDEN_COLUMNS = ("comment",)
+HIDDEN = "[hidden]"
+_SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL|DSN|DATABASE(_URL)?$", re.IGNORECASE)
+_TEXT_FILES = {".csv", ".html", ".ipynb", ".json"}
+_SHORTEST = 8  # a shorter value would be found in innocent text
+
+
+def secrets(database: str | None = None) -> dict[str, str]:
+    """Return the values that may stand nowhere, each with the name to call it by.
+
+    They are the values of environment variables that are named like a secret, the address of the company's
+    ``database`` and the password inside any such address.
+    """
+    found = {name: value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    if database and not database.startswith("${"):
+        found["database"] = database
+    for name, value in list(found.items()):
+        try:
+            password = urlsplit(value).password if "://" in value else None
+        except ValueError:
+            password = None
+        if password and value.count(password) == 1:  # a password equal to the user's name hides nothing
+            found[f"password in {name}"] = unquote(password)
+    return {name: value for name, value in found.items() if len(value) >= _SHORTEST and not os.path.exists(value)}
+
+
+def redact(text: str, hidden: Mapping[str, str]) -> str:
+    """Return ``text`` with every secret replaced, however it is escaped (HTML, JSON, address)."""
+    for value in sorted(hidden.values(), key=len, reverse=True):
+        for form in _forms(value):
+            text = text.replace(form, HIDDEN)
+    return text
+
+
+def leaks(folder: Path, hidden: Mapping[str, str], forbidden_columns: Iterable[str] = FORBIDDEN_COLUMNS) -> list[str]:
+    """Return one sentence for each secret in a text file below ``folder`` and each forbidden column in a table."""
+    found = []
+    forbidden = {c.lower() for c in forbidden_columns}
+    heading = re.compile(rf"<th[^>]*>\s*({'|'.join(map(re.escape, sorted(forbidden)))})\s*</th>", re.IGNORECASE)
+    for path, text in _texts(folder):
+        name = path.relative_to(folder).as_posix()
+        found += [f"{name} holds the value of {k}" for k, v in hidden.items() if any(f in text for f in _forms(v))]
+        columns = set()
+        if path.suffix == ".csv":
+            columns = {c.strip().lower() for c in next(csv.reader(text.splitlines()[:1]), [])} & forbidden
+        elif path.suffix == ".html" and forbidden:
+            columns = {c.lower() for c in heading.findall(text)}
+        found += [f"{name} has a column {column}" for column in sorted(columns)]
+    return found
+
+
+def scrub(folder: Path, hidden: Mapping[str, str]) -> None:
+    """Overwrite every text file below ``folder`` that holds a secret with its redacted text."""
+    for path, text in _texts(folder):
+        if (clean := redact(text, hidden)) != text:
+            path.write_text(clean, encoding="utf-8")
+
+
+def _texts(folder: Path) -> Iterable[tuple[Path, str]]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in _TEXT_FILES and path.is_file():
+            yield path, path.read_text(encoding="utf-8", errors="replace")
+
+
+def _forms(value: str) -> set[str]:
+    return {value, html.escape(value), html.escape(value, quote=False), json.dumps(value)[1:-1], quote(value, safe="")}

@@ -1,0 +1,146 @@
+"""What a run leaves for machines: its record, the headline numbers and the findings, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from importlib import metadata
+from pathlib import Path
+
+from cxlib import paths
+from cxlib.publish import privacy
+
+PACKAGES = (
+    "cxlib", "pandas", "numpy", "scipy", "statsmodels", "lifelines", "duckdb", "ibis-framework", "pyarrow",
+    "matplotlib", "seaborn", "papermill", "nbconvert", "ipykernel",
+)  # fmt: skip
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write strict JSON so that a reader sees the old file or the new one, never half of it."""
+    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    scratch = path.with_name(f".{path.name}.partial")
+    scratch.write_text(text + "\n", encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def plain(value: object) -> object:
+    """Return ``value`` with JSON types alone: dates as text, NaN and infinities as None, numpy scalars as Python's."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(v) for v in value]
+    if hasattr(value, "item"):  # numpy scalars
+        value = value.item()
+    if type(value).__name__ in {"NAType", "NaTType"} or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.isoformat() if isinstance(value, date | datetime) else str(value)
+
+
+def rows(frame: object) -> list[dict[str, object]]:
+    """Return a data frame as a list of JSON-ready records."""
+    return plain(frame.to_dict("records"))
+
+
+def columns(found: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Return key, title and whether it is numeric for each column of these records that holds anything."""
+    return [
+        {
+            "key": key,
+            "title": "SHA-256 (start)" if key == "sha256" else key.replace("_", " ").capitalize(),
+            "numeric": all(isinstance(r[key], int | float | None) for r in found),
+        }
+        for key in found[0]
+        if any(r[key] not in (None, "") for r in found)
+    ]
+
+
+def cells(row: Mapping[str, object]) -> dict[str, str]:
+    """Return a record as texts for a reader."""
+
+    def text(value: object) -> str:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+    return {key: text(value)[: 12 if key == "sha256" else None] for key, value in row.items()}
+
+
+def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
+    """Return what a run record says of the company and its data: settings, files, rows used and set aside."""
+    settings = company.settings
+    settings = settings.model_dump(mode="json") if hasattr(settings, "model_dump") else dict(settings)
+    if settings.get("database"):
+        settings["database"] = privacy.HIDDEN
+    content = {
+        "company": company.name,
+        "title": company.title,
+        "as_of": company.as_of.isoformat(),
+        "settings": plain(settings),
+        "inputs": rows(company.inputs),
+        "record": rows(company.record),
+        "set_aside": rows(company.set_aside),
+        "notes": rows(company.notes),
+    }
+    return json.loads(privacy.redact(json.dumps(content), hidden))
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that the numbers depend on."""
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str | None:
+    """Return the git commit of the project, with a note if files differ from it; None without git."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(paths.root()), *arguments], capture_output=True, text=True, check=True, timeout=10
+        )
+        return done.stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + (" with local changes" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def collect(folder: Path, kind: str, needed: Iterable[str]) -> list[dict[str, object]]:
+    """Return the items that the notebooks left in ``folder/kind/<notebook>.json``, each with its ``notebook``.
+
+    Raises ValueError if a file is no JSON list of objects with the ``needed`` keys.
+    """
+    found = []
+    for path in sorted((folder / kind).glob("*.json")):
+        items = json.loads(path.read_text(encoding="utf-8"))
+        for item in items if isinstance(items, list) else [items]:
+            if not isinstance(item, dict) or (missing := [k for k in needed if k not in item]):
+                raise ValueError(f"{kind}/{path.name}: each item needs {', '.join(missing or needed)}")
+            found.append({"notebook": path.stem, **item})
+    return plain(found)
+
+
+def last(company_folder: Path) -> dict[str, object] | None:
+    """Return the record of the latest whole report of a company, by as-of date; None if there is none."""
+    for folder in sorted(company_folder.glob("[0-9]*-[0-9]*-[0-9]*"), reverse=True):
+        try:
+            date.fromisoformat(folder.name)
+            content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return content | {"folder": str(folder)}
+    return None

@@ -1,0 +1,306 @@
+"""One run: the notebooks of the report, two at a time in processes of their own, then the folder made whole."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import shutil
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from cxlib import paths
+from cxlib.errors import InputError
+from cxlib.publish import execute, folders, html, privacy, record
+from cxlib.publish.execute import DONE, FAILED, Event, Job
+from cxlib.publish.parameters import Parameter, declared, read_cells, resolve
+
+PATTERN = "[0-9][0-9]_*.ipynb"
+TIMEOUT = 1800.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended. ``folder`` is the report (or the kept failed run), ``record`` the content of its run.json."""
+
+    outcome: str
+    seconds: float
+    folder: Path | None = None
+    error: str | None = None
+    record: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the report is whole."""
+        return self.outcome == DONE
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 for a whole report, 1 for a failed run."""
+        return 0 if self.ok else 1
+
+    @property
+    def index(self) -> Path | None:
+        """Return the first page of the report."""
+        return self.folder / html.INDEX if self.folder else None
+
+
+def run_report(
+    company: object,
+    parameters: Mapping[str, object] | None = None,
+    as_of: date | str | None = None,
+    reports: Path | str | None = None,
+    notebooks: Sequence[Path | str] | None = None,
+    jobs: int | None = None,
+    progress: Callable[[Event], None] | None = None,
+    timeout: float = TIMEOUT,
+) -> Result:
+    """Run every notebook for one company and publish ``reports/<company>/<as_of>/``; for schedulers and the shell.
+
+    ``company`` is a name under data/, a path, or an opened Company (its name then goes to the notebooks);
+    ``parameters`` reach each notebook that declares them; ``as_of`` is a date or ISO text; ``notebooks`` default to
+    ``notebooks/NN_*.ipynb``; ``jobs`` to 2, or 1 on a machine with one core; ``timeout`` is seconds per cell;
+    ``progress`` is called with an Event whenever something starts, moves on or ends. Wrong data, settings or parameters
+    raise InputError before anything is written. Whatever fails later is told by the Result, and the last good
+    report stays as it was.
+    """
+    began = time.monotonic()
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    found = discover(notebooks)
+    known = {path.stem: declared(path) for path in found}
+    given = resolve(known, parameters or {})
+    opened = open_company(company, as_of)
+    spoken = str(company) if isinstance(company, str | Path) else opened.name
+    common = {"company": spoken, "as_of": opened.as_of.isoformat()}
+    used = {path.stem: _values(known[path.stem], common | given[path.stem]) for path in found}
+    _check_values(used)
+
+    home = Path(reports or paths.reports()).resolve() / opened.name
+    good = home / opened.as_of.isoformat()
+    scratch = home / f".{good.name}.partial"
+    hidden = privacy.secrets(getattr(opened.settings, "database", None))
+    titles = {
+        path.stem: html.title_of((c.source for c in read_cells(path) if c.kind == "markdown"), path.stem)
+        for path in found
+    }
+    about = {
+        "outcome": FAILED,
+        "error": None,
+        "started": started,
+        "seconds": 0.0,
+        "given": record.plain(dict(parameters or {})),
+        "commit": record.commit(),
+        "versions": record.versions(),
+        "notebooks": [],
+    } | record.of_company(opened, hidden)
+
+    def result(folder: Path | None) -> Result:
+        return Result(about["outcome"], about["seconds"], folder, about["error"], about)
+
+    try:
+        with folders.lock(home):
+            folders.recover(home)
+            (scratch / "tables").mkdir(parents=True)
+            _quiet_kernels(scratch / ".ipython")
+            work = [
+                Job(
+                    notebook=path,
+                    folder=scratch,
+                    parameters={n: v for n, v in (common | given[path.stem]).items() if n in known[path.stem]},
+                    page=html.Page(
+                        company=opened.title,
+                        as_of=html.day(opened.as_of),
+                        title=titles[path.stem],
+                        here=f"{path.stem}.html",
+                        links=html.links(titles),
+                        parameters=tuple(
+                            {"name": n, "value": str(v), "comment": known[path.stem][n].comment}
+                            for n, v in used[path.stem].items()
+                        ),
+                    ),
+                    timeout=timeout,
+                    hidden=hidden,
+                )
+                for path in found
+            ]
+            try:
+                ends = _run_all(_longest_first(work, home), jobs, progress or (lambda event: None))
+                about["notebooks"] = [_told(ends[job.name], titles, used) for job in work]
+                about["seconds"] = round(time.monotonic() - began, 1)
+                return result(_publish(about, scratch, good, hidden))
+            except OSError as problem:
+                return result(_give_up(about, problem, scratch, good))
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    except folders.Busy:
+        about["error"] = f"Another run of {opened.name} is under way; nothing was started"
+    except OSError as problem:
+        about["error"] = f"The report cannot be written: {problem}"
+    return result(None)
+
+
+def discover(notebooks: Iterable[Path | str] | None = None) -> list[Path]:
+    """Return the notebooks of the report in order; InputError if there are none."""
+    found = [Path(n) for n in notebooks] if notebooks is not None else sorted(paths.notebooks().glob(PATTERN))
+    if not found:
+        raise InputError(
+            f"There is no notebook {PATTERN}", remedy="Set CXLIB_ROOT to the project's folder.", file=paths.notebooks()
+        )
+    return found
+
+
+def open_company(company: object, as_of: date | str | None = None) -> object:
+    """Open and check a company by name or path, as of a date or ISO text; an opened one is returned as it is."""
+    if isinstance(as_of, str):
+        try:
+            as_of = date.fromisoformat(as_of)
+        except ValueError as error:
+            raise InputError("The as-of date is no date", remedy="Write it as 2026-06-30.", value=as_of) from error
+    if isinstance(company, str | Path):
+        import cxlib
+
+        return cxlib.open_company(company, as_of=as_of)
+    if as_of not in (None, company.as_of):
+        raise InputError(
+            f"{company.name} was opened as of {company.as_of}, not {as_of}", remedy="Open it as of the date of the run."
+        )
+    return company
+
+
+def _quiet_kernels(profiles: Path) -> None:
+    """Give the kernels a configuration of their own: no start-up files of the user, no lines about transport."""
+    (profiles / "profile_default").mkdir(parents=True)
+    (profiles / "profile_default" / "ipython_kernel_config.py").write_text(
+        "c.IPKernelApp.log_level = 50\n", encoding="utf-8"
+    )
+
+
+def _values(parameters: Mapping[str, Parameter], given: Mapping[str, object]) -> dict[str, object]:
+    return {name: given.get(name, parameter.default) for name, parameter in parameters.items()}
+
+
+def _check_values(used: Mapping[str, Mapping[str, object]]) -> None:
+    """Let the question modules refuse impossible values, as they do again inside each notebook."""
+    page = importlib.import_module("cxlib.page")  # pandas, seaborn and the questions: not before they are needed
+    for name, values in used.items():
+        page.check_parameters(name, dict(values))
+
+
+def _longest_first(work: list[Job], home: Path) -> list[Job]:
+    """Order by the seconds of the last report, so that no long notebook starts last; unknown ones come first."""
+    last = record.last(home) or {}
+    seconds = {n["name"]: n["seconds"] for n in last.get("notebooks", [])}
+    return sorted(work, key=lambda job: -seconds.get(job.name, float("inf")))
+
+
+def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], None]) -> dict[str, Event]:
+    """Run jobs in ``count`` worker processes; a worker that is killed fails its own notebook alone."""
+    context = multiprocessing.get_context("spawn")
+    count = max(1, min(count or min(2, os.cpu_count() or 1), len(work)))
+    waiting, ends = deque(work), {}
+    busy: dict[object, tuple[object, Job, float]] = {}  # connection -> process, its job, when that began
+    idle: list[tuple[object, object]] = []
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < count:
+                connection, process = idle.pop() if idle else _worker(context)
+                try:
+                    connection.send(waiting[0])
+                except OSError:  # it died idle; another takes the job
+                    continue
+                busy[connection] = process, waiting.popleft(), time.monotonic()
+            for connection in wait(list(busy)):
+                process, job, began = busy[connection]
+                try:
+                    event = connection.recv()
+                except (EOFError, OSError):
+                    process.join(5)
+                    error = f"The worker process ended unexpectedly (exit code {process.exitcode}); often out of memory"
+                    event = Event(job.name, FAILED, seconds=time.monotonic() - began, error=error)
+                    execute.write_failure(job, None, error)
+                    connection.close()
+                tell(event)
+                if event.state in (DONE, FAILED):
+                    ends[job.name] = event
+                    del busy[connection]
+                    if not connection.closed:
+                        idle.append((connection, process))
+    finally:
+        everyone = [*idle, *((connection, process) for connection, (process, _, _) in busy.items())]
+        for connection, process in everyone:
+            process.terminate()
+            connection.close()
+        for _, process in everyone:
+            process.join(10)
+    return ends
+
+
+def _worker(context: object) -> tuple[object, object]:
+    here, there = context.Pipe()
+    process = context.Process(target=execute.work, args=(there,), daemon=True)
+    process.start()
+    there.close()  # so that the end of the process ends the connection
+    return here, process
+
+
+def _told(event: Event, titles: Mapping[str, str], used: Mapping[str, Mapping]) -> dict[str, object]:
+    return {
+        "name": event.name,
+        "title": titles[event.name],
+        "outcome": event.state,
+        "seconds": round(event.seconds, 1),
+        "cells": event.cells,
+        "failed_cell": event.cell or None,
+        "error": event.error,
+        "parameters": record.plain(used[event.name]),
+    }
+
+
+def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) -> Path:
+    """Write what stands beside the pages and give the folder its name; return where it is."""
+    findings, figures = [], []
+    try:
+        findings = record.collect(scratch, "findings", ["name", "sentence"])
+        figures = record.collect(scratch, "figures", ["name", "label", "value"])
+    except ValueError as problem:
+        about["error"] = f"A notebook left an unreadable file: {problem}"
+    for extra in ("findings", "figures", ".ipython"):
+        shutil.rmtree(scratch / extra, ignore_errors=True)
+    tables = [p.name for p in sorted((scratch / "tables").glob("*.csv"))]
+    ends = {n["outcome"] for n in about["notebooks"]}
+    whole = ends == {DONE} and about["error"] is None
+    about["outcome"] = DONE if whole else FAILED
+
+    def write() -> None:
+        record.write_json(scratch / "findings.json", findings)
+        record.write_json(scratch / "figures.json", figures)
+        record.write_json(scratch / "run.json", about)
+        (scratch / html.INDEX).write_text(html.index_page(about, findings, figures, tables), encoding="utf-8")
+
+    write()
+    if whole and (found := privacy.leaks(scratch, hidden)):
+        about["outcome"], about["error"] = FAILED, f"Private content would be published: {'; '.join(found)}"
+        write()
+    if about["outcome"] == DONE:
+        folders.install(scratch, good)
+        return good
+    privacy.scrub(scratch, hidden)
+    return folders.keep_failed(scratch, good)
+
+
+def _give_up(about: dict, problem: OSError, scratch: Path, good: Path) -> Path | None:
+    """Keep a failed run of which not all could be written: room is made, then its record and first page are kept."""
+    about["outcome"], about["error"] = FAILED, f"The report cannot be written: {problem}"
+    try:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        record.write_json(scratch / "run.json", about)
+        (scratch / html.INDEX).write_text(html.index_page(about, [], [], complete=False), encoding="utf-8")
+        return folders.keep_failed(scratch, good)
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Statistics on counts: arrays and frames in, estimates out; knows nothing of customer experience."""

@@ -1,0 +1,478 @@
+"""Cox regression on counts, and the checks of follow-up time it shares with ``survival``.
+
+Everything is a sum over distinct event times, so the cost of a fit follows the number of rows and never the
+number of people the rows stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import sparse, special, stats
+
+from cxlib.stats.draws import frequency_weights, numbers, refuse
+
+MAX_ITERATIONS = 100
+MAX_HALVINGS = 60
+MAX_SPREAD = 250  # of log hazards between rows; a fit that comes this far has no maximum
+
+
+# ---- checks shared with survival.py ----------------------------------------------------------------------
+
+
+def z_value(confidence: float) -> float:
+    """Give the normal quantile of a two-sided interval, for example 1.96 for 0.95."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, for example 0.95.")
+    return float(stats.norm.ppf(0.5 + confidence / 2))
+
+
+def column(values: ArrayLike, name: str, rows: int | None = None) -> np.ndarray:
+    """Give a column as finite floats, or a ValueError naming the column and what is wrong with it."""
+    if pd.Series(values).dtype.kind in "mM":
+        raise ValueError(f"{name} holds dates or time spans: give numbers in a unit of your choice, such as days.")
+    try:
+        array = numbers(values)
+    except (TypeError, ValueError) as error:
+        remedy = "give numbers; for groups, one column of 0 and 1 each (pandas.get_dummies)"
+        raise ValueError(f"{name} is not numeric: {remedy}.") from error
+    if array.ndim != 1 or rows not in (None, array.size):
+        needed = "one number for each row" if rows is None else f"one number for each of the {rows} rows"
+        raise ValueError(f"{name} has shape {array.shape}: give {needed}.")
+    refuse(np.isnan(array), f"{name} is missing", "Fill it in or leave such rows out.")
+    refuse(np.isinf(array), f"{name} is infinite", "Give finite numbers.")
+    return array
+
+
+def follow_up(
+    stop: ArrayLike,
+    event: ArrayLike,
+    weights: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    names: Sequence[str] = ("duration", "event", "entry"),
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Check follow-up times and give stop, event (bool), weights and start (or None) as arrays of one length.
+
+    Times that differ only by rounding (relative 1e-9) are made equal, as ties are decided by equality.
+    """
+    stop = column(stop, names[0])
+    if not stop.size:
+        raise ValueError("There are no rows: an estimate needs at least one.")
+    event = column(event, names[1], stop.size)
+    refuse((event != 0) & (event != 1), f"{names[1]} is not 0 or 1", "Give 1 where it happened and 0 elsewhere.")
+    weights = frequency_weights(weights, stop.size)
+    if start is None:
+        refuse(stop < 0, f"{names[0]} is negative", "Time runs from 0: look for dates in the wrong order.")
+        stop = _same_times(stop)
+    else:
+        start = column(start, names[2], stop.size)
+        stop, start = np.split(_same_times(np.concatenate([stop, start])), 2)
+        remedy = "A row is at risk after it enters until it ends: leave out rows of no length."
+        refuse(start >= stop, f"{names[2]} is not before {names[0]}", remedy)
+    return stop, event == 1, weights, start
+
+
+def sum_by(groups: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
+    """Sum ``values`` (rows, columns) by the group number of each row, giving (size, columns)."""
+    return np.column_stack([np.bincount(groups, part, size) for part in values.T])
+
+
+def _same_times(times: np.ndarray) -> np.ndarray:
+    values, inverse = np.unique(times, return_inverse=True)
+    new = np.r_[True, np.diff(values) > 1e-9 * np.abs(values).mean()]
+    return values[new][np.cumsum(new) - 1][inverse]
+
+
+# ---- the partial likelihood ------------------------------------------------------------------------------
+
+
+def _tie_sums(deaths: np.ndarray, share: np.ndarray, ties: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sum log(1 - q), 1 / (1 - q) and 1 / (1 - q)^2 over q = share * l / deaths, l = 0 .. deaths - 1.
+
+    These three carry all of Efron's correction: of d people who leave at one time and hold ``share`` of the
+    risk, the l-th to leave has l / d of them gone already. In closed form (gamma functions), so that a
+    million ties cost what two cost; a series where the share is too small for the gamma functions to resolve.
+    Breslow's method is q = 0.
+    """
+    zero, one, two = np.zeros_like(deaths), deaths.copy(), deaths.copy()
+    tied = (deaths > 1) & (ties == "efron")
+    small = tied & (share < 1e-4)
+    d, r = deaths[small], share[small]
+    first, second, third = (d - 1) / 2 * r, (d - 1) * (2 * d - 1) / (6 * d) * r**2, (d - 1) ** 2 / (4 * d) * r**3
+    zero[small] = -(first + second / 2 + third / 3)
+    one[small] = d + first + second + third
+    two[small] = d + 2 * first + 3 * second + 4 * third
+    large = tied & ~small
+    d = deaths[large]
+    a = d / share[large]
+    b = a - d + 1
+    zero[large] = special.gammaln(a + 1) - special.gammaln(b) - d * np.log(a)
+    one[large] = a * (special.digamma(a + 1) - special.digamma(b))
+    two[large] = a**2 * (special.polygamma(1, b) - special.polygamma(1, a + 1))
+    return zero, one, two
+
+
+class _Stays:
+    """Who is at risk when: row i at positions first[i] .. last[i] of ``size``.
+
+    All yet to leave minus all yet to join would be the sum over a risk set, but lose its digits once hazards differ
+    much. So every stay is cut into a few blocks of 1, 2, 4 ... positions, the nodes of a binary tree in which node
+    k has the children 2k and 2k + 1, and sums only ever add.
+    """
+
+    def __init__(self, first: np.ndarray, last: np.ndarray, size: int) -> None:
+        self.size, self.leaves = size, 1 << max(size - 1, 0).bit_length()
+        low, high, rows = first + self.leaves, last + 1 + self.leaves, np.arange(first.size)
+        cut = []
+        while rows.size:
+            odd = low % 2 == 1
+            cut.append((low[odd], rows[odd]))
+            low = low + odd
+            odd = high % 2 == 1
+            high = high - odd
+            cut.append((high[odd], rows[odd]))
+            low, high = low // 2, high // 2
+            open_ = low < high
+            low, high, rows = low[open_], high[open_], rows[open_]
+        nodes, rows = (np.concatenate(part) for part in zip(*cut, strict=True))
+        shape = (2 * self.leaves, first.size)
+        self.blocks = sparse.csr_array((np.ones(nodes.size), (nodes, rows)), shape=shape)
+
+    def over_rows(self, values: np.ndarray) -> np.ndarray:
+        """Sum at each position the values (rows, columns) of the rows at risk."""
+        tree = self.blocks @ values
+        width = 1
+        while width < self.leaves:
+            tree[2 * width : 4 * width] += np.repeat(tree[width : 2 * width], 2, axis=0)
+            width *= 2
+        return tree[self.leaves : self.leaves + self.size]
+
+    def over_positions(self, values: np.ndarray) -> np.ndarray:
+        """Sum for each row the values (positions, columns) of the positions at which it is at risk."""
+        tree = np.zeros((2 * self.leaves, values.shape[1]))
+        tree[self.leaves : self.leaves + self.size] = values
+        width = self.leaves
+        while width > 1:
+            tree[width // 2 : width] = tree[width : 2 * width : 2] + tree[width + 1 : 2 * width : 2]
+            width //= 2
+        return self.blocks.T @ tree
+
+
+class _PartialLikelihood:
+    """The Cox partial likelihood of checked rows; positions run over the event times of each stratum in turn."""
+
+    def __init__(
+        self,
+        x: np.ndarray,
+        stop: np.ndarray,
+        start: np.ndarray | None,
+        event: np.ndarray,
+        weights: np.ndarray,
+        strata: np.ndarray,
+        ties: str,
+    ) -> None:
+        times, rank = np.unique(stop, return_inverse=True)
+        base = strata * (times.size + 1)
+        grid = np.unique((base + rank)[event])
+        last = np.searchsorted(grid, base + rank, side="right") - 1
+        entered = 0 if start is None else np.searchsorted(times, start, side="right")
+        first = np.searchsorted(grid, base + entered)
+        self.rows = np.flatnonzero(last >= first)  # the others are at risk only when nothing happens
+        self.x, self.weights, self.ties = x[self.rows], weights[self.rows], ties
+        self.stays = _Stays(first[self.rows], last[self.rows], grid.size)
+        self.dead = np.flatnonzero(event[self.rows])
+        self.at = last[self.rows][self.dead]
+        self.deaths = np.bincount(self.at, self.weights[self.dead])
+
+    def evaluate(self, beta: np.ndarray, scores: bool = False) -> tuple:
+        """Give log-likelihood, gradient, information, and (if asked for) the score residual of each row."""
+        x, w, dead, at, deaths = self.x, self.weights, self.dead, self.at, self.deaths
+        eta = x @ beta
+        eta = np.clip(eta - np.median(eta), -600, 600)  # beyond, hazards leave the range of floating point
+        risk = w * np.exp(eta)
+        weighted = np.column_stack([risk, risk[:, None] * x])
+        sums, gone_sums = self.stays.over_rows(weighted), sum_by(at, weighted[dead], deaths.size)
+        total, gone = sums[:, :1], gone_sums[:, :1]
+        mean, mean_gone = sums[:, 1:] / total, gone_sums[:, 1:] / gone
+        log_sum, one, two = _tie_sums(deaths, np.minimum(gone / total, 1)[:, 0], self.ties)
+        value = w[dead] @ eta[dead] - deaths @ np.log(total[:, 0]) - log_sum.sum()
+
+        one, two, tied = one[:, None], two[:, None], deaths[:, None]
+        ahead, cross, square = one - tied, two - one, two - 2 * one + tied  # sums of q, q and q^2 so weighted
+        expected = risk * self.stays.over_positions(one / total)[:, 0]
+        expected[dead] -= risk[dead] * (ahead / gone)[at, 0]
+        excess = -expected
+        excess[dead] += w[dead]
+        mixed = (cross * mean).T @ mean_gone
+        inner = (two * mean).T @ mean - mixed - mixed.T + (square * mean_gone).T @ mean_gone
+        information = (x * expected[:, None]).T @ x - inner
+        if not scores:
+            return value, x.T @ excess, information
+
+        jump = self.stays.over_positions((two * mean - cross * mean_gone) / total)
+        residual = x * excess[:, None] + risk[:, None] * jump
+        own_mean = (one * mean - ahead * mean_gone) / tied
+        own_jump = (cross * mean - square * mean_gone) / gone
+        residual[dead] -= w[dead, None] * own_mean[at] + risk[dead, None] * own_jump[at]
+        return value, x.T @ excess, information, residual
+
+
+def _maximise(model: _PartialLikelihood, null: tuple) -> tuple[np.ndarray, np.ndarray, str, int]:
+    """Climb by Newton-Raphson with step halving from 0, where the likelihood and its derivatives are ``null``.
+
+    Gives beta, which coefficients run away, what else went wrong, and the number of iterations. Near a maximum
+    the next step is nothing; where there is none (a covariate separates events from the rest) the gain dies
+    out while the step keeps moving somebody's log hazard by about 1.
+    """
+
+    def spread(values: np.ndarray) -> np.ndarray:
+        return np.subtract(*np.quantile(values, [0.999, 0.001], axis=0))  # a few extreme rows may well be far out
+
+    beta = np.zeros(model.x.shape[1])
+    width = np.ptp(model.x, axis=0)
+    nobody = np.zeros(beta.size, bool)
+    value, gradient, information = null
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        step = np.linalg.lstsq(information, gradient, rcond=None)[0]
+        gain = gradient @ step
+        flat = gain <= 1e-8 + 1e-14 * abs(value)
+        for _ in range(MAX_HALVINGS):
+            new = model.evaluate(beta + step)
+            if new[0] >= value + 0.1 * gain - 1e-12 * (1 + abs(value)):
+                break
+            step, gain = step / 2, gain / 2
+        else:
+            return beta, nobody, "No step raises the likelihood any further", iteration
+        beta = beta + step
+        value, gradient, information = new
+        if flat:
+            step = np.linalg.lstsq(information, gradient, rcond=None)[0]
+            return beta, np.abs(step) * width > 0.01, "", iteration
+        if spread(model.x @ beta) > MAX_SPREAD:
+            reason = f"Hazards differ by a factor of more than e^{MAX_SPREAD} between rows"
+            return beta, np.abs(beta) * spread(model.x) > MAX_SPREAD / 10, reason, iteration
+    return beta, nobody, f"The likelihood still rises after {MAX_ITERATIONS} iterations", MAX_ITERATIONS
+
+
+# ---- the result and the call -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class CoxResult:
+    """A fitted Cox regression.
+
+    ``table`` is indexed by covariate: coef, se, hazard_ratio with its interval low and high, p (Wald), n (rows
+    counted with their weights) and naive_se (equal to se without clusters). A hazard ratio is for one unit
+    more of the covariate. If ``converged`` is false, ``message`` says what went wrong and what to do; a
+    coefficient without a finite value is plus or minus infinity, and its other figures are NaN.
+    ``score`` is the score test statistic (as many degrees of freedom as covariates), ``covariance`` that of
+    the coefficients (clustered if asked for), ``dfbeta`` the pull of each row of the frame on each coefficient.
+    """
+
+    table: pd.DataFrame
+    log_likelihood: float
+    log_likelihood_null: float
+    score: float
+    converged: bool
+    message: str
+    iterations: int
+    n: float
+    events: float
+    covariance: np.ndarray = field(repr=False)
+    dfbeta: np.ndarray = field(repr=False)
+
+    def dfbeta_by(self, labels: ArrayLike, size: int | None = None) -> np.ndarray:
+        """Sum ``dfbeta`` by a group number 0, 1, 2 ... of each row: an array (groups, covariates).
+
+        With group g drawn m[g] times, ``coef + (m - 1) @ dfbeta_by(labels)`` is the one-step refit. ``size``
+        is the number of groups, if the last ones may have no row.
+        """
+        groups = column(labels, "labels", len(self.dfbeta))
+        refuse((groups < 0) | (groups % 1 != 0), "labels are not group numbers", "Number the groups from 0.")
+        groups = groups.astype(int)
+        size = groups.max() + 1 if size is None else size
+        refuse(groups >= size, f"labels go past the {size} groups", "Number the groups from 0.")
+        return sum_by(groups, self.dfbeta, size)
+
+
+def cox(
+    frame: pd.DataFrame,
+    event: str,
+    covariates: str | Sequence[str],
+    duration: str | None = None,
+    start: str | None = None,
+    stop: str | None = None,
+    weights: str | None = None,
+    cluster: str | None = None,
+    strata: str | Sequence[str] | None = None,
+    ties: str = "efron",
+    confidence: float = 0.95,
+) -> CoxResult:
+    """Fit a proportional-hazards regression.
+
+    ``frame`` has one row per subject with its ``duration``, or several with ``start`` and ``stop`` (late entry,
+    covariates that change: a row is at risk after start, until and with stop). ``event`` is 1 where the row
+    ends with the event. The other arguments name columns too: ``weights`` are counts of equal rows (a weighted
+    fit equals the fit to the repeated rows, in the handling of ties as well), ``cluster`` groups rows that
+    belong together and asks for sandwich errors, ``strata`` have a baseline each. ``ties`` is "efron" or
+    "breslow". Covariates must be numeric; yes/no may be bool.
+
+    ValueError for columns that do not exist, missing values, a covariate that never varies or is a combination
+    of others, and no events. A likelihood without a maximum is no error: see CoxResult.
+
+    Cox 1972 (JRSS B 34:187); ties: Efron 1977 (JASA 72:557), Breslow 1974 (Biometrics 30:89); start and stop:
+    Andersen & Gill 1982 (Ann Stat 10:1100); clusters: Lin & Wei 1989 (JASA 84:1074); likelihoods without a
+    maximum: Heinze & Schemper 2001 (Biometrics 57:114).
+    """
+    names = [covariates] if isinstance(covariates, str) else list(covariates)
+    layers = [strata] if isinstance(strata, str) else list(strata or [])
+    z = z_value(confidence)
+    _check_call(frame, names, layers, event, duration, start, stop, weights, cluster, ties)
+    end = stop if duration is None else duration
+    time, happened, count, entered = follow_up(
+        frame[end],
+        frame[event],
+        None if weights is None else frame[weights],
+        None if start is None else frame[start],
+        (end, event, start or ""),
+    )
+    used = np.flatnonzero(count)
+    if not happened[used].any():
+        raise ValueError(f"{event} is 0 in every row: with no event there is nothing to compare.")
+    x, scale = _standardise(frame, names, used, count[used])
+    layer = frame.groupby(layers, observed=True).ngroup().to_numpy() if layers else np.zeros(len(frame), int)
+
+    model = _PartialLikelihood(
+        x, time[used], None if start is None else entered[used], happened[used], count[used], layer[used], ties
+    )
+    null = model.evaluate(np.zeros(len(names)))
+    _check_information(null[2], names, model.deaths.sum())
+    beta, runaway, failure, iterations = _maximise(model, null)
+    value, _, information, residual = model.evaluate(beta, scores=True)
+    lost = runaway | bool(failure)
+    if lost.any():  # in the limit others may have nothing left to be estimated from
+        lost |= np.diag(information) < 1e-3 * model.deaths.sum()
+    coef = np.where(lost, np.nan, beta / scale)
+    coef[runaway] = np.sign(beta[runaway]) * np.inf
+    message = _message(np.array(names)[runaway | (lost & (not failure))], failure)
+
+    known = np.ix_(~lost, ~lost)
+    naive = np.full((len(names), len(names)), np.nan)
+    naive[known] = np.linalg.pinv(information[known]) / np.outer(scale, scale)[known]
+    dfbeta = np.zeros((len(frame), len(names)))
+    dfbeta[:, lost] = np.nan
+    dfbeta[np.ix_(used[model.rows], ~lost)] = (residual * scale)[:, ~lost] @ naive[known]
+    covariance = naive
+    if cluster is not None:
+        codes, groups = pd.factorize(frame[cluster])
+        if len(groups) < 2:
+            raise ValueError(f"{cluster} has one value only: clustered errors need many clusters.")
+        pulls = sum_by(codes, dfbeta, len(groups))
+        covariance = pulls.T @ pulls
+    return CoxResult(
+        table=_table(names, coef, covariance, naive, z, count.sum()),
+        log_likelihood=float(value),
+        log_likelihood_null=float(null[0]),
+        score=float(null[1] @ np.linalg.solve(null[2], null[1])),
+        converged=not message,
+        message=message,
+        iterations=iterations,
+        n=float(count.sum()),
+        events=float(model.deaths.sum()),
+        covariance=covariance,
+        dfbeta=dfbeta,
+    )
+
+
+def _check_call(
+    frame: pd.DataFrame,
+    names: list[str],
+    layers: list[str],
+    event: str,
+    duration: str | None,
+    start: str | None,
+    stop: str | None,
+    weights: str | None,
+    cluster: str | None,
+    ties: str,
+) -> None:
+    if ties not in ("efron", "breslow"):
+        raise ValueError(f"ties is {ties!r}: it must be 'efron' or 'breslow'.")
+    if (duration is None) == (stop is None) or (start is None) != (stop is None):
+        raise ValueError("Give either duration, or both start and stop.")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"covariates is {names}: name at least one column, each once.")
+    asked = [*names, *layers, *(c for c in (event, duration, start, stop, weights, cluster) if c is not None)]
+    if {event, duration, stop} & set(names):
+        raise ValueError("The event or its time is among the covariates: it would explain itself. Leave it out.")
+    unknown = [name for name in asked if name not in frame.columns]
+    if unknown:
+        raise ValueError(
+            f"No column {', '.join(map(repr, unknown))}: the frame has {', '.join(map(str, frame.columns))}."
+        )
+    for label, columns in (("covariates", names), ("strata", layers), ("cluster", [cluster] if cluster else [])):
+        missing = frame[columns].isna().sum()
+        if missing.any():
+            where = ", ".join(f"{name} ({count})" for name, count in missing[missing > 0].items())
+            raise ValueError(
+                f"{label} has missing values in {where}: leave those rows out, or give the missing a level of its own."
+            )
+
+
+def _standardise(
+    frame: pd.DataFrame, names: list[str], used: np.ndarray, count: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    x = np.column_stack([column(frame[name], name) for name in names])[used]
+    constant = [name for name, width in zip(names, np.ptp(x, axis=0), strict=True) if width == 0]
+    if constant:
+        raise ValueError(f"{', '.join(constant)} has the same value in every row: leave it out.")
+    x = x - np.average(x, axis=0, weights=count)
+    scale = np.sqrt(np.average(x**2, axis=0, weights=count))
+    return x / scale, scale
+
+
+def _check_information(information: np.ndarray, names: list[str], events: float) -> None:
+    own = np.diag(information)
+    silent = own < 1e-10 * events
+    if not silent.any():
+        root = np.sqrt(own)
+        values, vectors = np.linalg.eigh(information / np.outer(root, root))
+        silent = (np.abs(vectors[:, values < 1e-9]) > 0.01).any(axis=1)
+    if silent.any():
+        raise ValueError(
+            f"No separate coefficient for {', '.join(np.array(names)[silent])}: constant among those at risk whenever "
+            "an event happens, or a combination of the other covariates. Leave one out."
+        )
+
+
+def _message(runaway: Sequence[str], failure: str) -> str:
+    if len(runaway):
+        return (
+            f"No finite hazard ratio for {', '.join(runaway)}: the likelihood rises without end as the coefficient "
+            "grows, because the events all fall on one side (a level without any event, or one that always has it "
+            "first). Merge the level with another, leave the covariate out, or report the counts of events instead."
+        )
+    return failure and f"{failure}. Look for near-duplicate covariates and extreme values, or leave a covariate out."
+
+
+def _table(
+    names: list[str], coef: np.ndarray, covariance: np.ndarray, naive: np.ndarray, z: float, n: float
+) -> pd.DataFrame:
+    se = np.sqrt(np.diag(covariance))
+    known = np.isfinite(coef)
+    with np.errstate(over="ignore"):  # an interval may reach past the largest number: infinity
+        columns = {
+            "coef": coef,
+            "se": se,
+            "hazard_ratio": np.where(known, np.exp(coef), np.nan),
+            "low": np.exp(coef - z * se),
+            "high": np.exp(coef + z * se),
+            "p": 2 * stats.norm.sf(np.abs(coef / se)),
+            "n": n,
+            "naive_se": np.sqrt(np.diag(naive)),
+        }
+    return pd.DataFrame(columns, index=pd.Index(names, name="covariate"))

@@ -1,0 +1,27 @@
+"""The one shape in which a number with its interval leaves ``cxlib.stats``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its confidence interval, standard error and base.
+
+    ``value``, ``low``, ``high`` and ``se`` share one unit; ``n`` is the number of observations behind them
+    (the sum of frequency weights); ``p`` is the two-sided p value against no difference, where one is meant.
+    A number that cannot be known is NaN, never 0.
+    """
+
+    value: float
+    low: float
+    high: float
+    se: float = math.nan
+    n: float = math.nan
+    p: float = math.nan
+
+    def excludes(self, value: float) -> bool:
+        """Tell whether the interval lies wholly on one side of ``value``."""
+        return self.low > value or self.high < value

@@ -1,0 +1,291 @@
+"""Textbook intervals for shares, net scores (NPS), means and their differences, and the false-discovery rule.
+
+Every interval stays on its scale and holds its own value. Where all answers agree the plain standard error is
+0, which would claim certainty; it is then taken from slightly mixed-up counts (the adjusted ones), never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+from statsmodels.stats.proportion import proportion_confint
+
+from cxlib.stats.estimate import Estimate
+
+_SHARE_METHODS = {"wilson": "wilson", "agresti-coull": "agresti_coull", "clopper-pearson": "beta"}
+_EXTRA_ANSWERS = (0.75, 1.5, 0.75)  # Rocks 2016: three more answers, spread over the scale
+_LARGEST_Z = 37.0  # beyond it the two-sided p value is 0 in double precision
+
+
+def share(successes: float, n: float, method: str = "wilson", confidence: float = 0.95) -> Estimate:
+    """Estimate a share from ``successes`` out of ``n``; value and interval on 0-1.
+
+    ``method`` is "wilson" (Wilson 1927), "agresti-coull" (1998), "clopper-pearson" (1934) or "wald"; see Brown,
+    Cai & DasGupta 2001. Raises ValueError for an impossible count, an unknown method or ``confidence``.
+    """
+    z = _critical_value(confidence)
+    successes, n = (float(count) for count in _counts("successes and n", (successes, n)))
+    if n == 0 or successes > n:
+        raise ValueError(f"A share needs 0 <= successes <= n and n > 0, not {successes:g} of {n:g}.")
+    value = successes / n
+    se = math.sqrt(value * (1 - value) / n)
+    if se == 0:
+        adjusted = (successes + 2) / (n + 4)  # two more of each kind: Agresti & Coull 1998
+        se = math.sqrt(adjusted * (1 - adjusted) / (n + 4))
+    if method == "wald":
+        low, high = value - z * se, value + z * se
+    elif method in _SHARE_METHODS:
+        low, high = proportion_confint(successes, n, 1 - confidence, _SHARE_METHODS[method])
+    else:
+        raise ValueError(f"Unknown method {method!r}: choose one of {[*_SHARE_METHODS, 'wald']}.")
+    return _on_scale(value, low, high, 0, 1, se, n)
+
+
+def share_difference(x1: float, n1: float, x2: float, n2: float, confidence: float = 0.95) -> Estimate:
+    """Estimate the share ``x1 / n1`` minus the share ``x2 / n2`` (-1..1), for two independent samples.
+
+    The interval is Newcombe's hybrid score (1998, method 10); ``p`` is that of the pooled z test.
+    """
+    first, second = share(x1, n1, confidence=confidence), share(x2, n2, confidence=confidence)
+    value = first.value - second.value
+    pooled = (x1 + x2) / (n1 + n2)
+    pooled_se = math.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
+    low, high = _hybrid(first, second)
+    se, n = math.hypot(first.se, second.se), first.n + second.n
+    return _on_scale(value, low, high, -1, 1, se, n, _p_value(value, pooled_se))
+
+
+def nps(
+    detractors: float,
+    passives: float,
+    promoters: float,
+    method: str = "adjusted-wald",
+    confidence: float = 0.95,
+) -> Estimate:
+    """Estimate a net score, promoters minus detractors in points (-100..100), from the three counts.
+
+    ``method`` is "adjusted-wald" (.75, 1.5, .75 answers added: Rocks 2016), "score" (Tango 1998: both ends solve
+    the score equation, its variance at the constrained maximum likelihood) or "wald". ``value`` and ``se`` are
+    those of the plain counts for each method. Raises ValueError without answers or for an impossible count.
+    """
+    z = _critical_value(confidence)
+    counts = _net_counts((detractors, passives, promoters))
+    value, se = _net_score(counts)
+    if method == "wald":
+        low, high = value - z * se, value + z * se
+    elif method == "adjusted-wald":
+        centre, adjusted_se = _adjusted_net_score(counts)
+        low, high = centre - z * adjusted_se, centre + z * adjusted_se
+    elif method == "score":
+        low, high = _score_limits(counts, z)
+    else:
+        raise _unknown_net_method(method)
+    return _on_scale(value, low, high, -100, 100, se, counts.sum())
+
+
+def nps_difference(
+    first: Sequence[float],
+    second: Sequence[float],
+    method: str = "adjusted-wald",
+    confidence: float = 0.95,
+) -> Estimate:
+    """Estimate the net score of ``first`` minus that of ``second`` in points (-200..200), sign kept.
+
+    Each is a triple of counts (detractors, passives, promoters) of independent samples. "adjusted-wald" adjusts
+    each sample (Lewis & Sauro 2021), "score" joins the two score intervals (Newcombe 1998; Zou & Donner 2008),
+    "wald" is plain. ``p`` is the two-sided one of the same method, so that it agrees with the interval.
+    """
+    z = _critical_value(confidence)
+    pair = [_net_counts(first), _net_counts(second)]
+    (value_1, se_1), (value_2, se_2) = (_net_score(counts) for counts in pair)
+    value, se = value_1 - value_2, math.hypot(se_1, se_2)
+    if method == "wald":
+        low, high, p = value - z * se, value + z * se, _p_value(value, se)
+    elif method == "adjusted-wald":
+        (centre_1, spread_1), (centre_2, spread_2) = (_adjusted_net_score(counts) for counts in pair)
+        centre, spread = centre_1 - centre_2, math.hypot(spread_1, spread_2)
+        low, high, p = centre - z * spread, centre + z * spread, _p_value(centre, spread)
+    elif method == "score":
+        low, high = _hybrid_score(pair, z)
+        p = _hybrid_score_p_value(pair, value)
+    else:
+        raise _unknown_net_method(method)
+    return _on_scale(value, low, high, -200, 200, se, sum(counts.sum() for counts in pair), p)
+
+
+def mean(
+    values: ArrayLike,
+    weights: ArrayLike | None = None,
+    confidence: float = 0.95,
+    low: float | None = None,
+    high: float | None = None,
+) -> Estimate:
+    """Estimate a mean with its t interval, in the unit of ``values`` (one-dimensional).
+
+    ``weights`` counts how often each value occurs; ``low`` and ``high`` are the ends of the scale, if it has
+    ends, and clip the interval. One answer leaves the whole scale open. Where all answers agree the spread is
+    that with three more answers (.75, 1.5, .75 at the low end, middle and high end of the scale), NaN without a
+    scale. Raises ValueError for missing values, values off the scale, or no values at all.
+    """
+    _critical_value(confidence)
+    values = np.asarray(values, dtype=float)
+    weights = np.ones(values.shape) if weights is None else _counts("weights", weights)
+    if values.ndim != 1 or values.shape != weights.shape:
+        raise ValueError(f"values and weights must be two lists of one length: {values.shape}, {weights.shape}.")
+    values, weights = values[weights > 0], weights[weights > 0]
+    if not np.isfinite(values).all():
+        raise ValueError(f"{(~np.isfinite(values)).sum()} of the values are missing: take them out or fill them.")
+    floor, ceiling = (-math.inf if low is None else low), (math.inf if high is None else high)
+    off = values[(values < floor) | (values > ceiling)]
+    if off.size:
+        raise ValueError(f"{off[0]:g} is off the scale of {floor:g} to {ceiling:g}: correct it or the scale.")
+    n = float(weights.sum())
+    if n == 0:
+        raise ValueError("A mean needs at least one value; check for an empty selection.")
+    has_scale = math.isfinite(floor) and math.isfinite(ceiling)
+    value = float(values @ weights / n)
+    if n <= 1:
+        return Estimate(value, *((floor, ceiling) if has_scale else (math.nan, math.nan)), n=n)
+    se = math.sqrt(float(weights @ (values - value) ** 2) / (n - 1) / n)
+    if np.ptp(values) == 0:
+        se = math.nan
+        if has_scale:
+            spread = np.array([floor, (floor + ceiling) / 2, ceiling, value])
+            counts = np.array([*_EXTRA_ANSWERS, n])
+            centre = spread @ counts / counts.sum()
+            se = math.sqrt(counts @ (spread - centre) ** 2) / counts.sum()
+    margin = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * se
+    if math.isnan(margin):
+        return Estimate(value, math.nan, math.nan, n=n)
+    return _on_scale(value, value - margin, value + margin, floor, ceiling, se, n)
+
+
+def benjamini_hochberg(p_values: ArrayLike, rate: float = 0.05) -> np.ndarray:
+    """Tell which of a family of p values to call discoveries at false-discovery ``rate`` (boolean array).
+
+    Benjamini & Hochberg 1995. Raises ValueError for a p value missing or outside 0-1.
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"rate must lie between 0 and 1, such as 0.05, not {rate}.")
+    p_values = np.asarray(p_values, dtype=float)
+    if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
+        raise ValueError("p_values must be one list of numbers from 0 to 1; leave out what could not be tested.")
+    if not p_values.size:
+        return np.zeros(0, dtype=bool)
+    return stats.false_discovery_control(p_values, method="bh") <= rate
+
+
+def _critical_value(confidence: float) -> float:
+    """Two-sided normal critical value of a confidence level."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, not {confidence}.")
+    return float(stats.norm.ppf((1 + confidence) / 2))
+
+
+def _counts(name: str, values: ArrayLike) -> np.ndarray:
+    """Counts as an array, each finite and not negative."""
+    counts = np.asarray(values, dtype=float)
+    bad = counts[~(np.isfinite(counts) & (counts >= 0))]
+    if bad.size:
+        raise ValueError(f"{name} must be counts, finite and not negative, not {bad[0]:g}.")
+    return counts
+
+
+def _on_scale(
+    value: float, low: float, high: float, floor: float, ceiling: float, se: float, n: float, p: float = math.nan
+) -> Estimate:
+    """An Estimate whose interval is clipped to the scale and holds the value.
+
+    An interval around adjusted counts can miss the plain value with one or two answers; it is stretched to it.
+    """
+    low, high = max(floor, min(low, value)), min(ceiling, max(high, value))
+    return Estimate(*(float(number) for number in (value, low, high, se, n, p)))
+
+
+def _p_value(difference: float, se: float) -> float:
+    """Two-sided p value of a z test; 1 where nothing differs and nothing varies."""
+    return float(2 * stats.norm.sf(abs(difference) / se)) if se > 0 else 1.0
+
+
+def _hybrid(first: Estimate, second: Estimate) -> tuple[float, float]:
+    """Limits of a difference from those of its two parts (Newcombe 1998; Zou & Donner 2008)."""
+    difference = first.value - second.value
+    below = math.hypot(first.value - first.low, second.high - second.value)
+    above = math.hypot(first.high - first.value, second.value - second.low)
+    return difference - below, difference + above
+
+
+def _net_counts(triple: Sequence[float]) -> np.ndarray:
+    """The three counts of a net score, checked."""
+    counts = _counts("detractors, passives and promoters", triple)
+    if counts.size != 3:
+        raise ValueError(f"A net score needs three counts (detractors, passives, promoters), not {counts.size}.")
+    if counts.sum() == 0:
+        raise ValueError("A net score needs at least one answer; check for an empty selection.")
+    return counts
+
+
+def _net_score(counts: np.ndarray) -> tuple[float, float]:
+    """Net score and standard error in points; the adjusted standard error where all answers agree."""
+    n = counts.sum()
+    if counts.max() == n:
+        return 100 * (counts[2] - counts[0]) / n, _adjusted_net_score(counts)[1]
+    value = (counts[2] - counts[0]) / n
+    return 100 * value, 100 * math.sqrt(((counts[2] + counts[0]) / n - value**2) / n)
+
+
+def _adjusted_net_score(counts: np.ndarray) -> tuple[float, float]:
+    """Net score and standard error in points after the extra answers."""
+    return _net_score(counts + _EXTRA_ANSWERS)
+
+
+def _score_limits(counts: np.ndarray, z: float) -> tuple[float, float]:
+    """Both ends of the score interval in points; the low end is the high end of the mirror image."""
+    detractors, _, promoters = counts
+    n = counts.sum()
+    low, high = -_upper_score_limit(detractors, promoters, n, z), _upper_score_limit(promoters, detractors, n, z)
+    return 100 * low, 100 * high
+
+
+def _upper_score_limit(gains: float, losses: float, n: float, z: float) -> float:
+    """Largest net score (-1..1) that the score test at ``z`` does not reject (Tango 1998)."""
+    estimate = (gains - losses) / n
+
+    def excess(delta: float) -> float:
+        # share of losses that is most likely if the net score were delta: root of a x^2 + b x + c
+        a, b, c = 2 * n, (2 * n - gains + losses) * delta - gains - losses, -losses * delta * (1 - delta)
+        root = math.sqrt(max(b * b - 4 * a * c, 0))
+        lost = -2 * c / (b + root) if b > 0 else (root - b) / (2 * a)  # the form that does not cancel
+        return (delta - estimate) * math.sqrt(n) - z * math.sqrt(max(2 * lost + delta * (1 - delta), 0))
+
+    start = estimate + 1e-12  # at the estimate itself the variance can be 0
+    return float(optimize.brentq(excess, start, 1)) if start < 1 and excess(start) < 0 else min(start, 1.0)
+
+
+def _hybrid_score(pair: list[np.ndarray], z: float) -> tuple[float, float]:
+    """Limits in points of a difference of net scores from the score limits of both."""
+    return _hybrid(*(Estimate(_net_score(counts)[0], *_score_limits(counts, z)) for counts in pair))
+
+
+def _hybrid_score_p_value(pair: list[np.ndarray], difference: float) -> float:
+    """P value that belongs to the joined score intervals: of the z at which they just reach 0."""
+    if difference == 0:
+        return 1.0
+    side, nearest = (1, 0) if difference > 0 else (-1, 1)
+
+    def distance(z: float) -> float:
+        return side * _hybrid_score(pair, z)[nearest]
+
+    if distance(_LARGEST_Z) > 0:
+        return 0.0
+    if distance(1e-6) <= 0:
+        return 1.0
+    return float(2 * stats.norm.sf(optimize.brentq(distance, 1e-6, _LARGEST_Z)))
+
+
+def _unknown_net_method(method: str) -> ValueError:
+    return ValueError(f"Unknown method {method!r}: choose 'adjusted-wald', 'score' or 'wald'.")

@@ -1,0 +1,338 @@
+"""Repeat buying without a contract: how often people buy, how long they stay, and what they spend.
+
+One row is a buyer. ``frequency`` counts repeat purchases (not the first; purchases of one day are one),
+``recency`` is the time from the first purchase to the last (0 without a repeat), ``age`` the time from the first
+purchase to the end of the window. Recency, age and every ``t`` share one unit, any unit. ``weights`` count equal
+buyers. Where ``params`` can be given, an array (..., p) such as ``draws`` returns takes the place of the fitted
+parameters, and its leading axes lead the result.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import numpy as np
+from scipy import special, stats
+
+from cxlib.stats.draws import LikelihoodModel, frequency_weights, numbers, refuse
+from cxlib.stats.estimate import Estimate
+
+
+class TimingModel(LikelihoodModel):
+    """What models of purchase timing share: checks, the fit, forecasts and draws.
+
+    To ``_rows`` a model adds the two things in which such models differ: the odds that a buyer has left, and how
+    much one who is still there will buy.
+    """
+
+    unit_of = ("alpha", "beta")
+    advice = (
+        "Usual causes: too few buyers came back, the window is short beside the time between purchases, or recency "
+        "and age are not in one unit, counted from the first purchase. Lengthen the window or pool segments."
+    )
+
+    def fit(self, frequency: object, recency: object, age: object, weights: object = None) -> Self:
+        """Fit by maximum likelihood to one-dimensional arrays of equal length.
+
+        ``LikelihoodModel`` lists what the fit leaves behind. ValueError names the first row that is impossible, or
+        says that nobody bought again.
+        """
+        rows = _table(frequency, recency, age)
+        _checked_buyers(*rows.T)
+        weights = frequency_weights(weights, len(rows))
+        again = weights @ (rows[:, 0] > 0)
+        if again == 0:
+            raise ValueError(
+                f"none of {weights.sum():,.0f} buyers bought again, so neither buying nor leaving can be estimated. "
+                "Lengthen the window, pool segments, or check that frequency counts repeat purchases."
+            )
+        self._maximise(rows, weights, unit=weights @ rows[:, 2] / weights.sum())
+        if self.message != "Converged.":
+            self.message += f" Here {again:,.0f} of {self.n:,.0f} buyers bought again."
+        return self
+
+    def expected_purchases(self, t: object, params: np.ndarray | None = None) -> np.ndarray | float:
+        """Give E[X(t)]: what a new customer is expected to buy up to ``t`` after the first purchase, besides it."""
+        return self.predict(t, 0, 0, 0, params)
+
+    def predict(
+        self, t: object, frequency: object, recency: object, age: object, params: np.ndarray | None = None
+    ) -> np.ndarray | float:
+        """Give the purchases expected in the next ``t`` from buyers with this past; scalars or arrays."""
+        refuse(~(numbers(t).ravel() >= 0), "t is missing or negative", "Give a time ahead, in the unit of age.")
+        values, (t, *past) = self._aligned(params, t, *_checked_buyers(frequency, recency, age))
+        bought = self._purchases_if_alive(values, t, *past)
+        return (bought * special.expit(-self._log_odds_gone(values, *past)))[()]
+
+    def probability_alive(
+        self, frequency: object, recency: object, age: object, params: np.ndarray | None = None
+    ) -> np.ndarray | float:
+        """Give the chance that a buyer has not left for good, as this model sees leaving; scalars or arrays."""
+        values, past = self._aligned(params, *_checked_buyers(frequency, recency, age))
+        return special.expit(-self._log_odds_gone(values, *past))[()]
+
+    def draws(
+        self,
+        fold_weights: np.ndarray,
+        frequency: object,
+        recency: object,
+        age: object,
+        fold: object,
+        weights: object = None,
+    ) -> np.ndarray:
+        """Give the parameters under each resample, draws x p in the order of ``params``, without fitting again.
+
+        ``fold_weights`` is draws x folds. The rows must be those of the fit (split by fold or not), ``fold`` is the
+        fold of each.
+        """
+        rows = _table(frequency, recency, age)
+        _checked_buyers(*rows.T)
+        return self._fold_draws(fold_weights, rows, frequency_weights(weights, len(rows)), fold)
+
+    def _log_odds_gone(
+        self, params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+    ) -> np.ndarray:
+        raise NotImplementedError
+
+    def _purchases_if_alive(
+        self, params: list[np.ndarray], t: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+    ) -> np.ndarray:
+        raise NotImplementedError
+
+
+class BetaGeoNBD(TimingModel):
+    """BG/NBD: buying at a steady rate (gamma r, alpha), leaving after a purchase by chance (beta a, b).
+
+    A buyer without a repeat has had no chance to leave: ``probability_alive`` is 1 for all of them, however long ago
+    they bought. It is no churn rate; compare models on forecasts of purchases.
+
+    Source: Fader, Hardie & Lee (2005), "Counting your customers" the easy way, Marketing Science 24(2). The forecasts
+    are its equations 9 and 10 after Euler's transformation of the hypergeometric function, which does not overflow.
+    """
+
+    names = ("r", "alpha", "a", "b")
+    starts = ((1, 1, 1, 1), (0.3, 0.3, 0.3, 3), (3, 3, 0.1, 0.1), (0.1, 0.1, 3, 10))
+
+    def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r, alpha, a, b = params
+        x, recency, age = rows.T
+        log_early, log_late = np.log(alpha + recency), np.log(alpha + age)
+        gone = self._log_odds_gone(list(params), x, recency, age)
+        value = (
+            special.gammaln(r + x)
+            - special.gammaln(r)
+            + r * np.log(alpha)
+            - (r + x) * log_late
+            + special.betaln(a, b + x)
+            - special.betaln(a, b)
+            + np.logaddexp(0, gone)
+        )
+        share = special.expit(gone)
+        both = special.digamma(a + b) - special.digamma(a + b + x)
+        gradient = (
+            special.digamma(r + x) - special.digamma(r) + np.log(alpha) - log_late + share * (log_late - log_early),
+            r / alpha - (r + x) * ((1 - share) / (alpha + age) + share / (alpha + recency)),
+            both + share / a,
+            both + special.digamma(b + x) - special.digamma(b) - share / (b + np.fmax(x, 1) - 1),
+        )
+        return value, np.stack(gradient, axis=1) * params
+
+    def _log_odds_gone(
+        self, params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+    ) -> np.ndarray:
+        r, alpha, a, b = params
+        odds = np.log(a / (b + np.fmax(frequency, 1) - 1))
+        return np.where(frequency > 0, odds + (r + frequency) * np.log1p((age - recency) / (alpha + recency)), -np.inf)
+
+    def _purchases_if_alive(
+        self, params: list[np.ndarray], t: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+    ) -> np.ndarray:
+        r, alpha, a, b = params
+        return purchases_until_gone(r + frequency, t / (alpha + age), a, b + frequency)
+
+
+class GammaGamma(LikelihoodModel):
+    """Spend per purchase: it varies around a mean of the buyer's own, which does not depend on how often they buy.
+
+    ``spend_frequency_correlation`` checks that last assumption. Money has any unit; v is in it. ``frequency`` counts
+    the purchases behind ``mean_spend``.
+
+    Source: Fader & Hardie (2013), The gamma-gamma model of monetary value (note 025); Fader, Hardie & Lee (2005), RFM and
+    CLV, J. Marketing Research 42.
+    """
+
+    names = ("p", "q", "v")
+    starts = ((3, 3, 1), (1, 1, 1), (10, 10, 1))
+    unit_of = ("v",)
+    advice = (
+        "Usual causes: too few buyers with several purchases, spends that are nearly all alike, or refunds and very large "
+        "orders left in. Pool segments or look at the largest mean spends."
+    )
+
+    def fit(self, frequency: object, mean_spend: object, weights: object = None) -> Self:
+        """Fit by maximum likelihood to one-dimensional arrays of equal length.
+
+        ``LikelihoodModel`` lists what the fit leaves behind. ValueError names the first row without a purchase or a
+        positive spend.
+        """
+        rows = _checked_spend(frequency, mean_spend)
+        weights = frequency_weights(weights, len(rows))
+        self._maximise(rows, weights, unit=weights @ rows[:, 1] / weights.sum())
+        if self.converged and self.params["q"] <= 1:
+            self.message += " With q up to 1 the mean spend is infinite: a few huge spends decide it. " + self.advice
+        return self
+
+    def mean_spend(self, params: np.ndarray | None = None) -> np.ndarray | float:
+        """Give the mean spend per purchase over all buyers; infinite if q is 1 or less."""
+        return self.predict(0, 0, params)
+
+    def predict(self, frequency: object, mean_spend: object, params: np.ndarray | None = None) -> np.ndarray | float:
+        """Give the expected spend per purchase of buyers with this past; scalars or arrays.
+
+        Someone with frequency 0 is expected to spend the mean of all, whatever ``mean_spend`` says.
+        """
+        (p, q, v), (x, z) = self._aligned(params, frequency, mean_spend)
+        refuse(~(x.ravel() >= 0), "frequency is missing or negative", "Give 0 for someone without a known spend.")
+        refuse(
+            ((x > 0) & ~(z > 0)).ravel(),
+            "mean_spend is missing or not above 0 where frequency is above 0",
+            "Leave refunds out, or give frequency 0.",
+        )
+        left = p * x + q - 1
+        known = np.where(x > 0, x * z, 0)
+        return np.where(left > 0, p * (v + known) / np.where(left > 0, left, 1), np.inf)[()]
+
+    def draws(
+        self, fold_weights: np.ndarray, frequency: object, mean_spend: object, fold: object, weights: object = None
+    ) -> np.ndarray:
+        """Give the parameters under each resample, draws x p in the order of ``params``; see ``TimingModel.draws``."""
+        rows = _checked_spend(frequency, mean_spend)
+        return self._fold_draws(fold_weights, rows, frequency_weights(weights, len(rows)), fold)
+
+    def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        p, q, v = params
+        x, z = rows.T
+        shape, log_total = p * x, np.log(v + x * z)
+        value = (
+            special.gammaln(shape + q)
+            - special.gammaln(shape)
+            - special.gammaln(q)
+            + q * np.log(v)
+            + shape * np.log(x * z)
+            - np.log(z)
+            - (shape + q) * log_total
+        )
+        both = special.digamma(shape + q) - log_total
+        gradient = (
+            x * (both - special.digamma(shape) + np.log(x * z)),
+            both - special.digamma(q) + np.log(v),
+            q / v - (shape + q) / (v + x * z),
+        )
+        return value, np.stack(gradient, axis=1) * params
+
+
+def spend_frequency_correlation(
+    frequency: object, mean_spend: object, weights: object = None, confidence: float = 0.95
+) -> Estimate:
+    """Give the correlation of frequency and mean spend, which the gamma-gamma model takes to be about 0.
+
+    Arrays as in ``GammaGamma.fit``; Pearson's r. The interval is made on Fisher's z scale with the larger of two
+    standard errors: the usual one, right when the two are independent, and the one that needs no normal data
+    (Steiger & Hakstian 1982, Brit. J. Math. Stat. Psych. 35), right when they depend and spend is skewed. NaN if
+    either never varies.
+    """
+    rows = _checked_spend(frequency, mean_spend)
+    weights = frequency_weights(weights, len(rows))
+    n = float(weights.sum())
+    centred = rows - weights @ rows / n
+    spread = np.sqrt(weights @ centred**2 / n)
+    if n <= 3 or not (spread > 1e-12 * rows.max(axis=0)).all():
+        return Estimate(math.nan, math.nan, math.nan, math.nan, n)
+    x, z = (centred / spread).T
+    r = float(np.clip(weights @ (x * z) / n, -1 + 1e-12, 1 - 1e-12))
+    free = np.sqrt(weights @ (x * z - r * (x**2 + z**2) / 2) ** 2) / n
+    se = float(max(free, (1 - r**2) / np.sqrt(n - 3)))
+    reach = stats.norm.isf((1 - confidence) / 2) * se / (1 - r**2)
+    low, high = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
+    return Estimate(r, float(low), float(high), se, n)
+
+
+def purchases_until_gone(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Give the mean of (1 - (1 + p horizon)^-r) / p over p ~ beta(a, b).
+
+    It is what someone who is there now and leaves with chance p after each purchase will buy, when the purchases that
+    would come are negative binomial with shape r and mean r x horizon. Arrays of one shape, or that broadcast.
+    """
+    r, horizon, a, b = np.broadcast_arrays(r, horizon, a, b)
+    c = a + b - 1
+    with np.errstate(all="ignore"):
+        none = (1 + horizon) ** (1 - a) * special.hyp2f1(c - r, a - 1, c, horizon / (1 + horizon))
+        total = np.asarray(c / (a - 1) * (1 - none))
+    # The closed form is 0 / 0 at a = 1 and at a + b = 1, and gives up on some very long histories.
+    hard = ~np.isfinite(total) | (np.abs(a - 1) < 1e-5) | (np.abs(c) < 1e-5)
+    hard &= np.isfinite(r + horizon + a + b)
+    if hard.any():
+        total[hard] = _by_quadrature(r[hard], horizon[hard], a[hard], b[hard])
+    return total
+
+
+def _by_quadrature(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Take that mean by the trapezoid rule in y = logit p, where it converges exponentially.
+
+    The line through both ends is taken off first: its mean is known, and what remains dies away at both ends.
+    """
+    start, end = r * horizon, -np.expm1(-r * np.log1p(horizon))
+    fall = 40 + 2 * np.log1p(start)
+    lowest = np.log((a + 1) / (b + 1)) - _distance(a + 1, b + 1, fall)
+    width = np.log((a + 1) / (b + 1)) + _distance(b + 1, a + 1, fall) - lowest
+    nodes = int(np.max(width / np.minimum(0.25, 0.7 * np.sqrt(1 / a + 1 / b)))) + 1
+    total = np.zeros(r.shape)
+    for node in range(nodes + 1):
+        y = lowest + width * node / nodes
+        p, rest = special.expit(y), special.expit(-y)
+        bend = -np.expm1(-r * np.log1p(p * horizon)) / p - start * rest - end * p
+        total += bend * np.exp(a * special.log_expit(y) + b * special.log_expit(-y) - special.betaln(a, b))
+    return (b * start + a * end) / (a + b) + total * width / nodes
+
+
+def _distance(a: np.ndarray, b: np.ndarray, fall: np.ndarray) -> np.ndarray:
+    """Give how far below its peak, in y, the log of expit(y)^a expit(-y)^b has fallen by ``fall``: bisection."""
+    near, far = np.zeros(a.shape), (fall + (a + b) * np.log1p(a / b)) / a
+    for _ in range(60):
+        middle = (near + far) / 2
+        fallen = a * middle - (a + b) * (np.log1p(a / b) - np.log1p(a / b * np.exp(-middle)))
+        near, far = np.where(fallen < fall, middle, near), np.where(fallen < fall, far, middle)
+    return far
+
+
+def _table(*columns: object) -> np.ndarray:
+    """Put columns of equal length side by side."""
+    columns = [numbers(column) for column in columns]
+    if not columns[0].size or any(c.ndim != 1 or c.shape != columns[0].shape for c in columns):
+        raise ValueError(f"the columns have shapes {[c.shape for c in columns]}; give columns of one equal length.")
+    return np.column_stack(columns)
+
+
+def _checked_buyers(frequency: object, recency: object, age: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give frequency, recency and age as floats; ValueError names the first row that cannot be."""
+    columns = tuple(numbers(column) for column in (frequency, recency, age))
+    x, last, age = (column.ravel() for column in np.broadcast_arrays(*columns))
+    for name, column in (("frequency", x), ("recency", last), ("age", age)):
+        refuse(~np.isfinite(column), f"{name} is missing or infinite", "Leave buyers without a dated purchase out.")
+        refuse(column < 0, f"{name} is negative", "Count from the first purchase.")
+    refuse(x != np.round(x), "frequency is no whole number", "It counts repeat purchases; a mean per period is none.")
+    refuse(last > age, "recency is above age", "Both start at the first purchase; recency is not time since the last.")
+    refuse((x > 0) & (last == 0), "recency is 0 with repeats", "Merge purchases of one day; the first is no repeat.")
+    refuse((x == 0) & (last > 0), "recency is above 0 without a repeat", "Recency is 0 until the second purchase.")
+    return columns
+
+
+def _checked_spend(frequency: object, mean_spend: object) -> np.ndarray:
+    """Give frequency and mean spend side by side; ValueError names the first row that cannot be."""
+    rows = _table(frequency, mean_spend)
+    x, z = rows.T
+    refuse(~(np.isfinite(x) & (x == np.round(x))), "frequency is no whole number", "It counts purchases.")
+    refuse(x < 1, "frequency is below 1", "Buyers without a repeat carry no spend: fit those with frequency above 0.")
+    refuse(~(np.isfinite(z) & (z > 0)), "mean_spend is missing or not above 0", "Leave refunds and free orders out.")
+    return rows

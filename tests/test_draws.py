@@ -1,0 +1,224 @@
+"""Resampling by groups: the same resamples for everyone, sums and steps without refitting, intervals that cover."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlib.stats.draws import (
+    LikelihoodModel,
+    estimate,
+    estimate_frame,
+    fold_weights,
+    group_weights,
+    one_step,
+    resample,
+)
+
+
+def test_every_draw_has_as_many_folds_as_there_are_and_the_seed_fixes_them():
+    first, again, other = fold_weights(400, 7), fold_weights(400, 7), fold_weights(400, 8)
+    assert first.shape == (400, 256)
+    assert first.dtype == np.int16
+    assert (first.sum(axis=1) == 256).all()
+    assert (first == again).all()
+    assert (first != other).any()
+    assert first.mean(axis=0).std() < 0.1  # every fold as likely as any other
+
+
+def test_any_number_of_groups():
+    weights = group_weights(50, 1, 48)
+    assert weights.shape == (50, 48)
+    assert (weights.sum(axis=1) == 48).all()
+    assert (fold_weights(50, 1, folds=48) == weights).all()
+    with pytest.raises(ValueError, match="1 groups cannot be resampled"):
+        group_weights(50, 1, 1)
+    with pytest.raises(ValueError, match="no spread"):
+        group_weights(1, 1, 48)
+
+
+counts_rows = st.lists(
+    st.tuples(st.integers(0, 4), st.sampled_from(["a", "b", None]), st.integers(0, 2), st.integers(0, 9)),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=counts_rows, seed=st.integers(0, 99))
+def test_resampled_sums_are_those_of_the_table_with_its_rows_repeated(rows, seed):
+    counts = pd.DataFrame(rows, columns=["fold", "segment", "score", "n"])
+    counts["points"] = counts["n"] * counts["score"]
+    weights = group_weights(3, seed, 5)
+    keys, sums = resample(counts, "fold", ["n", "points"], ["segment", "score"], weights)
+    assert sums.shape == (3, len(keys), 2)
+    for draw in range(3):
+        repeated = counts.loc[counts.index.repeat(weights[draw][counts["fold"]])]
+        for row, (segment, score) in enumerate(keys.itertuples(index=False)):
+            same = repeated["segment"].isna() if segment is None or pd.isna(segment) else repeated["segment"] == segment
+            cell = repeated[same & (repeated["score"] == score)]
+            assert sums[draw, row].tolist() == [cell["n"].sum(), cell["points"].sum()]
+
+
+def test_plain_sums_no_keys_and_an_empty_table():
+    counts = pd.DataFrame({"fold": [0, 1, 1], "n": [1.0, 2.0, 4.0]})
+    keys, sums = resample(counts, "fold", ["n"], [], np.ones((1, 2)))
+    assert len(keys) == 1
+    assert sums.tolist() == [[[7.0]]]
+    keys, sums = resample(counts.iloc[:0], "fold", ["n"], ["n"], np.ones((4, 2)))
+    assert keys.columns.tolist() == ["n"]
+    assert sums.shape == (4, 0, 1)
+
+
+def test_a_code_outside_the_weights_or_a_missing_count_is_an_error():
+    counts = pd.DataFrame({"fold": [0, 300], "branch": ["north", "south"], "n": [1.0, np.nan]})
+    with pytest.raises(ValueError, match="code from 0 to 255"):
+        resample(counts, "fold", ["n"], [], fold_weights(2, 1))
+    with pytest.raises(ValueError, match="factorize"):
+        resample(counts, "branch", ["n"], [], fold_weights(2, 1))
+    with pytest.raises(ValueError, match="n is missing or infinite in row 1"):
+        resample(counts.assign(fold=[0, 1]), "fold", ["n"], [], fold_weights(2, 1))
+
+
+def test_standard_error_of_a_mean_is_the_textbook_one():
+    rng = np.random.default_rng(5)
+    scores = rng.normal(7, 2, 20_000)
+    counts = pd.DataFrame({"fold": rng.integers(0, 256, scores.size), "n": 1.0, "sum": scores})
+    _, sums = resample(counts, "fold", ["sum", "n"], [], fold_weights(4000, 1))
+    found = estimate(scores.mean(), sums[:, 0, 0] / sums[:, 0, 1], scores.size)
+    assert found.se == pytest.approx(scores.std() / math.sqrt(scores.size), rel=0.12)  # 256 folds: sd of 4.4 %
+    assert found.high - found.value == pytest.approx(1.969 * math.sqrt(256 / 255) * found.se, rel=1e-3)
+
+
+def test_interval_kinds_scale_and_degrees_of_freedom():
+    draws = np.random.default_rng(1).normal(0.9, 0.1, 5000)
+    wide = estimate(0.9, draws, n=10, low=0, high=1)
+    assert wide.high == 1
+    assert 0.9 - wide.low == pytest.approx(2.2622 * math.sqrt(10 / 9) * wide.se, rel=1e-3)  # 10 observations: 9 df
+    few = estimate(0.9, draws, n=5000, groups=48)
+    assert few.high - 0.9 == pytest.approx(2.0117 * math.sqrt(48 / 47) * few.se, rel=1e-3)  # 47 df
+    assert np.isnan(estimate(0.9, draws, n=1).low)
+    quantiles = estimate(0.9, draws, n=5000, interval="percentile", confidence=0.8)
+    assert (quantiles.low, quantiles.high) == pytest.approx(tuple(np.quantile(draws, [0.1, 0.9])))
+    with pytest.raises(ValueError, match="not known"):
+        estimate(0.9, draws, n=5000, interval="bca")
+    with pytest.raises(ValueError, match="one dimension"):
+        estimate(0.9, draws[:, None], n=5000)
+
+
+@pytest.mark.parametrize("interval", ["t", "percentile"])
+def test_what_cannot_be_known_is_nan_and_never_a_width_of_zero(interval):
+    draws = np.random.default_rng(1).normal(size=1000)
+    some, many = draws.copy(), draws.copy()
+    some[:50], many[:51] = np.inf, np.nan
+    assert np.isfinite(estimate(0, some, 1000, interval=interval).low)
+    assert estimate(0, some, 1000, interval=interval).se == pytest.approx(draws[50:].std(ddof=1))
+    for unknown in (
+        estimate(0, many, 1000, interval=interval),
+        estimate(math.nan, draws, 1000, interval=interval),
+        estimate(9.0, np.full(1000, 9.0), 1000, interval=interval, low=0, high=10),  # everyone answered 9
+    ):
+        assert np.isnan([unknown.low, unknown.high, unknown.se]).all()
+
+
+def test_a_frame_of_estimates_is_the_estimates_one_by_one():
+    draws = np.random.default_rng(2).normal(size=(300, 3))
+    draws[:40, 1] = np.nan
+    keys = pd.DataFrame({"segment": ["x", "y", "z"]}, index=[5, 6, 7])
+    frame = estimate_frame(keys, np.arange(3), draws, np.array([9, 99, 999]), low=-1)
+    assert frame.columns.tolist() == ["segment", "value", "low", "high", "se", "n"]
+    for row, n in enumerate((9, 99, 999)):
+        one = estimate(row, draws[:, row], n, low=-1)
+        expected = [one.value, one.low, one.high, one.se, one.n]
+        assert frame.iloc[row, 1:].astype(float).tolist() == pytest.approx(expected, nan_ok=True)
+    with pytest.raises(ValueError, match="3 keys"):
+        estimate_frame(keys, np.arange(3), draws[:, :2], 9)
+
+
+def coverage(kind: str, groups: int, interval: str, trials: int = 1500) -> float:
+    """Share of trials whose interval holds the truth: branches or folds differ, and so do people in them."""
+    rng = np.random.default_rng(11)
+    level = 2 + rng.normal(0, 0.3, (groups, trials))
+    base = rng.poisson(20, (groups, trials)).astype(float) + 1
+    amount = rng.gamma(base / 2, 2 * level)  # the sum of ``base`` skewed amounts
+    if kind == "mean":
+        top, bottom = amount / base, np.ones_like(base)
+    else:
+        top, bottom = amount, base
+    weights = group_weights(400, 3, groups).astype(float)
+    value = top.sum(axis=0) / bottom.sum(axis=0)
+    draws = (weights @ top) / (weights @ bottom)
+    keys = pd.DataFrame(index=range(trials))
+    frame = estimate_frame(keys, value, draws, groups * 21, interval=interval, groups=groups)
+    return float(((frame["low"] <= 2) & (frame["high"] >= 2)).mean())
+
+
+@pytest.mark.parametrize("kind", ["mean", "ratio"])
+@pytest.mark.parametrize("groups", [256, 48, 12])
+def test_the_default_interval_covers_and_percentiles_do_not_with_few_groups(kind, groups):
+    default, percentile = coverage(kind, groups, "t"), coverage(kind, groups, "percentile")
+    assert 0.93 < default < 0.965  # the sampling error of a coverage over 1,500 trials is 0.0056
+    if groups == 256:
+        assert abs(default - percentile) < 0.01
+    else:
+        assert default > percentile
+    if groups == 12:
+        assert percentile < 0.91
+
+
+def test_resampling_branches_covers_where_resampling_customers_does_not():
+    rng = np.random.default_rng(4)
+    branches, people, trials = 48, 100, 400
+    effect = rng.normal(0, 0.5, (branches, trials))
+    totals = people * effect + rng.normal(0, math.sqrt(people), (branches, trials))
+    value = totals.sum(axis=0) / (branches * people)
+    draws = group_weights(400, 3, branches).astype(float) @ totals / (branches * people)
+    frame = estimate_frame(pd.DataFrame(index=range(trials)), value, draws, branches * people, groups=branches)
+    by_branch = ((frame["low"] <= 0) & (frame["high"] >= 0)).mean()
+    by_customer = (np.abs(value) < 1.96 * math.sqrt((1 + 0.25) / (branches * people))).mean()
+    assert by_branch > 0.925
+    assert by_customer < 0.5
+
+
+def test_one_step_is_exact_for_a_quadratic_and_has_no_value_without_a_maximum():
+    rng = np.random.default_rng(3)
+    y, weights = rng.normal(3, 1, 64), group_weights(30, 1, 64)
+    theta = np.array([y.mean()])
+    moved = one_step(theta, (y - theta)[:, None], np.full((64, 1, 1), -1.0), weights)
+    assert moved[:, 0] == pytest.approx(weights @ y / 64)
+    assert np.isnan(one_step(theta, np.ones((64, 1)), np.ones((64, 1, 1)), weights)).all()
+    with pytest.raises(ValueError, match="same folds"):
+        one_step(theta, np.ones((64, 1)), np.ones((64, 1, 1)), weights[:, :9])
+
+
+class Exponential(LikelihoodModel):
+    """Waiting times with one rate: its maximum is the number of times over their sum."""
+
+    names = ("rate",)
+    starts = ((1,),)
+    advice = "Wait longer."
+
+    def _rows(self, params, rows):
+        return np.log(params) - params * rows[:, 0], 1 - params * rows
+
+
+def test_a_new_model_is_its_names_its_starts_and_its_likelihood():
+    times = np.random.default_rng(6).exponential(4, 2000)
+    fold, weights = np.arange(2000) % 64, group_weights(200, 2, 64)
+    model = Exponential()._maximise(times[:, None], np.ones(2000))
+    assert model.params["rate"] == pytest.approx(1 / times.mean(), rel=1e-9)
+    assert model.standard_errors["rate"] == pytest.approx(1 / times.mean() / math.sqrt(2000), rel=1e-6)
+    assert model.converged
+    refitted = (weights @ np.bincount(fold)) / (weights @ np.bincount(fold, times))
+    draws = model._fold_draws(weights, times[:, None], np.ones(2000), fold)[:, 0]
+    assert np.abs(draws - refitted).max() < 0.002 * refitted.std()
+    with pytest.raises(ValueError, match="the fold of each row"):
+        model._fold_draws(weights, times[:, None], np.ones(2000), fold[:9])
+    assert "rate=" in repr(model)
+    with pytest.raises(ValueError, match="call fit first"):
+        Exponential()._aligned(None, 1)

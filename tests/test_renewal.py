@@ -1,0 +1,175 @@
+"""Renewal against published cohorts, sums made by brute force, and simulations with known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlib.stats.draws import fold_weights
+from cxlib.stats.renewal import ShiftedBetaGeometric
+
+REGULAR = [1000, 631, 468, 382, 326, 289, 262, 241]
+HIGH_END = [1000, 869, 743, 653, 593, 551, 517, 491]
+
+
+@pytest.mark.parametrize(
+    ("survivors", "params", "log_likelihood"),
+    [(REGULAR, (0.7041, 1.1820), -1680.265), (HIGH_END, (0.6681, 3.8061), -1611.158)],
+)
+def test_both_cohorts_of_fader_hardie_2007(survivors, params, log_likelihood):
+    model = ShiftedBetaGeometric().fit(survivors)
+    assert tuple(model.params.round(4)) == params
+    assert model.params.index.tolist() == ["alpha", "beta"]
+    assert model.log_likelihood == pytest.approx(log_likelihood, abs=0.001)
+    assert model.converged
+    assert model.message == "Converged."
+    assert model.n == 1000
+    assert (1000 * model.survival(np.arange(8)))[1:] == pytest.approx(survivors[1:], abs=20)
+    alpha, beta = model.params
+    assert model.survival(1) == pytest.approx(beta / (alpha + beta))
+    assert model.retention(5) == pytest.approx((beta + 4) / (alpha + beta + 4))
+    assert model.retention(5) == pytest.approx(model.survival(5) / model.survival(4))
+
+
+@settings(max_examples=25, deadline=None)
+@given(alpha=st.floats(0.05, 20), beta=st.floats(0.05, 60), renewals=st.integers(0, 200), rate=st.floats(0.005, 1))
+def test_lifetimes_are_the_sums_that_define_them(alpha, beta, renewals, rate):
+    model, params = ShiftedBetaGeometric(), [alpha, beta]
+    t = np.arange(int(45 / rate))
+    discount = (1 + rate) ** -t.astype(float)
+    assert model.lifetime(rate, params) == pytest.approx(model.survival(t, params) @ discount, rel=1e-9)
+    here = model.survival(renewals, params)
+    coming = model.survival(renewals + 1 + t, params) / here @ discount
+    assert model.residual_lifetime(renewals, rate, params) == pytest.approx(coming, rel=1e-9)
+
+
+def test_lifetime_without_discount_is_the_mean_tenure_or_infinite():
+    model = ShiftedBetaGeometric()
+    assert model.lifetime(0, [3, 4]) == pytest.approx(3.0)  # (alpha + beta - 1) / (alpha - 1)
+    assert model.lifetime([0, 1e-9], [3, 4]) == pytest.approx([3, 3])
+    assert model.residual_lifetime(2, 0, [3, 4]) == pytest.approx(3.0)  # (beta + 2) / (alpha - 1)
+    assert model.lifetime(0, [1, 4]) == np.inf
+    assert model.lifetime(0, [0.5, 4]) == np.inf
+
+
+def test_equal_people_have_the_constant_retention_value_of_the_textbook():
+    model, equal = ShiftedBetaGeometric(), [2e6, 8e6]  # everyone renews with chance 0.8
+    assert 100 * model.lifetime(0.1, equal) == pytest.approx(366.67, abs=0.01)
+    assert 100 * model.residual_lifetime(7, 0.1, equal) / 1.1 == pytest.approx(266.67, abs=0.01)
+    assert 100 * model.lifetime(0, equal) == pytest.approx(500, abs=0.01)
+
+
+def test_cohorts_of_different_length_give_one_fit_however_they_come():
+    rows = [REGULAR, REGULAR[:5], REGULAR[:2]]
+    model = ShiftedBetaGeometric().fit(rows)
+    frame = pd.DataFrame(rows, index=["2021", "2022", "2023"])
+    assert frame.isna().any(axis=None)
+    assert ShiftedBetaGeometric().fit(frame).params.tolist() == model.params.tolist()
+    assert ShiftedBetaGeometric().fit(frame.to_numpy()).params.tolist() == model.params.tolist()
+    assert model.n == 3000
+    parts = [model._rows(model.params.to_numpy(), np.array([[t, 1.0]]))[0][0] for t in range(1, 8)]
+    by_hand = sum(
+        -np.diff(row) @ parts[: len(row) - 1] + row[-1] * np.log(model.survival(len(row) - 1)) for row in rows
+    )
+    assert model.log_likelihood == pytest.approx(by_hand)
+    same = ShiftedBetaGeometric().fit(pd.Series(REGULAR))
+    assert same.params.tolist() == pytest.approx(ShiftedBetaGeometric().fit([REGULAR] * 3).params.tolist())
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=4, max_size=40))
+def test_a_cohort_equals_its_people_one_by_one(people):
+    people = [(1, True), (2, True), (3, True), (4, False), *people]
+    one_by_one = [[1] * t + ([0] if left else [1]) for t, left in people]
+    pooled = pd.DataFrame(one_by_one).groupby([len(row) for row in one_by_one]).sum(min_count=1)
+    rows, cohorts = ShiftedBetaGeometric().fit(one_by_one), ShiftedBetaGeometric().fit(pooled)
+    assert rows.n == cohorts.n == len(people)
+    assert rows.params.tolist() == pytest.approx(cohorts.params.tolist(), rel=1e-6)
+    assert rows.log_likelihood == pytest.approx(cohorts.log_likelihood, abs=1e-8)
+
+
+def test_the_gradient_is_that_of_the_likelihood():
+    rows = np.array([[t, lost] for t in (1, 2, 40) for lost in (0.0, 1.0)])
+    theta, model = np.log([0.7, 3.8]), ShiftedBetaGeometric()
+    for k, move in enumerate(np.eye(2) * 1e-6):
+        up, down = (model._rows(np.exp(theta + side * move), rows)[0] for side in (1, -1))
+        assert model._rows(np.exp(theta), rows)[1][:, k] == pytest.approx((up - down) / 2e-6, rel=1e-6)
+
+
+def simulated(people: int, seed: int, renewals: int = 6) -> np.ndarray:
+    """Return renewals survived, up to the last one seen, of people with chances beta(0.8, 3)."""
+    rng = np.random.default_rng(seed)
+    return np.minimum(rng.geometric(rng.beta(0.8, 3, people)) - 1, renewals)
+
+
+def test_standard_errors_are_the_spread_over_simulated_cohorts():
+    fits = []
+    for seed in range(150):
+        kept = simulated(3000, seed)
+        fits.append(ShiftedBetaGeometric().fit([(kept >= t).sum() for t in range(7)]))
+    gaps = np.array([(fit.params - [0.8, 3]) / fit.standard_errors for fit in fits])
+    assert np.abs(gaps.mean(axis=0)).max() < 0.3  # 1 / sqrt(150) = 0.08, plus the small-sample bias
+    assert ((gaps.std(axis=0) > 0.85) & (gaps.std(axis=0) < 1.15)).all()
+
+
+def test_draws_agree_with_honest_refits():
+    kept = simulated(4000, 1)
+    fold = np.random.default_rng(2).integers(0, 256, kept.size)
+    table = np.stack([np.bincount(fold, kept >= t, minlength=256) for t in range(7)], axis=1)
+    model, weights = ShiftedBetaGeometric().fit(table.sum(axis=0)), fold_weights(1000, 3)
+    draws = model.draws(weights, table, np.arange(256))
+    assert draws.shape == (1000, 2)
+    refits = np.array([ShiftedBetaGeometric().fit(row @ table).params for row in weights[:20]])
+    gap = (np.log(draws[:20]) - np.log(refits)) / np.log(draws).std(axis=0)
+    assert np.abs(gap).max() < 0.05
+    assert draws.std(axis=0) == pytest.approx(model.standard_errors.to_numpy(), rel=0.2)
+    assert model.lifetime(0.1, draws).shape == (1000,)
+    assert model.survival([0, 1, 2], draws).shape == (1000, 3)
+    with pytest.raises(ValueError, match="rows the model was fitted to"):
+        model.draws(weights, table[:200], np.arange(200))
+
+
+@pytest.mark.parametrize(
+    ("survivors", "words"),
+    [
+        ([[100, 80, 60], [100, 50, 55]], "survivors increase in row 1"),
+        ([100, np.nan, 50], "a count is missing"),
+        ([[100, 90, 80], [np.nan, 90, 80]], "a count is missing in row 1"),
+        ([100, 50, -1], "negative or infinite"),
+        ([100, 100, 100], "nobody left"),
+        ([[100, 60], [90, 50]], "nobody reached a second renewal"),
+        ([100, 0, 0], "nobody reached a second renewal"),
+        ([], "give counts"),
+    ],
+)
+def test_impossible_cohorts_are_refused(survivors, words):
+    with pytest.raises(ValueError, match=words):
+        ShiftedBetaGeometric().fit(survivors)
+
+
+def test_wrong_questions_are_refused():
+    model = ShiftedBetaGeometric().fit(REGULAR)
+    for call, words in (
+        (lambda: model.survival(1.5), "t is no whole number from 0 up"),
+        (lambda: model.retention(0), "t is no whole number from 1 up"),
+        (lambda: model.residual_lifetime(-1, 0.1), "renewals is no whole number"),
+        (lambda: model.lifetime(10), "0.1 for 10 %"),
+        (lambda: model.lifetime(-0.1), "between 0 and 1"),
+        (lambda: ShiftedBetaGeometric().survival(1), "call fit first"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+def test_a_fit_that_fails_or_rests_on_little_says_so():
+    ridge = ShiftedBetaGeometric().fit([100, 99, 97, 94, 90])  # churn that rises
+    assert not ridge.converged
+    assert "does not fall with tenure" in ridge.message
+    assert ridge.standard_errors.isna().all()
+    assert "hardly determine" in ShiftedBetaGeometric().fit([10, 7, 6, 5]).message
+    percent = ShiftedBetaGeometric().fit([100, 63.1, 46.8, 38.2, 32.6, 28.9, 26.2, 24.1])
+    assert "percentages" in percent.message
+    assert percent.params["alpha"] == pytest.approx(0.7041, abs=0.0001)

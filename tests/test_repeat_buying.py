@@ -1,0 +1,412 @@
+"""Repeat buying against the published CDNOW figures, simulations with known truth, and independent formulas."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.special import betaln
+
+from cxlib.stats.draws import fold_weights
+from cxlib.stats.repeat_buying import (
+    BetaGeoNBD,
+    GammaGamma,
+    _by_quadrature,
+    purchases_until_gone,
+    spend_frequency_correlation,
+)
+
+
+def cdnow_log() -> pd.DataFrame:
+    """Read the CDNOW 1/10 sample up to 30 September 1997, purchases of one day merged."""
+    (path,) = [f.locate() for f in importlib.metadata.files("lifetimes") if f.name == "CDNOW_sample.txt"]
+    log = pd.read_csv(path, sep=r"\s+", header=None, names=["master", "id", "day", "cds", "spend"])
+    log["day"] = pd.to_datetime(log["day"].astype(str))
+    return log[log["day"] <= "1997-09-30"].groupby(["id", "day"], as_index=False)["spend"].sum()
+
+
+@pytest.fixture(scope="module")
+def buyers() -> pd.DataFrame:
+    """One row per CDNOW customer, in weeks, with a fold made from the id."""
+    day = cdnow_log().groupby("id")["day"]
+    end = pd.Timestamp("1997-09-30")
+    frame = pd.DataFrame({"x": day.count() - 1, "last": (day.max() - day.min()).dt.days / 7})
+    frame["age"] = (end - day.min()).dt.days / 7
+    frame["fold"] = [int(hashlib.md5(str(i).encode()).hexdigest(), 16) % 256 for i in frame.index]
+    return frame
+
+
+@pytest.fixture(scope="module")
+def spenders() -> pd.DataFrame:
+    """Repeat buyers with the mean spend of their repeat purchases."""
+    log = cdnow_log()
+    again = log[log["day"] > log.groupby("id")["day"].transform("min")]
+    frame = again.groupby("id")["spend"].agg(x="count", spend="mean")
+    frame["fold"] = [int(hashlib.md5(str(i).encode()).hexdigest(), 16) % 256 for i in frame.index]
+    return frame
+
+
+@pytest.fixture(scope="module")
+def model(buyers) -> BetaGeoNBD:
+    return BetaGeoNBD().fit(buyers["x"], buyers["last"], buyers["age"])
+
+
+# Published figures ------------------------------------------------------------------------------------------------
+
+
+def test_cdnow_bg_nbd_fader_hardie_lee_2005_table_2(buyers, model):
+    assert len(buyers) == 2357
+    assert buyers["x"].sum() == 2457
+    assert model.params.index.tolist() == ["r", "alpha", "a", "b"]
+    assert model.params.tolist() == pytest.approx([0.243, 4.414, 0.793, 2.426], rel=0.002)
+    assert model.log_likelihood == pytest.approx(-9582.43, abs=0.01)
+    assert model.converged
+    assert model.message == "Converged."
+    assert model.n == 2357
+
+
+def test_cdnow_bg_nbd_expected_purchases_of_the_authors_spreadsheet(model):
+    found = model.expected_purchases([0.1429, 1, 3, 31.8571, 32, 78])
+    assert found.round(4).tolist() == [0.0078, 0.0532, 0.1506, 1.0405, 1.0437, 1.858]
+    assert isinstance(model.expected_purchases(1), float)
+
+
+def test_cdnow_bg_nbd_one_customer_fader_hardie_lee_2005_spreadsheet(model):
+    assert model.predict(39, 2, 30.43, 38.86) == pytest.approx(1.226, abs=0.0005)
+    assert model.predict(0, 2, 30.43, 38.86) == 0
+
+
+def test_cdnow_gamma_gamma_fader_hardie_note_025(spenders):
+    model = GammaGamma().fit(spenders["x"], spenders["spend"])
+    assert len(spenders) == 946
+    assert model.params.index.tolist() == ["p", "q", "v"]
+    assert model.params.tolist() == pytest.approx([6.25, 3.74, 15.44], rel=0.002)
+    assert model.log_likelihood == pytest.approx(-4055.92, abs=0.01)
+    p, q, v = model.params
+    assert model.mean_spend() == pytest.approx(p * v / (q - 1))
+    weight = (q - 1) / (p * 4 + q - 1)  # the paper's weighted average of everyone's mean and one's own
+    assert model.predict(4, 50) == pytest.approx(weight * model.mean_spend() + (1 - weight) * 50)
+    assert model.predict([0, 4], [np.nan, 50]).tolist() == [model.mean_spend(), model.predict(4, 50)]
+
+
+def test_cdnow_spend_and_frequency_hardly_correlate_fader_hardie_lee_2005_rfm(spenders):
+    found = spend_frequency_correlation(spenders["x"], spenders["spend"])
+    assert found.value == pytest.approx(np.corrcoef(spenders["x"], spenders["spend"])[0, 1])
+    assert found.value == pytest.approx(0.11, abs=0.005)
+    assert found.low < 0 < found.value < found.high
+
+
+# Counts, units, derivatives ---------------------------------------------------------------------------------------
+
+
+def test_collapsed_rows_with_counts_are_the_rows_and_without_counts_are_another_model(buyers, model):
+    collapsed = buyers.groupby(["x", "last", "age"]).size().reset_index(name="n")
+    assert len(collapsed) == 1016
+    columns = (collapsed["x"], collapsed["last"], collapsed["age"])
+    same = BetaGeoNBD().fit(*columns, weights=collapsed["n"])
+    assert same.params.tolist() == pytest.approx(model.params.tolist(), rel=1e-9)
+    assert same.standard_errors.tolist() == pytest.approx(model.standard_errors.tolist(), rel=1e-6)
+    assert same.log_likelihood == pytest.approx(model.log_likelihood, abs=1e-7)
+    wrong = BetaGeoNBD().fit(*columns)
+    assert wrong.params.tolist() == pytest.approx([1.710, 13.198, 0.671, 1.361], rel=0.002)
+
+
+def test_days_or_weeks_give_the_same_fit(buyers, model):
+    days = BetaGeoNBD().fit(buyers["x"], buyers["last"] * 7, buyers["age"] * 7)
+    assert days.params.tolist() == pytest.approx((model.params * [1, 7, 1, 1]).tolist(), rel=1e-8)
+    assert days.log_likelihood == pytest.approx(model.log_likelihood - buyers["x"].sum() * np.log(7))
+    assert days.predict(273, 2, 213, 272) == pytest.approx(model.predict(39, 2, 213 / 7, 272 / 7))
+
+
+buyer = st.tuples(st.integers(0, 6), st.floats(0.1, 1), st.integers(1, 60), st.integers(1, 4))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(buyer, min_size=3, max_size=20))
+def test_weighted_rows_equal_repeated_rows(rows):
+    x, share, age, n = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    x[0], last = 1, np.where(x > 0, np.round(share * age, 2), 0)
+    last[0] = age[0] / 2
+    times = n.astype(int)
+    weighted = BetaGeoNBD().fit(x, last, age, weights=n)
+    repeated = BetaGeoNBD().fit(*(np.repeat(column, times) for column in (x, last, age)))
+    assert weighted.params.tolist() == pytest.approx(repeated.params.tolist(), rel=1e-6)
+    assert weighted.log_likelihood == pytest.approx(repeated.log_likelihood, abs=1e-8)
+    assert (weighted.converged, weighted.n) == (repeated.converged, repeated.n)
+    spend, bought = 10 + 50 * share, x + 1
+    weighted = GammaGamma().fit(bought, spend, weights=n)
+    repeated = GammaGamma().fit(np.repeat(bought, times), np.repeat(spend, times))
+    assert weighted.params.tolist() == pytest.approx(repeated.params.tolist(), rel=1e-6)
+    assert weighted.log_likelihood == pytest.approx(repeated.log_likelihood, abs=1e-8)
+    first = spend_frequency_correlation(bought, spend, weights=n)
+    second = spend_frequency_correlation(np.repeat(bought, times), np.repeat(spend, times))
+    assert first.value == pytest.approx(second.value, nan_ok=True, abs=1e-7)
+    assert first.se == pytest.approx(second.se, nan_ok=True, abs=1e-7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    logs=st.lists(st.floats(-3, 3), min_size=4, max_size=4),
+    x=st.sampled_from([0, 1, 2, 40, 1000]),
+    share=st.floats(0.01, 1),
+    age=st.floats(0.5, 3000),
+)
+def test_gradients_are_those_of_the_likelihood(logs, x, share, age):
+    def check(model: BetaGeoNBD | GammaGamma, theta: np.ndarray, row: np.ndarray) -> None:
+        gradient = model._rows(np.exp(theta), row)[1][0]
+        for k, move in enumerate(np.eye(len(theta)) * 1e-5):
+            up, down = (model._rows(np.exp(theta + side * move), row)[0][0] for side in (1, -1))
+            assert gradient[k] == pytest.approx((up - down) / 2e-5, rel=1e-5, abs=1e-3)
+
+    check(BetaGeoNBD(), np.array(logs), np.array([[x, share * age if x else 0, age]]))
+    check(GammaGamma(), np.array(logs[:3]), np.array([[x + 1, age]]))
+
+
+def test_the_bg_nbd_likelihood_is_the_formula_of_the_paper():
+    r, alpha, a, b = 0.3, 5.0, 0.8, 2.5
+    for x, last, age in ((0, 0, 10), (1, 4, 10), (7, 9.5, 12)):
+        stayed = np.exp(betaln(a, b + x) - betaln(a, b)) * (alpha + age) ** -(r + x)
+        left = np.exp(betaln(a + 1, b + x - 1) - betaln(a, b)) * (alpha + last) ** -(r + x) if x else 0
+        rising = np.prod(r + np.arange(x)) * alpha**r
+        value = BetaGeoNBD()._rows(np.array([r, alpha, a, b]), np.array([[x, last, age]]))[0][0]
+        assert value == pytest.approx(np.log(rising * (stayed + left)))
+
+
+# Known truth ------------------------------------------------------------------------------------------------------
+
+
+def simulate(n: int, r: float, alpha: float, a: float, b: float, ends: list[float]) -> dict[str, np.ndarray]:
+    """Live the BG/NBD story: counts up to each end, last purchase and being there at the first end."""
+    rng = np.random.default_rng(17)
+    rate, leave = rng.gamma(r, 1 / alpha, n), rng.beta(a, b, n)
+    clock, going = np.zeros(n), np.ones(n, dtype=bool)
+    counts, last, there = {end: np.zeros(n) for end in ends}, np.zeros(n), np.ones(n, dtype=bool)
+    while going.any():
+        clock = np.where(going, clock + rng.exponential(1, n) / rate, np.inf)
+        going &= clock < max(ends)
+        for end in ends:
+            counts[end] += going & (clock < end)
+        early = going & (clock < ends[0])
+        last = np.where(early, clock, last)
+        leaves = going & (rng.random(n) < leave)
+        there &= ~(early & leaves)
+        going &= ~leaves
+    return {"x": counts[ends[0]], "later": counts[ends[1]], "last": last, "there": there}
+
+
+def test_forecasts_and_chances_of_being_alive_are_those_of_the_simulated_world():
+    truth, n, age, ahead = [0.6, 6.0, 0.9, 3.0], 100_000, 40.0, 60.0
+    world = simulate(n, *truth, ends=[age, age + ahead])
+    model, ages = BetaGeoNBD(), np.full(n, age)
+    bought = world["later"] - world["x"]
+    for t, count in ((age, world["x"]), (age + ahead, world["later"])):
+        expected = model.expected_purchases(t, params=truth)
+        assert abs(count.mean() - expected) < 3.3 * count.std() / np.sqrt(n)
+    alive = model.probability_alive(world["x"], world["last"], ages, params=truth)
+    forecast = model.predict(ahead, world["x"], world["last"], ages, params=truth)
+    groups = pd.qcut(alive[world["x"] > 0], 8, labels=False)
+    for seen, expected in ((world["there"].astype(float), alive), (bought, forecast)):
+        table = pd.DataFrame({"seen": seen, "expected": expected})[world["x"] > 0].groupby(groups)
+        gap = (table["seen"].mean() - table["expected"].mean()) / table["seen"].sem()
+        assert gap.abs().max() < 3.5
+    fitted = model.fit(world["x"], world["last"], ages)
+    assert (np.abs(fitted.params - truth) < 3 * fitted.standard_errors).all()
+    assert (fitted.standard_errors < 0.1 * fitted.params).all()
+
+
+def test_everyone_without_a_repeat_is_alive(model):
+    assert model.probability_alive([0, 0, 2], [0, 0, 3.0], [1, 3000, 3000])[:2].tolist() == [1, 1]
+    assert model.probability_alive(0, 0, 38) == 1
+
+
+def by_counting(r: float, horizon: float, a: float, b: float) -> float:
+    """Add up P(more than j purchases were due) x P(still there after j): all terms positive, no 2F1."""
+    z = horizon / (1 + horizon)
+    j = np.arange(int(stats.nbinom.isf(1e-17, r, 1 - z)) + 20)
+    stay = np.cumsum(np.log((b + j[:-1]) / (a + b + j[:-1])))
+    return float(stats.nbinom.sf(j, r, 1 - z) @ np.exp(np.concatenate([[0], stay])))
+
+
+@pytest.mark.parametrize(
+    ("r", "horizon", "a", "b"),
+    [
+        (0.243, 8.8, 0.793, 2.426),
+        (0.243, 700, 0.793, 2.426),  # 3,000 days with alpha in days
+        (1000.2, 0.4, 0.8, 1002),  # 1,000 purchases: gamma functions overflow here
+        (1000.2, 3.0, 0.05, 1000.1),
+        (3.0, 2.0, 1.0, 2.5),  # the closed form is 0 / 0
+        (3.0, 2.0, 1 + 1e-9, 2.5),
+        (0.5, 5.0, 0.3, 0.7),  # a + b = 1, another
+        (0.5, 5.0, 0.02, 0.05),
+        (2.0, 1e-6, 0.5, 2.0),
+        (300.0, 1.0, 40.0, 330.0),
+        (43.3, 2.1, 41.9, 93.4),  # the paper's form after Pfaff's transformation is wrong by 1e46 here
+    ],
+)
+def test_expected_purchases_agree_with_a_sum_of_positive_terms(r, horizon, a, b):
+    args = [np.array([value]) for value in (r, horizon, a, b)]
+    expected = by_counting(r, horizon, a, b)
+    assert purchases_until_gone(*args)[0] == pytest.approx(expected, rel=1e-8)
+    assert _by_quadrature(*args)[0] == pytest.approx(expected, rel=1e-8)
+
+
+def test_long_histories_stay_finite(model):
+    x, last, age = np.array([1000, 1000, 1, 0]), np.array([2999.0, 30, 1, 0]), np.full(4, 3000.0)
+    alive, ahead = model.probability_alive(x, last, age), model.predict(3000, x, last, age)
+    assert np.isfinite(ahead).all()
+    assert alive[0] > 0.99
+    assert alive[1] == 0
+    assert 100 < ahead[0] < 1000
+    assert (np.diff(model.expected_purchases([1, 10, 100, 3000, 1e5])) > 0).all()
+
+
+@pytest.mark.parametrize("depends", [False, True])
+def test_the_correlation_interval_covers_with_skewed_spend(depends):
+    rng = np.random.default_rng(8)
+
+    def sample(n: int) -> tuple[np.ndarray, np.ndarray]:
+        taste = rng.gamma(2, 1, n)
+        return 1.0 + rng.poisson(taste), np.exp(0.2 * depends * taste + rng.normal(3, 0.7, n))
+
+    truth = np.corrcoef(*sample(1_000_000))[0, 1]
+    found = [spend_frequency_correlation(*sample(500)) for _ in range(600)]
+    assert 0.93 < np.mean([e.low < truth < e.high for e in found]) < 0.98
+
+
+# Draws ------------------------------------------------------------------------------------------------------------
+
+
+def assert_close_to_refits(draws: np.ndarray, refits: np.ndarray, spread: np.ndarray, typical: float) -> None:
+    gap = (np.log(draws) - np.log(refits)) / np.log(spread).std(axis=0)
+    assert np.sqrt((gap**2).mean(axis=0)).max() < typical
+    assert np.abs(gap).max() < 5 * typical
+
+
+def test_bg_nbd_draws_agree_with_honest_refits(buyers, model):
+    weights = fold_weights(1000, 3)
+    columns = (buyers["x"], buyers["last"], buyers["age"])
+    draws = model.draws(weights, *columns, buyers["fold"])
+    assert draws.shape == (1000, 4)
+    refits = [BetaGeoNBD().fit(*columns, weights=row[buyers["fold"]]).params for row in weights[:20]]
+    assert_close_to_refits(draws[:20], np.array(refits), draws, typical=0.1)
+    spread = draws.std(axis=0) / model.standard_errors
+    assert ((spread > 0.8) & (spread < 1.5)).all()
+
+
+def test_gamma_gamma_draws_agree_with_honest_refits(spenders):
+    model, weights = GammaGamma().fit(spenders["x"], spenders["spend"]), fold_weights(1000, 3)
+    draws = model.draws(weights, spenders["x"], spenders["spend"], spenders["fold"])
+    refits = [
+        GammaGamma().fit(spenders["x"], spenders["spend"], weights=row[spenders["fold"]]).params for row in weights[:20]
+    ]
+    assert_close_to_refits(draws[:20], np.array(refits), draws, typical=0.1)
+    mean = model.mean_spend(params=draws)
+    assert mean.shape == (1000,)
+    assert mean.std() == pytest.approx(np.std([GammaGamma().mean_spend(p) for p in draws]))
+
+
+def test_draws_from_counts_are_those_from_rows_and_other_rows_are_refused(buyers, model):
+    weights = fold_weights(10, 3)
+    rows = model.draws(weights, buyers["x"], buyers["last"], buyers["age"], buyers["fold"])
+    counts = buyers.groupby(["x", "last", "age", "fold"]).size().reset_index(name="n")
+    columns = (counts["x"], counts["last"], counts["age"], counts["fold"])
+    assert model.draws(weights, *columns, counts["n"]) == pytest.approx(rows, rel=1e-6)
+    with pytest.raises(ValueError, match="rows the model was fitted to"):
+        model.draws(weights, *columns)
+
+
+def test_draws_of_parameters_lead_the_axes_of_forecasts(model):
+    params = np.vstack([model.params, model.params * 1.1])
+    past = ([2, 0, 5], [30.43, 0, 20], [38.86, 10, 38.86])
+    both = model.predict(39, *past, params=params)
+    assert both.shape == (2, 3)
+    assert both[0] == pytest.approx(model.predict(39, *past))
+    assert model.expected_purchases([1, 2, 3, 4], params).shape == (2, 4)
+    assert model.probability_alive(*past, params).shape == (2, 3)
+    assert model.expected_purchases(5, params).shape == (2,)
+    lost = model.predict(39, *past, params=np.vstack([params, [np.nan] * 4, [0.3, 4, 1, 2]]))
+    assert np.isnan(lost).sum(axis=1).tolist() == [0, 0, 3, 0]  # a draw that failed stays unknown, alone
+    with pytest.raises(ValueError, match="r, alpha, a, b"):
+        model.predict(39, *past, params=params[:, :3])
+
+
+# What is refused, and what is said --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("recency", 11, "recency is above age in row 2"),
+        ("recency", 0, "Merge purchases of one day"),
+        ("recency", -1, "recency is negative in row 2"),
+        ("frequency", 1.5, "frequency is no whole number in row 2"),
+        ("frequency", 0, "recency is above 0 without a repeat in row 2"),
+        ("age", np.nan, "age is missing or infinite in row 2"),
+        ("weights", -1, "weight is missing or negative in row 2"),
+    ],
+)
+def test_impossible_rows_are_named(column, value, words):
+    data = {"frequency": [0.0, 1, 2, 3], "recency": [0.0, 2, 5, 9], "age": [10.0] * 4, "weights": [1.0] * 4}
+    data[column][2] = value
+    with pytest.raises(ValueError, match=words):
+        BetaGeoNBD().fit(**data)
+    if column != "weights":
+        with pytest.raises(ValueError, match=words):
+            BetaGeoNBD().predict(5, data["frequency"], data["recency"], data["age"], params=[1, 1, 1, 1])
+
+
+def test_nobody_bought_again_is_said_clearly():
+    with pytest.raises(ValueError, match=r"none of 30 buyers bought again.*Lengthen the window"):
+        BetaGeoNBD().fit([0, 0, 0], [0, 0, 0], [9, 8, 7], weights=[10, 10, 10])
+    with pytest.raises(ValueError, match="all weights are 0"):
+        BetaGeoNBD().fit([1], [1], [2], weights=[0])
+    with pytest.raises(ValueError, match="one equal length"):
+        BetaGeoNBD().fit([1, 2], [1], [2])
+    with pytest.raises(ValueError, match="t is missing or negative"):
+        BetaGeoNBD().expected_purchases(-1, params=[1, 1, 1, 1])
+    with pytest.raises(ValueError, match="call fit first"):
+        BetaGeoNBD().expected_purchases(1)
+
+
+def test_a_fit_that_fails_says_so_and_gives_no_errors():
+    x, last, age = [1] * 50 + [0] * 50, [20.0] * 50 + [0.0] * 50, [40.0] * 100
+    model = BetaGeoNBD().fit(x, last, age)
+    assert not model.converged
+    assert "do not use these parameters" in model.message
+    assert "50 of 100 buyers bought again" in model.message
+    assert "in one unit" in model.message
+    assert model.standard_errors.isna().all()
+    assert np.isnan(model.draws(fold_weights(5, 1), x, last, age, np.arange(100))).all()
+
+
+def test_a_fit_on_few_repeats_says_how_little_is_known(buyers):
+    few = buyers.iloc[:60]
+    model = BetaGeoNBD().fit(few["x"], few["last"], few["age"])
+    assert "hardly determine" in model.message or not model.converged
+    assert "of 60 buyers bought again" in model.message
+
+
+def test_spend_without_purchases_is_refused():
+    with pytest.raises(ValueError, match=r"frequency is below 1 in row 1 .*2 such rows.*fit those with frequency"):
+        GammaGamma().fit([1, 0, 0], [10, 0, 0])
+    with pytest.raises(ValueError, match="mean_spend is missing or not above 0 in row 0"):
+        GammaGamma().fit([1, 2], [-4, 10])
+    with pytest.raises(ValueError, match="mean_spend is missing"):
+        GammaGamma().predict([1], [np.nan], params=[6, 4, 15])
+    same = GammaGamma().fit([1, 2, 3] * 10, [20.0] * 30)
+    assert not same.converged
+    assert "nearly all alike" in same.message
+
+
+def test_an_infinite_mean_spend_is_infinite_and_said():
+    assert GammaGamma().mean_spend(params=[6, 0.9, 15]) == np.inf
+    rng = np.random.default_rng(2)
+    model = GammaGamma().fit(np.full(3000, 3), rng.gamma(6, 1 / rng.gamma(0.8, 1, 3000)) / 3)
+    assert model.params["q"] < 1
+    assert "mean spend is infinite" in model.message
