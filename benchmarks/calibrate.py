@@ -26,7 +26,13 @@ CUSTOMERS = 6000
 def truths() -> dict[str, float]:
     """Return the true values of the demo world, by the names ``estimates`` uses."""
     truth = json.loads(TRUTH.read_text())
-    return {name: float(truth[name]["value"]) for name in NAMES}
+    return {
+        "hazard_ratio_detractor": truth["hazard_ratio"]["detractor"],
+        "hazard_ratio_passive": truth["hazard_ratio"]["passive"],
+        "value_gap": truth["value_gap"]["value"],
+        "welcome_calls_effect": truth["welcome_calls"]["net_margin"]["value"],
+        "local_managers_effect": truth["account_managers"]["value"],
+    }
 
 
 NAMES = {

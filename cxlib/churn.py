@@ -94,19 +94,22 @@ def rates(company: Company, periods: int = 12) -> Finding:
     return Finding(name, title, text, "D", table(rows, ["period"]), figures)
 
 
-def _by_band(
-    counted: pd.DataFrame, names: list[str], times: np.ndarray, resampling: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return survival at each time by band: row 0 as observed, then one row per resample of the folds."""
-    found = {}
-    for band in names:
-        part = counted[counted["band"] == band]
-        cells = np.zeros((2, resampling.shape[1], len(times)))
-        where = (part["fold"].to_numpy(), part["duration"].to_numpy() - 1)
-        np.add.at(cells[0], where, part["n"].to_numpy(float) * part["event"].to_numpy())
-        np.add.at(cells[1], where, part["n"].to_numpy(float))
-        events, exits = (np.vstack([c.sum(0), resampling @ c]) for c in cells)
-        found[band] = survival.survival_matrix(events, exits)
+def _strata(counted: pd.DataFrame, stratum: str, bands: list[str], least: int, horizon: int) -> pd.Series:
+    """Return the level of the segment each row is compared within; levels too small for a curve of each band are one.
+
+    A level needs ``least`` answers in every band, some of them followed to the horizon.
+    """
+    found = counted[stratum]
+    for merged in ("others", "all"):
+        cells = counted.groupby([found.rename("level"), "band"], observed=True).agg(
+            n=("n", "sum"), to=("duration", "max")
+        )
+        sound = (cells["n"] >= least) & (cells["to"] >= horizon)
+        whole = sound.groupby("level").sum() == len(bands)
+        if whole.all():
+            return found
+        small = found.map(~whole).astype(bool)
+        found = found.mask(small | (merged == "all"), merged)
     return found
 
 
@@ -117,8 +120,9 @@ def _at_risk(part: pd.DataFrame, day: float) -> float:
 def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Finding:
     """Answer: who leaves (or buys again) after a good and after a bad answer? Clock at the answer.
 
-    Kaplan-Meier by band over all answers, "no answer" being a band of its own; intervals from the fold draws, as
-    several answers of one customer overlap. Any exit counts. The table holds weekly points of the curves.
+    Kaplan-Meier by band over all answers, "no answer" being a band of its own, within each level of the first declared
+    segment; the levels are put together in the mix of all answers, so that bands do not differ by who is on which plan.
+    Intervals from the fold draws, as several answers of one customer overlap. Any exit counts. Weekly points.
     """
     w = words(company)
     name, title = (
@@ -128,7 +132,10 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     metric = counts.choose(company, metric)
     if why := _why_not(company, metric):
         return unanswered(name, title, why)
-    counted = counts.follow_up(company, metric, horizon_days)
+    segment = [s for s in company.settings.segments if s in company.customers.columns][:1]
+    counted = counts.follow_up(company, metric, horizon_days, by=segment)
+    stratum = segment[0] if segment else "stratum"
+    counted = counted if segment else counted.assign(stratum="all")
     least = company.settings.privacy.minimum_base
     order = [b.name for b in counts.bands(company, metric)]
     sizes = counted.groupby("band", observed=True)["n"].sum()
@@ -136,14 +143,28 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     answered = [b for b in names if b != counts.NO_ANSWER]
     if len(answered) < 2:
         return unanswered(name, title, f"fewer than two score groups have {least} answers that can be followed.")
+    counted = counted[counted["band"].isin(names)]
     events = counted[counted["band"].isin(answered)]
     seen = float((events["n"] * events["event"]).sum())
     if seen < minimum_events:
         return unanswered(name, title, _too_few(company, w, seen, minimum_events))
-    horizon = int(min(horizon_days, min(counted.loc[counted["band"] == b, "duration"].max() for b in names)))
-    times = np.arange(1, horizon_days + 1)
+    horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
+    level = _strata(counted, stratum, names, least, horizon)
+    levels = sorted(level.unique())
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    curve = _by_band(counted, names, times, resampling)
+    weights = np.vstack([np.ones(resampling.shape[1]), resampling])
+    mix = counted.groupby(level, observed=True)["n"].sum()[levels].to_numpy(float)
+    curve = {
+        band: np.tensordot(
+            mix / mix.sum(),
+            [
+                survival.survival_draws(counted[(counted["band"] == band) & (level == v)], horizon_days, weights)
+                for v in levels
+            ],
+            axes=1,
+        )
+        for band in names
+    }
     rows = []
     for band in names:
         part = counted[counted["band"] == band]
@@ -181,10 +202,12 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
                gap, "share", "answers"),
     )  # fmt: skip
     caveats = (
-        f"Clock at the answer, follow-up to {company.as_of}; questions not answered are a curve of their own. The groups differ in "
-        "more than their score: see the adjusted ratio below.",
+        f"Clock at the answer, follow-up to {company.as_of}; questions not answered are a curve of their own. "
+        + (f"All curves are at the same mix of {stratum}. " if len(levels) > 1 else "")
+        + "The groups may differ in more than their score: see the adjusted ratio below.",
     )
-    return Finding(name, title, text, "D", table(rows, ["band", "months"]), figures, caveats)
+    grade = "C" if len(levels) > 1 else "D"
+    return Finding(name, title, text, grade, table(rows, ["band", "months"]), figures, caveats)
 
 
 def _turned(e: Estimate) -> Estimate:

@@ -150,6 +150,9 @@ def _messages() -> Iterator[None]:
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
+    except OSError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
     except KeyboardInterrupt:
         print("Stopped; no report was published.", file=sys.stderr)
         raise typer.Exit(130) from None

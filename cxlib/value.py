@@ -113,11 +113,7 @@ def _contractual(company: Company, metric: str) -> Finding:
         months = []
         for s in strata:
             part = counted[(counted[stratum] == s) & (counted["band"] == band)]
-            cells = np.zeros((2, with_plain.shape[1], horizon))
-            where = (part["fold"].to_numpy(), part["duration"].to_numpy() - 1)
-            np.add.at(cells[0], where, part["n"].to_numpy(float) * part["event"].to_numpy())
-            np.add.at(cells[1], where, part["n"].to_numpy(float))
-            still = survival.survival_matrix(with_plain @ cells[0], with_plain @ cells[1])
+            still = survival.survival_draws(part, horizon, with_plain)
             still = np.hstack([np.ones((len(still), 1)), still])
             months.append(still[:, paid_on] @ factors)
         worth[band] = _share_kept(company) * (pays * np.array(months).T).sum(1) / customers

@@ -243,14 +243,14 @@ def test_the_board_comes_first_then_each_page_with_its_findings_and_grade_in_wor
 def test_headline_numbers_show_interval_unit_base_and_grade():
     figures = [
         figure(),
-        figure(label="Leaving", value=0.0812, low=0.077, high=0.0855, unit="share"),
+        figure(label="Leaving", value=0.0812, low=0.077, high=0.0855, unit="share of all"),
         figure(label="Payback", value=7.0, low=None, high=None, unit="months", n=None, note="One programme."),
         figure(label="Unknown", value=None, low=None, high=None),
     ]
     text = re.sub(r"<[^>]+>", " ", html.index_page(record(), [], figures).split('id="numbers"')[1])
     text = " ".join(text.split())
     assert "NPS 12.3 [10.0 to 14.5] points 1,234 answers – description" in text
-    assert "Leaving 8.12 [7.70 to 8.55] % 1,234 answers" in text
+    assert "Leaving 8.12 [7.70 to 8.55] % of all 1,234 answers" in text
     assert "Payback One programme. 7 – months –" in text
     assert "Unknown not known –" in text
 
@@ -258,21 +258,34 @@ def test_headline_numbers_show_interval_unit_base_and_grade():
 @pytest.mark.parametrize(
     ("numbers", "shown"),
     [
-        ((12.345, 10.0, 14.5), "12.3"),
-        ((-38.2, -41.0, -35.0), "−38.2"),
-        ((1.84, 1.21, 2.6), "1.84"),
-        ((1234567.8, 845000.0, 1702000.0), "1,234,568"),
-        ((-0.001, -1.0, 1.0), "0.00"),
-        ((0.0004, 0.0001, 0.0007), "0.0004"),
-        ((5.0, 5.0, 5.0), "5"),
-        ((5.123, 5.123, 5.123), "5.12"),
-        ((12,), "12"),
-        ((0.0,), "0"),
-        ((float("nan"),), "not known"),
+        ((12.345, 10.0, 14.5), ("12.3", "[10.0 to 14.5]")),
+        ((-38.2, -41.0, -35.0), ("−38.2", "[−41.0 to −35.0]")),
+        ((12.0, 8.82, 15.1), ("12.0", "[8.8 to 15.1]")),
+        ((1.84, 1.21, 2.6), ("1.84", "[1.21 to 2.60]")),
+        ((1234567.8, 845000.0, 1702000.0), ("1,234,568", "[845,000 to 1,702,000]")),
+        ((-0.001, -1.0, 1.0), ("0.00", "[−1.00 to 1.00]")),
+        ((0.0004, 0.0001, 0.0007), ("0.0004", "[0.0001 to 0.0007]")),
+        ((5.0, 5.0, 5.0), ("5", "[5 to 5]")),
+        ((5.123,), ("5.12", "–")),
+        ((12,), ("12", "–")),
+        ((0.0,), ("0", "–")),
+        ((float("nan"),), ("not known", "–")),
+        ((None, None, None), ("not known", "–")),
     ],
 )
 def test_a_number_shows_the_digits_its_interval_supports(numbers, shown):
     assert html.number(*numbers) == shown
+
+
+def test_a_number_or_finding_that_two_pages_share_stands_once():
+    findings = [
+        found("01_scores", "It pays.", "A"),
+        found("01_scores", "NPS is 12.", "D"),
+        found("07_board", "It pays.", "A"),
+    ]
+    text = html.index_page(record(), findings, [figure(), figure(notebook="07_board"), figure(label="Other")])
+    assert text.count("It pays.") == 1
+    assert text.count("12.3") == 2
 
 
 def test_a_failed_run_shows_what_failed_and_none_of_its_numbers():

@@ -33,13 +33,14 @@ class Context:
 
     ``mapped``: the contract columns that come from the exports, those of the row's customer as _joined_on, _left_on;
     further REPEATED where some id or row may be there twice; ``lengths``: those counted as a duration after another
-    column; ``customers`` and ``initiatives``: the checked tables that rows refer to.
+    column; ``dated``: the sources with a date; ``customers`` and ``initiatives``: the tables that rows refer to.
     """
 
     name: str
     as_of: date
     mapped: frozenset[str]
     lengths: frozenset[str]
+    dated: tuple[int, ...]
     customers: ir.Table | None = None
     initiatives: ir.Table | None = None
 
@@ -159,7 +160,13 @@ REASONS: dict[str, tuple[Reason, ...]] = {
         _COPY,
         _twice("response_id"),
         *_STRANGERS,
-        Reason("no date", _EITHER, lambda t, c: _asked(t).isnull(), "Fill in asked_at or answered_at.", (_EITHER,)),
+        Reason(
+            "no date",
+            _EITHER,
+            lambda t, c: _asked(t).isnull() & t._source.isin(c.dated),
+            "Fill in asked_at or answered_at.",
+            (_EITHER,),
+        ),
         _too_late(_EITHER, lambda t, c: _day(_asked(t)) > ibis.literal(c.as_of)),
         _disorder("answered before asked", "answered_at", "answered_at", "asked_at"),
         Reason(
@@ -310,7 +317,8 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     finished |= _as_known(rows, c)
     if "fold" in finished:
         finished["fold"] = rows.fold if c.customers is not None else _fold(rows.customer_id)
-    found = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": ibis.cases(*shown)}
+    value = ibis.cases(*shown) if shown else ibis.null("string")
+    found = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": value}
     return rows.select(*own, **finished, **found)
 
 
@@ -348,7 +356,7 @@ def _as_known(rows: ir.Table, c: Context) -> dict[str, ir.Value]:
 
 def _fold(customer_id: ir.StringValue) -> ir.IntegerValue:
     """Return 0-255 from the first two hex digits of the MD5 of an id: the same on every engine."""
-    digest, digits = customer_id.hexdigest("md5").lower(), ibis.literal("0123456789abcdef")
+    digest, digits = values.md5(customer_id).lower(), ibis.literal("0123456789abcdef")
     return (digits.find(digest.substr(0, 1)) * 16 + digits.find(digest.substr(1, 1))).cast("int64")
 
 

@@ -145,7 +145,7 @@ class Company:
             for i in (i for i, may in enumerate(each) if may):
                 self._sources[name][i] = self._build(name, i, copies=True)
         first = [n for n in names if n in ("customers", "initiatives")]  # the others refer to them
-        for some in (first, [n for n in names if n not in first]):
+        for some in filter(None, (first, [n for n in names if n not in first])):
             for name in some:
                 self._checked[name] = self._check(name, any(repeats[name]) or self._mixes_ids(name))
             self._tally(some)
@@ -185,6 +185,7 @@ class Company:
             as_of=self.as_of,
             mapped=frozenset(mapped | {f"_{c}" for c in self._mapped("customers")}),
             lengths=frozenset(c for s in sources for c, g in s.source.columns.items() if g.after),
+            dated=tuple(s.index for s in sources if {"asked_at", "answered_at"} & set(s.source.columns)),
             customers=self._checked["customers"] if name not in ("customers", "initiatives") else None,
             initiatives=self._checked.get("initiatives") if name == "exposures" else None,
         )

@@ -110,12 +110,11 @@ def require(company, table: str, *columns: str) -> str | None:
     return f"{table} has no {', '.join(missing)}" if missing else None
 
 
-def answers(company, metric: str):
-    """Return one row per question of a metric: score, band, when it was known, fold and the customer's segments.
+def answers(company, metric: str, by: Sequence[str] = ()):
+    """Return one row per question of a metric: score, band, when it was known, fold and the customer's ``by`` columns.
 
     ``when`` is the day of the answer, or of the question where no answer came; ``weight`` is 1 where none is given.
     """
-    segments = [c for c in company.settings.segments if c in company.customers.columns]
     rows = company.responses.filter(_.metric == metric)
     cases = [((rows.score >= b.low) & (rows.score <= b.high), b.name) for b in bands(company, metric)]
     rows = rows.mutate(
@@ -124,9 +123,10 @@ def answers(company, metric: str):
         when=ibis.coalesce(rows.answered_at, rows.asked_at),
         weight=ibis.coalesce(rows.weight, 1.0),
     )
-    return rows.drop(*[s for s in segments if s in rows.columns]).inner_join(
-        company.customers.select("customer_id", *segments), "customer_id"
-    )
+    if not by:
+        return rows
+    own = [c for c in by if c in rows.columns]  # a segment of the customer, whatever the export of answers calls so
+    return rows.drop(*own).inner_join(company.customers.select("customer_id", *by), "customer_id")
 
 
 def score_counts(
@@ -141,7 +141,7 @@ def score_counts(
 
     ``latest_only`` keeps a customer's latest answer within each period (or altogether): one customer, one voice.
     """
-    rows = answers(company, metric).filter(_.answered)
+    rows = answers(company, metric, by).filter(_.answered)
     if since is not None:
         rows = rows.filter(_.when.cast("date") > ibis.literal(since))
     keys = list(by)
@@ -160,7 +160,7 @@ def score_counts(
 
 def response_counts(company, metric: str, by: Sequence[str] = ()) -> pd.DataFrame:
     """Count questions asked and answered by (``by``, fold)."""
-    rows = answers(company, metric)
+    rows = answers(company, metric, by)
     rows = rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by})
     counted = rows.group_by([*by, "fold"]).agg(asked=_.count(), answered=_.answered.cast("int64").sum())
     return counted.order_by([*by, "fold"]).execute()
@@ -195,7 +195,7 @@ def follow_up(company, metric: str, horizon_days: int, by: Sequence[str] = ()) -
     duration in days, cut at ``horizon_days``; event 1 = left (contractual) or bought again (non-contractual).
     Questions asked after the customer left are not followed (they are in the data check).
     """
-    rows = _with_outcome(company, answers(company, metric).filter(_.when.notnull()))
+    rows = _with_outcome(company, answers(company, metric, by).filter(_.when.notnull()))
     rows = rows.filter(days(_.last_day, _.when) >= 0)
     length = days(rows.last_day, rows.when) + 1
     rows = rows.mutate(
@@ -214,7 +214,7 @@ def episodes(company, metric: str, strata: Sequence[str] = ()) -> pd.DataFrame:
     as-of date, on the clock of tenure in days (non-contractual: of days since the answer). The days between a
     question and its answer belong to no score. event: left, or bought again; chosen: left by choice.
     """
-    rows = answers(company, metric).filter(_.when.notnull())
+    rows = answers(company, metric, strata).filter(_.when.notnull())
     order = ibis.window(group_by="customer_id", order_by=["asked", "response_id"])
     rows = rows.mutate(asked=ibis.coalesce(rows.asked_at, rows.when).cast("date"))
     rows = rows.mutate(next_asked=rows.asked.lead().over(order))

@@ -1,7 +1,6 @@
 """A first company.yaml for a folder of exports: guesses with their evidence, and TODO where a person must say.
 
-A column is guessed from its header and held against its content: dates must be dates, ids unique or found in the
-customer file, scores small whole numbers.
+A column is guessed from its header, and only if its content agrees: dates are dates, ids unique or found elsewhere.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ TODO = "TODO"
 WORDS = """
 customers.customer_id id customer_id customer_number account_id account_number client_id user_id member_id company_id kundennummer
     kundennr kunden_id id_client numero_client code_client id_cliente cliente_id numero_cliente record_id requester_id contact_id
-    organization_id external_data_reference =customer =client =kunde =cliente =account =id
+    organization_id external_data_reference external_reference =customer =client =kunde =cliente =account =id
 customers.joined_on date joined signup* sign_up regist* customer_since member_since became_a_customer contract_start start_date
     kunde_seit eintritt* vertragsbeginn anmelde* client_depuis inscription adhesion cliente_desde alta cadastro created create_date
 customers.left_on date left_on churn* cancel* terminat* kuendig* gekuendigt* austritt* resiliation baja saida =end_date
@@ -146,9 +145,8 @@ class Column:
                 read = _read(left, format=self.days[0] + time).notna()
                 patterns, left = patterns + [self.days[0] + time] * bool(read.any()), left[~read]
             said = f"all values are dates, {' to '.join(self.span)}"
-            if self.days[0] == ISO:
-                return {}, said
-            return {"dates": patterns if len(patterns) > 1 else patterns[0]}, f"{said}; no other order reads them all"
+            more = {} if self.days[0] == ISO else {"dates": patterns if len(patterns) > 1 else patterns[0]}
+            return more, said + "; no other order reads them all" * bool(more)
         if kind in ("number", "when"):
             more = {"decimal": self.style[0].strip("."), "thousands": self.style[1]}
             more |= {"after": "opened_at", "unit": self.unit} if kind == "when" else {}
@@ -160,7 +158,8 @@ class Column:
         if kind == "flag":
             codes = {v: "yes" if v.lower() in YES_WORDS else "no" for v in self.values if v.lower() not in YES + NO}
             return ({"codes": codes} if codes else {}), "all values are yes or no"
-        return {}, f"{len(self.values)} values" if kind == "text" else f"{100 * self.unique:.0f} % of values are unique"
+        unique = f"{100 * self.unique:.0f} % of values are unique"
+        return {}, f"different values: {len(self.values)}" if kind == "text" else unique
 
     def among(self, other: Column) -> float:
         """The share of the different values that are in another column."""
@@ -480,15 +479,13 @@ def _plain(text: str) -> str:
 
 
 def _match(header: str, words: str) -> int:
-    """How well a plain header fits a list of words: 0 not at all, more for the whole header and for earlier words."""
-    best = 0
+    """How well a plain header fits a list of words: 0 not at all, more for earlier words and for the whole header."""
     for place, word in enumerate(words.split()):
         bare = word.strip("=*")
-        if header.replace("_", "") == bare.replace("_", ""):
-            best = max(best, 1000 - place)
-        elif bare in header if word.endswith("*") else word[0] != "=" and f"_{bare}_" in f"_{header}_":
-            best = max(best, 500 - place)
-    return best
+        whole = header.replace("_", "") == bare.replace("_", "")
+        if whole or (bare in header if word[-1] == "*" else word[0] != "=" and f"_{bare}_" in f"_{header}_"):
+            return 1000 - 2 * place + whole
+    return 0
 
 
 def _guess(value: Any, why: str) -> str:

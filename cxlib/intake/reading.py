@@ -191,7 +191,8 @@ def _write_clean(path: Path, target: Path, found: Detected) -> None:
         for row, record in _records(_lines(path, found.encoding, skip=found.sep_line), found.delimiter, path):
             if row < found.header_row:
                 continue
-            if not any(cell.strip() for cell in record):
+            text = "".join(record)
+            if not text.strip():
                 record = [""] * width
             elif len(record) != width:
                 raise InputError(
@@ -203,16 +204,16 @@ def _write_clean(path: Path, target: Path, found: Detected) -> None:
                     column=found.columns[len(record)] if len(record) < width else None,
                     value=record[width] if len(record) > width else None,
                 )
-            for column, cell in zip(found.columns, record, strict=True):
-                if "\0" in cell:
-                    raise InputError(
-                        "The cell holds a null byte",
-                        remedy="The file is damaged or no text: export it again.",
-                        file=path,
-                        row=row,
-                        column=column,
-                        value=cell[:40],
-                    )
+            if "\0" in text:
+                place = next(i for i, cell in enumerate(record) if "\0" in cell)
+                raise InputError(
+                    "The cell holds a null byte",
+                    remedy="The file is damaged or no text: export it again.",
+                    file=path,
+                    row=row,
+                    column=found.columns[place],
+                    value=record[place][:40],
+                )
             writer.writerow(record)
 
 
@@ -324,6 +325,7 @@ def _byte_lines(path: Path, encoding: str) -> Iterator[str]:
 _CP1252 = "".join(  # the five bytes that Windows-1252 does not define are code page 850
     bytes([b]).decode("cp850" if b in b"\x81\x8d\x8f\x90\x9d" else "cp1252") for b in range(256)
 )
+_SIGNS = re.compile(rb"[\x80-\x9f]")
 _LETTER = r"[^\W\d_]"
 _DOS = [
     re.compile(place.replace("X", f"[{signs.decode('cp1252')}]").replace("L", _LETTER))
@@ -344,7 +346,7 @@ def decode_line(line: bytes) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError:
         text = codecs.charmap_decode(line, "strict", _CP1252)[0]
-    for pattern in _DOS:
+    for pattern in _DOS if _SIGNS.search(line) else ():
         text = pattern.sub(lambda sign: sign[0].encode("cp1252").decode("cp850"), text)
     return text
 

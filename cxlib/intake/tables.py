@@ -273,7 +273,7 @@ class _Typing:
         if given.value is not None:
             return {column: _literal(given.value, kind, key)}
         if given.row_number is not None:
-            if not self.duckdb:
+            if self.settings.database is not None:
                 raise _wrong(f"{key}: a table of a database has no row numbers", "Name a column that holds an id.")
             return {column: ibis.literal(given.row_number) + self.rows_in._row.cast("string")}
         cell = self.export.find(given.column, key, self.rows_in)
@@ -333,13 +333,13 @@ class _Typing:
             leave = f"filter: {{column: {given.column}, is_not: ['']}}"
             stop(value.isnull(), f"{column} is empty{hint}", f"Fill it in, or leave such rows out with {leave}.")
         if f.kind in ("date", "moment"):
-            remedy = "Correct it, or list it under blank: if it stands for no date."
             years = f"{YEARS[0].year} to {YEARS[1].year}"
-            stop(~value.between(*YEARS), f"{column} lies outside the years {years}", remedy)
+            cure = "Correct it, or list it under blank: if it stands for no date."
+            stop(~value.between(*YEARS), f"{column} lies outside the years {years}", cure)
         if f.one_of:
             known = ", ".join(f.one_of)
-            remedy = lambda v: f"Map it with codes: {{{v}: {f.one_of[0]}}}; known are: {known}."  # noqa: E731
-            stop(value.notnull() & ~value.isin(f.one_of), f"{column} has a word that is not known", remedy)
+            map_it = lambda v: f"Map it with codes: {{{v}: {f.one_of[0]}}}; known are: {known}."  # noqa: E731
+            stop(value.notnull() & ~value.isin(f.one_of), f"{column} has a word that is not known", map_it)
         if f.least is not None:
             stop(value < f.least, f"{column} is below {f.least:g}", "Correct it in the export.")
         if f.most is not None:
@@ -359,9 +359,9 @@ class _Typing:
             )
         if metric.column is not None:
             cell = self.export.find(metric.column, self._key("metric"), table)
-            remedy = f"Declare it under metrics:, map it with codes: or filter it out. Declared: {', '.join(known)}."
+            declare = f"Declare it under metrics:, map it with codes: or filter it out. Declared: {', '.join(known)}."
             unknown = ~table.metric.isin(known) if known else ibis.literal(True)
-            stops.append(Stop(unknown, "The metric is not declared", metric.column, cell, lambda _: remedy))
+            stops.append(Stop(unknown, "The metric is not declared", metric.column, cell, lambda _: declare))
         if score.column is None:
             raise _wrong(f"{self._key('score')} is not taken from the export", "Name the column with the answers.")
         cell = self.export.find(score.column, self._key("score"), table)
@@ -370,9 +370,9 @@ class _Typing:
             outside = (table.metric == name) & ((table.score < low) | (table.score > high))
             problem = f"The {name} score is outside its declared scale of {low} to {high}"
             stops.append(Stop(outside, problem, score.column, cell, _scale_remedy(name)))
-        remedy = "Give the answers of single persons, not averages."
+        single = "Give the answers of single persons, not averages."
         broken = table.score != table.score.floor()
-        return [*stops, Stop(broken, "The score is not a whole number", score.column, cell, lambda _: remedy)]
+        return [*stops, Stop(broken, "The score is not a whole number", score.column, cell, lambda _: single)]
 
 
 def _literal(given: str, kind: str, key: str) -> ir.Scalar:

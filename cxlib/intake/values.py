@@ -2,7 +2,8 @@
 
 Text becomes a value in the engine, by expressions; what cannot become one is null where the text is not, and the
 checks find it by that. Patterns for dates are DuckDB's (every file is read by it); a column of a database that
-holds dates as text is refused, because no expression turns it on every engine.
+holds dates as text is refused, because no expression turns it on every engine. A time is the one that is written:
+an offset such as +02:00 is not added, so that a day stays the day of the place where it was written down.
 """
 
 from __future__ import annotations
@@ -27,14 +28,19 @@ TYPES = {
 NOUNS = {"number": "number", "date": "date", "moment": "date", "flag": "yes or no"}
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
-_SPACES = "   "  # plain, no-break and narrow no-break: all are written between thousands
+_SPACES = " \u00a0\u202f"  # plain, no-break and narrow no-break: all are written between thousands
 _PLAUSIBLE = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S")
 
 
 @ibis.udf.scalar.builtin
+def md5(text: str) -> str:
+    """The engine's own: the MD5 of a text as 32 hex digits (DuckDB, PostgreSQL, Spark, Snowflake, MySQL)."""
+
+
+@ibis.udf.scalar.builtin
 def try_strptime(text: str, pattern: str) -> datetime:
-    """DuckDB's own: the moment a text stands for, or null."""
+    """DuckDB's own: the moment that a text stands for, or null."""
 
 
 def clean(column: ir.Value, blank: list[str]) -> ir.Value:

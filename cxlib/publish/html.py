@@ -131,7 +131,7 @@ def index_page(
         leading={"findings": grouped[board], "href": f"{board}.html", "title": pages[board]["title"]}
         if whole and board
         else None,
-        groups=[_group(pages[n], grouped[n]) for n in pages if n != board] if whole else [],
+        groups=[_group(pages[n], grouped[n], grouped.get(board, [])) for n in pages if n != board] if whole else [],
         numbers=_numbers(pages, figures) if whole else [],
         data_tables=_data_tables(run),
         files=_files(pages, tables),
@@ -141,16 +141,20 @@ def index_page(
     )
 
 
-def number(value: float | None, low: float | None = None, high: float | None = None) -> str:
-    """Return a number with the digits that its interval (or, without one, its size) supports."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "not known"
+def number(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str]:
+    """Return a number and its interval as texts, both with the digits that the interval (or the size) supports."""
+    if value is None or math.isnan(value):
+        return "not known", "–"
     if low is None or high is None or low == high:
         digits = 0 if float(value).is_integer() else _digits(value)
     else:  # two digits of the interval's width, three of the value where that is no more than one finer
         digits = min(max(_digits((high - low) * 10), _digits(value)), _digits(high - low))
-    text = f"{value:,.{digits}f}"
-    return text.removeprefix("-") if not text.strip("-0.,") else text.replace("-", "−")
+
+    def text(v: float) -> str:
+        shown = f"{v:,.{digits}f}"
+        return shown.removeprefix("-") if not shown.strip("-0.,") else shown.replace("-", "−")
+
+    return text(value), "–" if low is None or high is None else f"[{text(low)} to {text(high)}]"
 
 
 def short_title(name: str) -> str:
@@ -291,31 +295,34 @@ def _unbroken(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%")  # no line begins with a percent sign
 
 
-def _group(page: Mapping, findings: list) -> dict[str, object]:
+def _group(page: Mapping, findings: list, told: list) -> dict[str, object]:
     return {
         "title": page["title"],
         "href": f"{page['name']}.html",
-        "findings": findings,
-        "remark": "Numbers and charts without a headline finding.",
+        "findings": [f for f in findings if f not in told],
+        "remark": "Its findings stand above." if findings else "Numbers and charts without a headline finding.",
     }
 
 
 def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, object]]:
-    groups = []
+    groups, seen = [], set()
     for name, page in pages.items():
         own = []
         for f in (f for f in figures if f["notebook"] == name):
             value, low, high, unit = f["value"], f.get("low"), f.get("high"), f.get("unit") or ""
-            if unit in ("share", "proportion"):
+            if share := re.match(r"(share|proportion)\b", unit):
                 value, low, high = (v if v is None else 100 * v for v in (value, low, high))
-                unit = "%"
-            known = low is not None and high is not None
+                unit = "%" + unit[share.end() :]
+            shown, interval = number(value, low, high)
+            if (f["label"], shown, interval) in seen:
+                continue  # the board's page takes its numbers from the others
+            seen.add((f["label"], shown, interval))
             n = f.get("n")
             own.append(
                 {
                     "label": f["label"],
-                    "value": number(value, low, high),
-                    "interval": f"[{number(low, low, high)} to {number(high, low, high)}]" if known else "–",
+                    "value": shown,
+                    "interval": interval,
                     "unit": unit,
                     "base": "–" if n is None else f"{n:,.0f} {f.get('base') or ''}".strip(),
                     "badge": _badge(f["grade"]) if f.get("grade") else None,

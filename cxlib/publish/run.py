@@ -18,7 +18,7 @@ from cxlib import paths
 from cxlib.errors import InputError
 from cxlib.publish import execute, folders, html, privacy, record
 from cxlib.publish.execute import DONE, FAILED, Event, Job
-from cxlib.publish.parameters import Parameter, declared, read_cells, resolve
+from cxlib.publish.parameters import RESERVED, Parameter, declared, read_cells, resolve
 
 PATTERN = "[0-9][0-9]_*.ipynb"
 TIMEOUT = 1800.0
@@ -71,77 +71,74 @@ def run_report(
     """
     began = time.monotonic()
     started = datetime.now().astimezone().isoformat(timespec="seconds")
-    found = discover(notebooks)
-    known = {path.stem: declared(path) for path in found}
-    given = resolve(known, parameters or {})
-    opened = open_company(company, as_of)
-    spoken = str(company) if isinstance(company, str | Path) else opened.name
-    common = {"company": spoken, "as_of": opened.as_of.isoformat()}
-    used = {path.stem: _values(known[path.stem], common | given[path.stem]) for path in found}
-    _check_values(used)
-
+    opened, plan = _plan(company, parameters or {}, as_of, notebooks)
     home = Path(reports or paths.reports()).resolve() / opened.name
     good = home / opened.as_of.isoformat()
     scratch = home / f".{good.name}.partial"
     hidden = privacy.secrets(getattr(opened.settings, "database", None))
-    titles = {
-        path.stem: html.title_of((c.source for c in read_cells(path) if c.kind == "markdown"), path.stem)
-        for path in found
-    }
     about = {
         "outcome": FAILED,
         "error": None,
         "started": started,
         "seconds": 0.0,
-        "given": record.plain(dict(parameters or {})),
+        "given": {name: value for p in plan for name, value in p.given.items()},
         "commit": record.commit(),
         "versions": record.versions(),
         "notebooks": [],
     } | record.of_company(opened, hidden)
-
-    def result(folder: Path | None) -> Result:
-        return Result(about["outcome"], about["seconds"], folder, about["error"], about)
-
+    folder = None
     try:
         with folders.lock(home):
             folders.recover(home)
             (scratch / "tables").mkdir(parents=True)
             _quiet_kernels(scratch / ".ipython")
-            work = [
-                Job(
-                    notebook=path,
-                    folder=scratch,
-                    parameters={n: v for n, v in (common | given[path.stem]).items() if n in known[path.stem]},
-                    page=html.Page(
-                        company=opened.title,
-                        as_of=html.day(opened.as_of),
-                        title=titles[path.stem],
-                        here=f"{path.stem}.html",
-                        links=html.links(titles),
-                        parameters=tuple(
-                            {"name": n, "value": str(v), "comment": known[path.stem][n].comment}
-                            for n, v in used[path.stem].items()
-                        ),
-                    ),
-                    timeout=timeout,
-                    hidden=hidden,
-                )
-                for path in found
-            ]
             try:
-                ends = _run_all(_longest_first(work, home), jobs, progress or (lambda event: None))
-                about["notebooks"] = [_told(ends[job.name], titles, used) for job in work]
+                work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden), home)
+                ends = _run_all(work, jobs, progress or (lambda event: None))
+                about["notebooks"] = [_told(ends[p.path.stem], p) for p in plan]
                 about["seconds"] = round(time.monotonic() - began, 1)
-                return result(_publish(about, scratch, good, hidden))
+                folder = _publish(about, scratch, good, hidden)
             except OSError as problem:
-                return result(_give_up(about, problem, scratch, good))
+                folder = _give_up(about, problem, scratch, good)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except folders.Busy:
         about["error"] = f"Another run of {opened.name} is under way; nothing was started"
     except OSError as problem:
         about["error"] = f"The report cannot be written: {problem}"
-    return result(None)
+    return Result(about["outcome"], about["seconds"], folder, about["error"], about)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One notebook of a run: ``given`` are the parameters set by the caller, ``used`` the values of all it has."""
+
+    path: Path
+    title: str
+    declared: Mapping[str, Parameter]
+    given: Mapping[str, object]
+    used: Mapping[str, object]
+
+
+def _plan(
+    company: object, parameters: Mapping[str, object], as_of: date | str | None, notebooks: Sequence[Path | str] | None
+) -> tuple[object, list[_Planned]]:
+    """Check everything that can be wrong before a run; return the opened company and its notebooks."""
+    found = discover(notebooks)
+    known = {path.stem: declared(path) for path in found}
+    given = resolve(known, parameters)
+    opened = open_company(company, as_of)
+    spoken = str(company) if isinstance(company, str | Path) else opened.name
+    common = {"company": spoken, "as_of": opened.as_of.isoformat()}
+    page = importlib.import_module("cxlib.page")  # pandas, seaborn and the questions: not before they are needed
+    plan = []
+    for path in found:
+        mine = known[path.stem]
+        used = {n: (common | given[path.stem]).get(n, parameter.default) for n, parameter in mine.items()}
+        page.check_parameters(path.stem, dict(used))  # the question refuses impossible values, as in the notebook
+        title = html.title_of((c.source for c in read_cells(path) if c.kind == "markdown"), path.stem)
+        plan.append(_Planned(path, title, mine, record.plain(given[path.stem]), record.plain(used)))
+    return opened, plan
 
 
 def discover(notebooks: Iterable[Path | str] | None = None) -> list[Path]:
@@ -180,15 +177,28 @@ def _quiet_kernels(profiles: Path) -> None:
     )
 
 
-def _values(parameters: Mapping[str, Parameter], given: Mapping[str, object]) -> dict[str, object]:
-    return {name: given.get(name, parameter.default) for name, parameter in parameters.items()}
-
-
-def _check_values(used: Mapping[str, Mapping[str, object]]) -> None:
-    """Let the question modules refuse impossible values, as they do again inside each notebook."""
-    page = importlib.import_module("cxlib.page")  # pandas, seaborn and the questions: not before they are needed
-    for name, values in used.items():
-        page.check_parameters(name, dict(values))
+def _jobs(opened: object, plan: Sequence[_Planned], scratch: Path, timeout: float, hidden: Mapping) -> list[Job]:
+    links = html.links(p.path.stem for p in plan)
+    return [
+        Job(
+            notebook=p.path,
+            folder=scratch,
+            parameters={n: v for n, v in p.used.items() if n in p.given or n in RESERVED},
+            page=html.Page(
+                company=opened.title,
+                as_of=html.day(opened.as_of),
+                title=p.title,
+                here=f"{p.path.stem}.html",
+                links=links,
+                parameters=tuple(
+                    {"name": n, "value": str(v), "comment": p.declared[n].comment} for n, v in p.used.items()
+                ),
+            ),
+            timeout=timeout,
+            hidden=hidden,
+        )
+        for p in plan
+    ]
 
 
 def _longest_first(work: list[Job], home: Path) -> list[Job]:
@@ -248,16 +258,16 @@ def _worker(context: object) -> tuple[object, object]:
     return here, process
 
 
-def _told(event: Event, titles: Mapping[str, str], used: Mapping[str, Mapping]) -> dict[str, object]:
+def _told(event: Event, planned: _Planned) -> dict[str, object]:
     return {
         "name": event.name,
-        "title": titles[event.name],
+        "title": planned.title,
         "outcome": event.state,
         "seconds": round(event.seconds, 1),
         "cells": event.cells,
         "failed_cell": event.cell or None,
         "error": event.error,
-        "parameters": record.plain(used[event.name]),
+        "parameters": planned.used,
     }
 
 

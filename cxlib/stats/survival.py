@@ -115,6 +115,20 @@ def survival_matrix(events: ArrayLike, exits: ArrayLike, entries: ArrayLike | No
     return np.cumprod(1 - np.minimum(hazard, 1), axis=-1)
 
 
+def survival_draws(counts: pd.DataFrame, length: int, weights_matrix: np.ndarray) -> np.ndarray:
+    """Give the Kaplan-Meier survival at times 1 .. ``length`` under each resample of the folds (draws x length).
+
+    ``counts`` has columns duration (whole numbers, 1 .. ``length``), event (0 or 1), fold and n; ``weights_matrix`` is
+    draws x folds, a row of ones giving the plain curve.
+    """
+    cells = np.zeros((2, weights_matrix.shape[1], length))
+    where = (counts["fold"].to_numpy(), counts["duration"].to_numpy() - 1)
+    n = counts["n"].to_numpy(float)
+    np.add.at(cells[0], where, n * counts["event"].to_numpy())
+    np.add.at(cells[1], where, n)
+    return survival_matrix(weights_matrix @ cells[0], weights_matrix @ cells[1])
+
+
 def area_under(times: ArrayLike, survival: ArrayLike, horizon: float) -> np.ndarray:
     """Give the area under step curves up to ``horizon``: ``survival`` (..., T) holds from each of ``times`` on.
 

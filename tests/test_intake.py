@@ -1,0 +1,633 @@
+"""From exports to six typed tables: three real companies, every mapping of company.yaml, and the record of all rows."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import ibis
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ibis.backends.sql.compilers import DatabricksCompiler, MySQLCompiler, PostgresCompiler, SnowflakeCompiler
+from small_company import SETTINGS, Small
+
+import cxlib
+from cxlib import open_company
+from cxlib.errors import InputError
+from cxlib.intake.company import Company
+
+COMPANIES = Path(__file__).parent / "companies"
+SHARED = COMPANIES.parents[2] / "shared" / "data"
+real = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared exports are not beside the project")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    return Small(tmp_path)
+
+
+def adds_up(company: Company) -> None:
+    r = company.record
+    assert (r["rows_read"] == r["used"] + r["merged"] + r["set_aside"]).all()
+    for table, rows in r.groupby("table")["used"].sum().items():
+        assert getattr(company, table).count().execute() == rows
+    aside = company.set_aside.groupby("table")["rows"].sum()
+    assert r.groupby("table")["set_aside"].sum().loc[lambda s: s > 0].to_dict() == aside.to_dict()
+
+
+# --- three real companies -------------------------------------------------------------------------------------------
+
+
+@real
+def test_garden_centres_nps_over_every_valid_answer():
+    company = open_company(COMPANIES / "nps_fr")
+    adds_up(company)
+    assert company.record["used"].tolist() == [13_954] * 4
+    assert company.set_aside.empty
+    scores = company.frame("responses").query("metric == 'nps'")["score"].dropna()
+    counts = [(scores >= 9).sum(), scores.between(7, 8).sum(), (scores <= 6).sum()]
+    assert counts == [8_465, 3_953, 1_194]
+    assert 100 * (counts[0] - counts[2]) / len(scores) == pytest.approx(53.42, abs=0.005)
+    assert company.responses.asked_at.count().execute() == 0
+    assert company.frame("responses")["comment"].str.contains("très", na=False).any()
+
+
+@real
+def test_marketplace_weighted_mean_of_all_reviews():
+    company = open_company(COMPANIES / "olist")
+    adds_up(company)
+    record = company.record.set_index("table")
+    assert record["used"].to_dict() == {"customers": 8_016, "orders": 8_135, "responses": 8_225}
+    assert record.loc["customers", "merged"] == 119
+    reviews = company.frame("responses")
+    assert reviews["score"].mean() == pytest.approx(3.2716, abs=5e-5)
+    assert np.average(reviews["score"], weights=reviews["weight"]) == pytest.approx(4.0671, abs=5e-5)
+    assert (company.frame("orders").groupby("customer_id").size() > 1).sum() == 73
+    payments = pd.read_csv(SHARED / "olist" / "olist_order_payments_dataset.csv")["payment_value"]
+    assert company.orders.revenue.sum().execute() == pytest.approx(payments.sum())
+
+
+@real
+def test_software_company_impossible_tickets_and_two_kinds_of_churn():
+    company = open_company(COMPANIES / "ravenstack")
+    adds_up(company)
+    aside = company.set_aside.query("table == 'contacts'").set_index("reason")["rows"]
+    assert aside.to_dict() == {"opened before the customer joined": 1_077, "first response after resolution": 18}
+    notes = company.notes.set_index("check")
+    assert notes.loc["contacts: first response after resolution", "rows"] == 36
+    two = notes.loc["two definitions of having left disagree"]
+    assert two["rows"] == (352 - 75) + (110 - 75)
+    for number in ("352 ", "110 ", "75 are both", "113 neither"):
+        assert number in two["detail"]
+    raw = pd.read_csv(SHARED / "ravenstack" / "ravenstack_subscriptions.csv")
+    open_ones = raw[raw["end_date"].isna()].groupby("account_id")["mrr_amount"].sum()
+    got = company.frame("customers").set_index("customer_id")["monthly_revenue"]
+    assert got.dropna().to_dict() == open_ones.to_dict()
+
+
+# --- the tables -----------------------------------------------------------------------------------------------------
+
+
+def test_tables_have_the_columns_and_types_of_the_contract(small):
+    company = small.open()
+    adds_up(company)
+    kinds = {c: str(t) for c, t in company.customers.schema().items()}
+    assert kinds == {
+        "customer_id": "string",
+        "joined_on": "date",
+        "left_on": "date",
+        "left_reason": "string",
+        "monthly_revenue": "float64",
+        "contract_ends_on": "date",
+        "weight": "float64",
+        "left": "boolean",
+        "tenure": "float64",
+        "plan": "string",
+        "fold": "int64",
+    }
+    assert str(company.responses.schema()["asked_at"]).startswith("timestamp")
+    assert company.frame("exposures")["arm"].tolist() == ["treated", "treated"]
+    assert company.frame("customers")["monthly_revenue"].tolist() == [10, 20.5, 10, 30, 0]
+    assert company.frame("customers")["left_on"].dropna().tolist() == [
+        pd.Timestamp("2025-01-15"),
+        pd.Timestamp("2025-03-01"),
+    ]
+    assert company.frame("contacts")["cost"].isna().all()
+    for table in ("responses", "orders", "contacts", "exposures"):
+        assert "fold" in getattr(company, table).columns
+    assert "fold" not in company.initiatives.columns
+
+
+def test_frames_keep_the_order_of_the_export(small):
+    small.files["customers.csv"] = "id,plan\n" + "".join(f"C{i * 7919 % 5000},x\n" for i in range(5000))
+    small.only("customers")
+    small.source("customers")["columns"] = {"customer_id": "id", "plan": "plan"}
+    ids = small.open().frame("customers")["customer_id"]
+    assert ids.tolist() == [f"C{i * 7919 % 5000}" for i in range(5000)]
+
+
+def test_has_and_none_for_what_is_not_declared(small):
+    small.only("customers", "responses")
+    company = small.open()
+    assert company.has("responses")
+    assert company.has("responses", "asked_at")
+    assert not company.has("responses", "agent")
+    assert not company.has("orders")
+    assert company.orders is None
+    with pytest.raises(InputError, match="has no orders"):
+        company.frame("orders")
+    with pytest.raises(ValueError, match="No table"):
+        company.has("order")
+
+
+def test_fold_is_the_first_byte_of_the_md5_of_the_id_in_every_table(small):
+    company = small.open()
+    for table in ("customers", "responses", "orders", "contacts", "exposures"):
+        frame = company.frame(table)
+        expected = [hashlib.md5(i.encode()).digest()[0] for i in frame["customer_id"]]
+        assert frame["fold"].tolist() == expected
+
+
+def test_an_answer_is_dated_when_given_else_when_asked(small):
+    frame = small.open().frame("responses").set_index("response_id")
+    assert frame.loc["R1", "answered_at"] == pd.Timestamp("2024-03-02 10:00")
+    assert pd.isna(frame.loc["R3", "answered_at"])
+    assert pd.isna(frame.loc["R3", "score"])
+    del small.columns("responses")["answered_at"]
+    company = small.open()
+    frame = company.frame("responses").set_index("response_id")
+    assert frame.loc["R1", "answered_at"] == pd.Timestamp("2024-03-01")
+    assert pd.isna(frame.loc["R3", "answered_at"])
+    assert not company.has("responses", "answered_at")
+
+
+def test_undated_responses_are_used(small):
+    for column in ("asked_at", "answered_at"):
+        del small.columns("responses")[column]
+    company = small.open()
+    assert company.responses.count().execute() == 5
+    assert company.set_aside.empty
+
+
+def test_an_earlier_as_of_takes_back_what_was_not_known(small):
+    company = small.open(as_of="2024-07-02")
+    adds_up(company)
+    assert company.as_of == date(2024, 7, 2)
+    customers = company.frame("customers").set_index("customer_id")
+    assert customers["left_on"].isna().all()
+    assert customers["left_reason"].isna().all()
+    answers = company.frame("responses").set_index("response_id")
+    assert list(answers.index) == ["R1", "R2", "R3", "R4"]
+    assert answers.loc["R4", ["score", "answered_at", "comment"]].isna().all()  # asked 1 July, answered 3 July
+    notes = company.notes.set_index("check")["rows"]
+    assert notes["left_on after the as-of date"] == 2
+    assert notes["answered after the as-of date"] == 1
+    assert small.open(as_of="2024-07-03").frame("responses")["score"].tolist()[-1] == 4
+
+
+def test_contacts_still_open_on_an_earlier_day(small):
+    contacts = small.open(as_of="2024-02-01").frame("contacts").set_index("contact_id")
+    assert contacts.loc["T1", "first_response_at"] == pd.Timestamp("2024-02-01 09:30")
+    assert pd.isna(contacts.loc["T1", "resolved_at"])
+
+
+def test_a_planned_initiative_may_start_later(small):
+    small.files["initiatives.csv"] = (
+        "iid,title,start,cost,state\nI1,A,2024-06-01,1,running\nI2,B,2030-01-01,1,planned\n"
+    )
+    small.columns("initiatives")["status"] = "state"
+    assert small.open().frame("initiatives")["initiative_id"].tolist() == ["I1", "I2"]
+
+
+def test_a_day_without_a_time_is_that_whole_day(small):
+    small.add("responses.csv", "R9,C1,nps,2024-09-01 15:00:00,2024-09-01,8,", "RX,C1,nps,2024-01-05,2024-01-05,8,")
+    assert small.open().set_aside.empty
+
+
+def test_notes_on_rows_that_are_used(small):
+    small.add("orders.csv", "O8,C2,2025-02-01,5")
+    small.add("responses.csv", "R8,C2,nps,2025-02-01,2025-02-01,1,", "R9,C2,nps,2025-02-01,2025-02-01,2,")
+    small.settings["involuntary_reasons"] = ["payment failed", "bankrupt"]
+    notes = small.open().notes.set_index("check")
+    assert notes["rows"].drop("monthly_revenue and orders differ by more than a fifth").to_dict() == {
+        "orders after the customer left": 1,
+        "answers after the customer left": 2,
+        "negative revenue": 1,
+        "several rows of one question": 1,
+        "involuntary reasons never seen": 1,
+    }
+    assert "'bankrupt'" in notes.loc["involuntary reasons never seen", "detail"]
+
+
+def test_two_definitions_of_having_left(small):
+    small.change("customers.csv", "mrr\n", "mrr,gone\n")
+    flags = iter(["yes", "no", "no", "yes", "no"])
+    head, *rows = small.files["customers.csv"].splitlines()
+    small.files["customers.csv"] = "\n".join([head, *(f"{r},{next(flags)}" for r in rows)]) + "\n"
+    small.columns("customers")["left"] = "gone"
+    company = small.open()
+    assert company.frame("customers")["left"].tolist() == [True, False, False, True, False]
+    note = company.notes.set_index("check").loc["two definitions of having left disagree"]
+    assert note["rows"] == 2
+    assert "2 customers have a left_on, 2 are flagged as left, 1 are both, 2 neither" in note["detail"]
+
+
+def test_a_snapshot_with_tenure_and_no_dates(small):
+    small.only("customers")
+    small.files["customers.csv"] = "id,months,gone\nA,12,0\nB,3.5,1\n"
+    columns = {"customer_id": "id", "tenure": "months", "left": "gone"}
+    small.settings["sources"]["customers"] = {"file": "customers.csv", "tenure_unit": "months", "columns": columns}
+    small.settings["segments"] = []
+    company = small.open()
+    assert company.tenure_unit == "months"
+    assert company.frame("customers")[["tenure", "left"]].values.tolist() == [[12, False], [3.5, True]]
+
+
+# --- what company.yaml can say of an export ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "written", "number"),
+    [
+        ({}, "1234.5", 1234.5),
+        ({}, "-.5", -0.5),
+        ({}, "+1e3", 1000),
+        ({"thousands": ","}, "1,234,567.25", 1234567.25),
+        ({"decimal": ",", "thousands": "."}, "1.234,50", 1234.5),
+        ({"decimal": ","}, "12,5", 12.5),
+        ({"decimal": ",", "thousands": " "}, "1\u202f234,5", 1234.5),
+        ({"thousands": "'"}, "12'345", 12345),
+    ],
+)
+def test_numbers_as_the_export_writes_them(small, how, written, number):
+    small.source("orders").update(how)
+    small.files["orders.csv"] = f'oid,cid,day,amount\nO1,C1,2024-07-01,"{written}"\n'
+    assert small.open().frame("orders")["revenue"].tolist() == [number]
+
+
+@pytest.mark.parametrize(
+    ("dates", "written", "moment"),
+    [
+        (None, "2024-07-31", "2024-07-31"),
+        (None, "2024-07-31 17:05", "2024-07-31 17:05"),
+        (None, "2024-07-31T17:05:47Z", "2024-07-31 17:05:47"),
+        (None, "2024-07-31T17:05:47.250+02:00", "2024-07-31 17:05:47.250"),  # the time as written, there
+        ("%d/%m/%Y", "31/07/2024", "2024-07-31"),
+        ("%d/%m/%Y", "3/7/2024", "2024-07-03"),
+        ("%d.%m.%y %H:%M", "31.07.24 17:05", "2024-07-31 17:05"),
+        ("%b %d, %Y", "Jul 31, 2024", "2024-07-31"),
+        ("%m/%d/%Y %I:%M %p", "07/31/2024 05:05 PM", "2024-07-31 17:05"),
+        (["%Y-%m-%d", "%d/%m/%Y"], "31/07/2024", "2024-07-31"),
+    ],
+)
+def test_dates_as_the_export_writes_them(small, dates, written, moment):
+    if dates:
+        small.source("orders")["dates"] = dates
+    small.files["orders.csv"] = f'oid,cid,day,amount\nO1,C1,"{written}",1\n'
+    assert small.open().frame("orders")["ordered_at"].tolist() == [pd.Timestamp(moment)]
+
+
+def test_a_column_may_have_its_own_format(small):
+    small.columns("orders")["ordered_at"] = {"column": "day", "dates": "%d/%m/%Y"}
+    small.columns("orders")["revenue"] = {"column": "amount", "decimal": ","}
+    small.files["orders.csv"] = 'oid,cid,day,amount\nO1,C1,31/07/2024,"1,5"\n'
+    assert small.open().frame("orders")[["ordered_at", "revenue"]].values.tolist() == [
+        [pd.Timestamp("2024-07-31"), 1.5]
+    ]
+
+
+def test_codes_blanks_values_and_otherwise(small):
+    small.source("responses")["blank"] = ["", "-", "missing"]
+    small.columns("responses").update(
+        {
+            "score": {"column": "rating", "codes": {"top": 10}, "no_answer": ["-99", "refused"]},
+            "channel": {"value": "e-mail"},
+            "touchpoint": {"column": "text", "codes": {"good": "shop"}, "otherwise": "elsewhere"},
+            "weight": {"column": "text", "codes": {"good": 2.5, "": "0"}, "otherwise": 1},
+        }
+    )
+    small.files["responses.csv"] = (
+        "rid,cid,kind,sent,answered,rating,text\n"
+        "R1,C1,NPS,2024-09-01,2024-09-02,top,good\n"
+        "R2,C1,nps,2024-09-02,,-99.0,bad\n"
+        "R3,C1,nps,2024-09-03,missing,refused, - \n"
+        "R4,C1,nps,2024-09-04,2024-09-05, 7 ,bad\n"
+    )
+    frame = small.open().frame("responses")
+    assert frame["score"].tolist() == pytest.approx([10, np.nan, np.nan, 7], nan_ok=True)
+    assert frame["touchpoint"].tolist() == ["shop", "elsewhere", None, "elsewhere"]
+    assert frame["weight"].tolist() == [2.5, 1, 0, 1]
+    assert frame["metric"].unique().tolist() == ["nps"]
+    assert set(frame["channel"]) == {"e-mail"}
+
+
+def test_words_of_yaml_stay_what_they_are(small):
+    # on, yes, no and TRUE are truth values in YAML 1.1; in an export they are texts.
+    small.yaml = (
+        "name: A\nas_of: 2025-06-30\nrelationship: contractual\nsources:\n  customers:\n    file: customers.csv\n"
+        "    join: {file: more.csv, as: more, on: id}\n    filter: {column: more.trial, is: [TRUE]}\n"
+        "    columns:\n      customer_id: id\n      left: {column: more.state, codes: {off: yes, on: no}}\n"
+    )
+    small.files["more.csv"] = "id,trial,state\nC1,TRUE,on\nC2,FALSE,on\nC3,TRUE,off\n"
+    frame = small.open().frame("customers")
+    assert frame["customer_id"].tolist() == ["C1", "C3"]
+    assert frame["left"].tolist() == [False, True]
+
+
+def test_durations_after_a_moment(small):
+    small.files["contacts.csv"] = "tid,cid,opened,wait,hours\nT1,C1,2024-02-01 09:00:00,30,1.5\nT2,C1,2024-02-02,,48\n"
+    small.columns("contacts").update(
+        {
+            "first_response_at": {"column": "wait", "after": "opened_at", "unit": "minutes"},
+            "resolved_at": {"column": "hours", "after": "opened_at", "unit": "hours"},
+        }
+    )
+    frame = small.open().frame("contacts")
+    assert frame["first_response_at"].tolist() == [pd.Timestamp("2024-02-01 09:30"), pd.NaT]
+    assert frame["resolved_at"].tolist() == [pd.Timestamp("2024-02-01 10:30"), pd.Timestamp("2024-02-04")]
+
+
+EVENTS = "event,account,day,fee\nE1,C1,2025-03-01,5\nE2,C1,2024-12-01,7\nE3,C2,2025-01-01,\nE4,C9,2025-01-01,1\n"
+
+
+@pytest.mark.parametrize(
+    ("join", "column", "expected"),
+    [
+        ({"pick": "first", "by": "day"}, "event", ["E2", "E3", None]),
+        ({"pick": "last", "by": "day"}, "event", ["E1", "E3", None]),
+        ({"pick": "last", "by": "fee"}, "event", ["E2", "E3", None]),
+        ({"pick": "one", "filter": {"column": "fee", "is_not": ["7", ""]}}, "event", ["E1", None, None]),
+    ],
+)
+def test_joins_pick_one_row(small, join, column, expected):
+    small.files["events.csv"] = EVENTS
+    small.only("customers")
+    small.source("customers")["join"] = {"file": "events.csv", "as": "ev", "on": {"id": "account"}, **join}
+    small.columns("customers")["what"] = f"ev.{column}"
+    company = small.open()
+    assert company.frame("customers")["what"].tolist()[:3] == expected
+    assert company.record[["rows_read", "used"]].values.tolist() == [[5, 5]]
+
+
+def test_joins_add_up_and_chain(small):
+    small.files["events.csv"] = EVENTS
+    small.files["plans.csv"] = "tier,label\nBasic,small\nPro,large\n"
+    small.only("customers")
+    small.source("customers")["join"] = [
+        {"file": "events.csv", "as": "ev", "on": {"id": "account"}, "pick": "sum"},
+        {"file": "plans.csv", "as": "plans", "on": {"plan": "tier"}},
+        {"file": "plans.csv", "as": "again", "on": {"plans.label": "label"}},
+    ]
+    small.columns("customers").update({"monthly_revenue": "ev.fee", "size": "plans.label", "tier": "again.tier"})
+    frame = small.open().frame("customers")
+    assert frame["monthly_revenue"].tolist()[:3] == pytest.approx([12, np.nan, np.nan], nan_ok=True)
+    assert frame["size"].tolist() == ["small", "large", "small", "large", "small"]
+    assert frame["tier"].tolist() == ["Basic", "Pro", "Basic", "Pro", "Basic"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "plan"),
+    [
+        ("customer_id", "old"),
+        ({"column": "customer_id", "pick": "last"}, "new"),
+        ({"column": "customer_id", "pick": "first", "by": "since"}, "new"),
+        ({"column": "customer_id", "pick": "last", "by": "since"}, "old"),
+    ],
+)
+def test_one_row_per_customer(small, rule, plan):
+    small.only("customers")
+    small.files["customers.csv"] = (
+        "id,since,plan,trial\nA,2024-02-01,old,no\nB,2024-01-01,x,no\nA,2024-01-01,new,no\nT,,,yes\n"
+    )
+    small.settings["sources"]["customers"] = {
+        "file": "customers.csv",
+        "filter": [{"column": "trial", "is_not": "yes"}],
+        "one_row_per": rule,
+        "columns": {"customer_id": "id", "plan": "plan"},
+    }
+    company = small.open()
+    adds_up(company)
+    assert company.frame("customers").set_index("customer_id")["plan"].to_dict() == {"A": plan, "B": "x"}
+    assert company.record["merged"].item() == 2
+    assert company.record["reason"].item() == "1 left out by filter; 1 merged by one_row_per: customer_id"
+
+
+def test_several_exports_of_one_table_are_laid_under_one_another(small):
+    small.files["wave2.csv"] = "who,points,shop\nC1,8,north\nC2,2,south\n"
+    second = {
+        "file": "wave2.csv",
+        "columns": {
+            "response_id": {"row_number": "W2-"},
+            "customer_id": "who",
+            "metric": {"value": "nps"},
+            "score": "points",
+            "shop": "shop",
+        },
+    }
+    small.settings["sources"]["responses"] = [small.source("responses"), second]
+    company = small.open()
+    adds_up(company)
+    frame = company.frame("responses")
+    assert frame["response_id"].tolist() == ["R1", "R2", "R3", "R4", "R5", "W2-2", "W2-3"]
+    assert frame["shop"].tolist() == [None] * 5 + ["north", "south"]
+    assert frame["asked_at"].isna().sum() == 2  # the second wave has no dates at all, which is no fault of its rows
+
+
+def test_ids_from_row_numbers_and_repeated_rows(small):
+    small.columns("responses")["response_id"] = {"row_number": "R"}
+    small.add("responses.csv", "R5,C5,csat,2024-08-01,2024-08-01,5,fine")
+    company = small.open()
+    assert company.set_aside[["reason", "rows", "row"]].values.tolist() == [["exact duplicate row", 1, 7]]
+    assert company.frame("responses")["response_id"].tolist() == ["R2", "R3", "R4", "R5", "R6"]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "xlsx"])
+def test_other_kinds_of_files_give_the_same_tables(small, kind):
+    company = small.open()
+    expected = {t: company.frame(t) for t in ("customers", "orders", "responses")}
+    for table in ("customers", "orders", "responses"):
+        frame = pd.read_csv(
+            small.folder / f"{table}.csv", parse_dates=["signup", "cancelled"] if table == "customers" else []
+        )
+        getattr(frame, "to_parquet" if kind == "parquet" else "to_excel")(small.folder / f"{table}.{kind}", index=False)
+        small.source(table)["file"] = f"{table}.{kind}"
+    company = small.open()
+    adds_up(company)
+    for table, frame in expected.items():
+        pd.testing.assert_frame_equal(company.frame(table), frame)
+
+
+def test_inputs_name_every_file_with_its_sum(small):
+    company = small.open()
+    inputs = company.inputs.set_index("file")
+    assert set(inputs.index) == {"company.yaml", *small.files}
+    for name in inputs.index:
+        data = (small.folder / name).read_bytes()
+        assert inputs.loc[name, "sha256"] == hashlib.sha256(data).hexdigest()
+        assert inputs.loc[name, "bytes"] == len(data)
+
+
+# --- frames and databases -------------------------------------------------------------------------------------------
+
+
+def test_frames_give_the_same_company_as_files(small):
+    company = small.open()
+    tables = ["customers", "responses", "orders", "contacts", "initiatives", "exposures"]
+    frames = {t: company.frame(t).drop(columns="fold", errors="ignore").dropna(axis=1, how="all") for t in tables}
+    again = Company.from_frames({k: v for k, v in SETTINGS.items() if k != "sources"}, frames)
+    adds_up(again)
+    assert again.title == "Small & Sons"
+    assert again.inputs.empty
+    for table in tables:
+        left, right = again.frame(table), company.frame(table)
+        pd.testing.assert_frame_equal(left[right.columns], right)
+
+
+def test_frames_take_in_whole_numbers_categories_and_zones():
+    customers = pd.DataFrame(
+        {
+            "customer_id": [1.0, 2.0],
+            "joined_on": pd.to_datetime(["2024-01-01 23:30", "2024-01-02 10:00"]).tz_localize("UTC"),
+            "plan": pd.Categorical(["a", None]),
+            "left": [True, False],
+            "note": [None, None],
+        }
+    )
+    orders = pd.DataFrame(
+        {"order_id": [7, 8], "customer_id": ["1", "2"], "ordered_at": [date(2024, 2, 1)] * 2, "revenue": [1, 2]}
+    )
+    given = {k: v for k, v in SETTINGS.items() if k != "sources"}
+    company = Company.from_frames(given, {"customers": customers, "orders": orders})
+    frame = company.frame("customers")
+    assert frame["customer_id"].tolist() == ["1", "2"]
+    assert frame["joined_on"].tolist() == [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")]
+    assert frame["plan"].tolist() == ["a", None]
+    assert company.frame("orders")["order_id"].tolist() == ["7", "8"]
+
+
+@pytest.fixture
+def warehouse(small, monkeypatch):
+    """The small company as tables of a DuckDB file, whose address stands in the environment only."""
+    path = small.folder / "secret-place.ddb"
+    expected = small.open()
+    with duckdb.connect(str(path)) as base:
+        base.sql("create schema crm")
+        for table in small.settings["sources"]:
+            base.sql(f"create table crm.{table} as select * from read_csv('{small.folder / table}.csv', nullstr='')")
+    monkeypatch.setenv("CX_TEST_DATABASE", f"duckdb://{path}")
+    small.settings["database"] = "${CX_TEST_DATABASE}"
+    for table in small.settings["sources"]:
+        del small.source(table)["file"]
+        small.source(table)["table"] = f"crm.{table}"
+    return small, expected
+
+
+def test_a_database_gives_the_same_tables_and_is_never_written_to(warehouse):
+    small, expected = warehouse
+    company = small.open()
+    adds_up(company)
+    for table in small.settings["sources"]:
+        keys = [c for c in company.frame(table).columns if c.endswith("_id")]
+        left, right = (c.frame(table).sort_values(keys, ignore_index=True) for c in (company, expected))
+        pd.testing.assert_frame_equal(left, right, check_dtype=False)
+    assert company.inputs["file"].tolist() == ["duckdb"]
+    assert not [t for t in company.engine.list_tables() if not t.startswith("ibis_")]
+    assert "secret-place" not in repr(company.settings)
+
+
+def test_errors_of_a_database_show_no_address(warehouse):
+    small, _ = warehouse
+    small.source("orders")["table"] = "crm.oders"
+    with pytest.raises(InputError, match="Did you mean 'orders'") as caught:
+        small.open()
+    assert "secret-place" not in str(caught.value)
+    small.settings["database"] = "nonsense://user:hunter2@host/base"
+    with pytest.raises(InputError, match="cannot be opened") as caught:
+        small.open()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_database_has_no_row_numbers_to_make_ids_of(warehouse):
+    small, _ = warehouse
+    small.columns("responses")["response_id"] = {"row_number": "R"}
+    with pytest.raises(InputError, match="no row numbers"):
+        small.open()
+
+
+@pytest.mark.parametrize("compiler", [PostgresCompiler, SnowflakeCompiler, DatabricksCompiler, MySQLCompiler])
+def test_every_check_can_be_written_for_other_engines(warehouse, compiler):
+    small, _ = warehouse
+    small.source("customers")["one_row_per"] = "customer_id"
+    company = small.open()
+    for rows in company._checked.values():
+        assert compiler().to_sqlglot(rows.unbind()).sql().startswith("SELECT")
+
+
+# --- whatever the rows ----------------------------------------------------------------------------------------------
+
+DAYS = st.dates(date(2024, 1, 1), date(2024, 12, 31))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(DAYS, st.none() | DAYS), min_size=2, max_size=6),
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9), DAYS, st.none() | DAYS), min_size=1, max_size=25),
+    DAYS,
+)
+def test_every_row_is_used_or_set_aside_for_one_reason(customers, contacts, as_of):
+    people = pd.DataFrame(customers, columns=["joined_on", "left_on"])
+    people["customer_id"] = [f"C{i}" for i in range(len(people))]
+    cases = pd.DataFrame(contacts, columns=["who", "contact_id", "opened_at", "resolved_at"])
+    cases["customer_id"] = "C" + cases.pop("who").astype(str)
+    given = {k: v for k, v in SETTINGS.items() if k not in ("sources", "segments")} | {"as_of": as_of}
+    try:
+        company = Company.from_frames(given, {"customers": people, "contacts": cases})
+    except InputError as error:
+        assert "No customer is left" in error.problem
+        assert all(j > as_of or (d is not None and d < j) for j, d in customers)
+        return
+    adds_up(company)
+    used = company.frame("contacts").merge(company.frame("customers"), on="customer_id")
+    assert len(used) == len(company.frame("contacts"))
+    assert (used["opened_at"] >= used["joined_on"]).all()
+    assert (used["opened_at"] <= pd.Timestamp(as_of)).all()
+    assert not (used["resolved_at"] < used["opened_at"]).any()
+    assert used["contact_id"].is_unique
+
+
+def test_a_company_takes_few_queries_however_many_rows(small, monkeypatch):
+    asked = []
+    for name in ("execute", "create_table"):
+        original = getattr(ibis.backends.duckdb.Backend, name)
+        monkeypatch.setattr(
+            ibis.backends.duckdb.Backend, name, lambda *a, f=original, **k: (asked.append(1), f(*a, **k))[1]
+        )
+    small.open()
+    assert len(asked) <= 12  # six tables, two tallies, one count of rows, three notes
+
+
+def test_opening_by_name_and_version(monkeypatch, small):
+    monkeypatch.setenv("CXLIB_ROOT", str(small.folder.parent))
+    small.write()
+    home = small.folder.parent / "data"
+    home.mkdir()
+    small.folder.rename(home / "acme")
+    company = open_company("acme")
+    assert (company.name, company.title) == ("acme", "Small & Sons")
+    assert open_company(home / "acme" / "company.yaml").record.equals(company.record)
+    with pytest.raises(InputError, match="Did you mean 'acme'"):
+        open_company("acne")
+
+
+def test_importing_the_library_is_cheap():
+    code = "import sys, cxlib; cxlib.__version__; sys.exit('ibis' in sys.modules or 'pandas' in sys.modules)"
+    root = Path(cxlib.__file__).parents[1]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

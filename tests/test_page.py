@@ -1,0 +1,82 @@
+"""What a notebook talks to: strict parameters, and pages that leave their numbers behind."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from cxlib import page, parameters
+from cxlib.errors import InputError
+from cxlib.findings import Figure, Finding
+from cxlib.stats.estimate import Estimate
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"horizon": 30}, "Did you mean 'horizon_days'"),
+        ({"horizon_days": "365"}, "horizon_days"),
+        ({"horizon_days": True}, "horizon_days"),
+        ({"horizon_days": 5}, "horizon_days"),
+        ({"company": 3}, "company"),
+        ({"as_of": "30/06/2026"}, "as_of"),
+    ],
+)
+def test_unknown_ill_typed_and_impossible_parameters_are_refused(given, says):
+    with pytest.raises(InputError, match=says):
+        parameters.check("03_churn", given)
+
+
+def test_a_fresh_kernel_refuses_a_name_nobody_knows():
+    with pytest.raises(InputError, match="no parameter 'horizn'"):
+        page.open_page("03_churn", {"company": "demo", "horizn": 30})
+
+
+def test_later_an_analysts_own_variables_are_left_alone():
+    namespace = {"company": "demo-shop", "as_of": "", "In": [], "_": 1, "pd": pd}
+    page.open_page("00_data_check", namespace)
+    namespace["threshold"] = 3
+    assert page.open_page("00_data_check", namespace).company.name == "demo-shop"
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXLIB_OUT", str(tmp_path))
+    return page.open_page("00_data_check", {"company": "demo-shop", "as_of": ""})
+
+
+def test_what_is_shown_is_left_behind_as_tables_and_numbers(opened, tmp_path, capsys):
+    table = pd.DataFrame({"level": ["<script>alert(1)</script>"], "value": [1.0]})
+    figure = Figure("one", "One", Estimate(1, 0, 2, n=3), "points")
+    opened.show(Finding("first", "First", "It is <b>one</b>.", "C", table, (figure,)), table=True)
+    assert pd.read_csv(tmp_path / "tables" / "00_data_check--first.csv").equals(table)
+    (number,) = json.loads((tmp_path / "figures" / "00_data_check.json").read_text())
+    assert number["value"] == 1
+    assert number["grade"] == "C"
+    assert json.loads((tmp_path / "findings" / "00_data_check.json").read_text())[0]["sentence"] == "It is <b>one</b>."
+    opened.close()
+    assert "1 headline numbers" in capsys.readouterr().out
+
+
+def test_shown_text_is_escaped(opened, monkeypatch):
+    shown = []
+    monkeypatch.setattr(page, "display", lambda data, raw: shown.append(data["text/html"]))
+    opened.show(Finding("x", "X", "<script>alert(1)</script>", "D", pd.DataFrame({"a": ["<img src=x>"]})), table=True)
+    opened.say("<i>")
+    assert not [s for s in shown if "<script>" in s or "<img" in s or "<i>" in s]
+
+
+def test_a_chart_needs_words(opened):
+    with pytest.raises(ValueError, match="alternative text"):
+        opened.figure(plt.figure(), alt=" ")
+    plt.close("all")
+
+
+def test_an_interval_that_misses_its_value_stops_the_page(opened):
+    wrong = Figure("bad", "Bad", Estimate(5, 0, 2, n=3), "points")
+    opened.show(Finding("x", "X", "x", figures=(wrong,)))
+    with pytest.raises(AssertionError, match="bad"):
+        opened.close()

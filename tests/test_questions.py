@@ -1,0 +1,303 @@
+"""The answers of each page on companies whose truth is known."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlib import board, churn, data_check, demo, findings, open_company, roi, scores, value
+from cxlib.intake import counts
+from cxlib.intake.company import Company
+from cxlib.stats import intervals, survival
+from cxlib.stats.estimate import Estimate
+
+TRUTH = json.loads((Path(__file__).parent / "truth" / "demo.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def company():
+    return open_company("demo")
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return open_company("demo-shop")
+
+
+@pytest.fixture(scope="module")
+def initiatives(company):
+    return {r.initiative: r for r in roi.results(company)}
+
+
+def figures(finding):
+    return {f.name: f.estimate for f in finding.figures}
+
+
+def holds(estimate, truth):
+    return estimate.low <= truth <= estimate.high
+
+
+# ---- demo: the truth lies inside the intervals -----------------------------------------------------------
+
+
+def test_hazard_ratios_of_the_demo(company):
+    found = churn.hazard_ratios(company, "nps")
+    assert found.grade == "C"
+    for band in ("detractor", "passive"):
+        assert holds(figures(found)[f"nps-hazard-ratio-{band}"], TRUTH["hazard_ratio"][band])
+    assert figures(found)["nps-hazard-ratio-detractor"].excludes(1)
+
+
+def test_value_gap_of_the_demo(company):
+    gap = figures(value.by_score(company, "nps"))["value-gap"]
+    assert holds(gap, TRUTH["value_gap"]["value"])
+    assert gap.excludes(0)
+
+
+def test_the_randomised_initiative_of_the_demo(initiatives):
+    found = initiatives["Welcome calls"]
+    assert found.grade == "A"
+    assert holds(found.effect, TRUTH["welcome_calls"]["net_margin"]["value"])
+    assert holds(found.staying, -TRUTH["welcome_calls"]["left"]["value"])
+    assert found.parts["value"].iloc[:-1].sum() == pytest.approx(found.effect.value)
+    assert found.parts["part"].iloc[-1] == "effect per customer"
+
+
+def test_the_stepped_initiative_of_the_demo(company):
+    found = {r.initiative: r for r in roi.results(company, 6)}["Local account managers"]
+    assert found.grade == "B"
+    assert holds(found.effect, TRUTH["account_managers"]["value"])
+
+
+def test_the_initiative_given_to_everybody_at_once_gets_no_number(company, initiatives):
+    found = initiatives["New app"]
+    assert found.effect is None
+    sentence = roi.finding(company, found).sentence
+    assert "not identified" in sentence
+    assert "everyone was reached at once" in sentence
+    assert not roi.finding(company, found).figures
+
+
+def test_the_fall_of_the_demos_score_is_a_change_of_mix(company):
+    parts = scores.mix(company, "nps").table.set_index("part")
+    assert parts.loc["because the mix of plan changed", "high"] < 0
+    assert parts.loc["within each plan", "value"] > parts.loc["because the mix of plan changed", "value"]
+    assert parts["value"].iloc[1:].sum() == pytest.approx(parts["value"].iloc[0])
+
+
+def test_wording_follows_the_grade(company, initiatives):
+    assert "resulted in" in roi.statement(company, initiatives["Local account managers"])
+    for found in (churn.hazard_ratios(company), churn.by_score(company), value.by_score(company)):
+        assert found.grade in "CD"
+        assert "result" not in found.sentence
+    assert findings.leads_to("C") == "goes with"
+
+
+# ---- no link: the usual curve claims one, ours does not --------------------------------------------------
+
+
+def null_company(seed):
+    world = {"link": False, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
+    return Company.from_frames(demo.settings("demo", draws=300), demo.subscription(seed, 3000, **world))
+
+
+def test_without_any_link_the_usual_curve_claims_one_and_ours_does_not():
+    claims = {"usual": 0, "ratio": 0, "gap": 0}
+    for seed in range(6):
+        company = null_company(500 + seed)
+        rows = counts.last_score(company, "nps")
+        rows = rows[rows["band"].isin(["detractor", "promoter"])]
+        claims["usual"] += survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"]).p < 0.05
+        claims["ratio"] += churn.hazard_ratios(company, "nps").figures[0].estimate.excludes(1)
+        claims["gap"] += churn.by_score(company, "nps").figures[0].estimate.excludes(0)
+    # by chance alone: one claim or none in six, with probability .97; the usual curve claims in nearly all
+    assert claims["usual"] >= 5
+    assert claims["ratio"] <= 1
+    assert claims["gap"] <= 1
+
+
+def test_intervals_of_several_companies_hold_the_truth():
+    """The small version of make calibrate: eight companies; six or more of them, for each quantity."""
+    held = pd.DataFrame(index=range(8), columns=["ratio", "value", "calls", "managers"], dtype=bool)
+    for i in held.index:
+        company = Company.from_frames(demo.settings("demo", draws=300), demo.subscription(700 + i, 3000))
+        ratio = figures(churn.hazard_ratios(company, "nps"))["nps-hazard-ratio-detractor"]
+        gap = figures(value.by_score(company, "nps"))["value-gap"]
+        effects = {r.initiative: r.effect for r in roi.results(company)}
+        short = {r.initiative: r.effect for r in roi.results(company, 6)}
+        held.loc[i] = [
+            holds(ratio, TRUTH["hazard_ratio"]["detractor"]),
+            holds(gap, TRUTH["value_gap"]["value"]),
+            holds(effects["Welcome calls"], TRUTH["welcome_calls"]["net_margin"]["value"]),
+            holds(short["Local account managers"], TRUTH["account_managers"]["value"]),
+        ]
+    assert (held.sum() >= 6).all(), held.sum()
+
+
+# ---- scores ----------------------------------------------------------------------------------------------
+
+
+def answers(scores_, customers=None, weights=None):
+    n = len(scores_)
+    customers = customers or [f"c{i}" for i in range(n)]
+    frames = {
+        "customers": pd.DataFrame({"customer_id": sorted(set(customers))}),
+        "responses": pd.DataFrame(
+            {
+                "response_id": [f"r{i}" for i in range(n)],
+                "customer_id": customers,
+                "metric": "csat",
+                "asked_at": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(n) % 300, unit="D"),
+                "score": np.asarray(scores_, dtype=float),
+            }
+            | ({"weight": weights} if weights is not None else {})
+        ),
+    }
+    settings = {
+        "name": "T", "as_of": "2024-12-31", "relationship": "noncontractual", "inactive_after_days": 90, "currency": "EUR",
+        "metrics": {"csat": {"scale": [1, 5], "good": "high"}},
+    }  # fmt: skip
+    return Company.from_frames(settings, frames)
+
+
+def estimate(company, kind="mean", weighted=False):
+    return scores.estimate(company, "csat", counts.score_counts(company, "csat"), kind, weighted)
+
+
+def test_single_answers_have_the_textbook_interval_or_a_little_more():
+    given = np.random.default_rng(1).choice([1, 2, 3, 4, 5], 800, p=[0.1, 0.1, 0.2, 0.3, 0.3])
+    found, book = estimate(answers(given)), intervals.mean(given, low=1, high=5)
+    assert found.value == pytest.approx(book.value)
+    assert 1 <= (found.high - found.low) / (book.high - book.low) < 1.12
+
+
+def test_repeated_answers_of_a_customer_widen_the_interval():
+    given = np.random.default_rng(2).choice([1, 5], 300)
+    each = [f"c{i}" for i in range(300)]
+    single, repeated = answers(given), answers(np.tile(given, 5), each * 5)
+    width = [e.high - e.low for e in (estimate(single), estimate(repeated))]
+    # five copies of each answer say no more than one; treated as independent they would claim 1 / sqrt(5)
+    assert width[1] == pytest.approx(width[0], rel=0.12)
+
+
+def test_weights_move_the_score_and_widen_the_interval():
+    given = [5] * 200 + [1] * 200
+    plain = answers(given, weights=[3.0] * 200 + [1.0] * 200)
+    raw, weighted = estimate(plain), estimate(plain, weighted=True)
+    assert raw.value == 3
+    assert weighted.value == 4
+    assert weighted.n == 400
+
+
+def test_when_all_agree_the_interval_still_has_width_and_stays_on_the_scale():
+    for kind, top in (("mean", 5), ("satisfied", 1)):
+        found = estimate(answers([5] * 40), kind)
+        assert found.value == found.high == top
+        assert found.low < top
+
+
+def test_small_groups_are_not_shown(company):
+    shown = scores.by_segment(company, "nps", segments=["branch"]).table
+    assert (shown["n"].dropna() >= company.settings.privacy.minimum_base).all()
+
+
+# ---- what cannot be answered says so ---------------------------------------------------------------------
+
+
+def test_a_company_of_customers_only_gets_reasons_and_no_error():
+    frames = {"customers": pd.DataFrame({"customer_id": ["a", "b"]})}
+    settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
+    bare = Company.from_frames(settings, frames)
+    found = [
+        scores.headline(bare), scores.distribution(bare), scores.trend(bare), scores.mix(bare), scores.by_segment(bare),
+        scores.silence(bare), churn.rates(bare), churn.by_score(bare), churn.hazard_ratios(bare), churn.naive(bare),
+        value.by_score(bare), value.of_the_base(bare), roi.summary(bare, roi.results(bare)),
+    ]  # fmt: skip
+    assert not any(f.answered for f in found)
+    assert all(f.sentence.startswith("Not answered: ") for f in found)
+    assert data_check.questions(bare).sentence.startswith("0 of ")
+
+
+def test_too_few_events_are_too_few_to_tell(company):
+    found = churn.hazard_ratios(company, "nps", minimum_events=100_000)
+    assert not found.answered
+    assert "too few to tell" in found.sentence
+
+
+def test_no_detectable_link_is_said_so():
+    found = churn.hazard_ratios(null_company(503), "nps")
+    assert found.sentence.startswith("No detectable link")
+    assert "would be found four times in five" in found.caveats[0]
+
+
+def test_a_return_without_its_cost_is_none():
+    frames = demo.subscription(1, 800)
+    frames["initiatives"] = frames["initiatives"].assign(cost_upfront=None, cost_per_month=None)
+    found = roi.results(Company.from_frames(demo.settings("demo", draws=100), frames))
+    assert all(r.effect is None for r in found)
+    assert "its cost is not given" in found[0].why
+
+
+def test_a_roll_out_whose_waiting_customers_are_unknown_gets_no_number():
+    frames = demo.subscription(1, 1500)
+    frames["initiatives"] = frames["initiatives"].assign(assigned_by=None)
+    found = {r.initiative: r for r in roi.results(Company.from_frames(demo.settings("demo", draws=100), frames))}
+    assert "those who left before their turn" in found["Local account managers"].why
+
+
+# ---- the shop --------------------------------------------------------------------------------------------
+
+
+def test_the_shop_answers_with_repeat_purchases(shop):
+    found = churn.by_score(shop)
+    assert "bought again" in found.sentence
+    assert not churn.rates(shop).answered
+    base = value.of_the_base(shop)
+    assert base.answered
+    purchases = figures(base)["base-purchases"]
+    assert purchases.low < purchases.value < purchases.high
+
+
+# ---- findings, figures and the board ---------------------------------------------------------------------
+
+
+def test_a_number_without_interval_needs_a_reason():
+    bare = findings.Figure("x", "X", Estimate(1, math.nan, math.nan, n=3), "points")
+    with pytest.raises(ValueError, match="no interval"):
+        bare.row()
+    assert (
+        findings.Figure("x", "X", Estimate(1, math.nan, math.nan, n=3), "points", note="counted").row()["low"] is None
+    )
+
+
+def test_a_grade_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="none of A, B, C, D"):
+        findings.Finding("x", "X", "x", "E")
+
+
+def test_numbers_for_readers():
+    assert findings.number(-0.04) == "0.0"
+    assert findings.number(1234.5, 0) == "1,234"
+    assert findings.number(math.nan) == "–"
+    assert findings.money(-3.2, "GBP", 1) == "-GBP 3.2"
+    assert findings.percent(0.1234) == "12.3 %"
+    assert findings.listing(["a", "b", "c"]) == "a, b and c"
+
+
+def test_the_board_shows_each_number_with_interval_unit_base_and_grade(company):
+    shown = board.overview(board.findings(company))
+    assert len(shown) >= 10
+    assert shown["95 % interval"].str.len().gt(5).all()
+    assert shown["evidence"].str.match("[ABCD]: ").all()
+
+
+def test_all_rows_of_the_demo_are_accounted_for(company):
+    record = company.record
+    assert (record["rows_read"] == record["merged"] + record["set_aside"] + record["used"]).all()
+    assert company.set_aside["rows"].sum() == record["set_aside"].sum() > 0
+    assert "set aside" in data_check.rows(company).sentence
