@@ -45,9 +45,8 @@ NAMES = {
 
 
 def _company(seed: int, **world: object):
-    from cxlib.intake.company import Company
-
     from cxlib import demo
+    from cxlib.intake.company import Company
 
     return Company.from_frames(demo.settings("demo"), demo.subscription(seed, CUSTOMERS, **world))
 

@@ -80,28 +80,26 @@ def number(value: float, digits: int = 1) -> str:
     if math.isinf(value):
         return "not reached"
     text = f"{value:,.{digits}f}"
-    return text.removeprefix("-") if not float(text.replace(",", "")) else text
+    return text.removeprefix("-") if not float(text.replace(",", "")) else text.replace("-", "−")
 
 
 def percent(value: float, digits: int = 1) -> str:
     """Return a share (0-1) as a percentage for a reader."""
-    return f"{number(100 * value, digits)} %"
+    return f"{number(100 * value, digits)}\N{NO-BREAK SPACE}%"
 
 
 def money(value: float, currency: str, digits: int = 0) -> str:
     """Return an amount for a reader, rounded to the whole unit unless told otherwise."""
-    return (
-        f"{currency} {number(value, digits)}"
-        if value >= 0 or math.isnan(value)
-        else f"-{currency} {number(-value, digits)}"
-    )
+    text = number(value, digits)
+    sign = "−" if text.startswith("−") else ""
+    return f"{sign}{currency}\N{NO-BREAK SPACE}{text.removeprefix('−')}"
 
 
 def interval(estimate: Estimate, show: object = number, short: bool = False) -> str:
     """Return "value (95 % interval low to high)", each written by ``show``; ``short`` leaves the words out."""
     if math.isnan(estimate.low):
         return f"{show(estimate.value)} (interval not known)"
-    words = "" if short else "95 % interval "
+    words = "" if short else "95\N{NO-BREAK SPACE}% interval "
     return f"{show(estimate.value)} ({words}{show(estimate.low)} to {show(estimate.high)})"
 
 

@@ -121,15 +121,12 @@ class Page:
     def frame(self, frame: pd.DataFrame, headings: Mapping[str, str] | None = None) -> None:
         """Show a table: numbers rounded for a reader, text escaped, no index."""
         shown = frame[list(headings)].rename(columns=dict(headings)) if headings else frame
-        shown = shown.copy()
-        for column in shown:
-            if pd.api.types.is_datetime64_any_dtype(shown[column]):
-                shown[column] = shown[column].dt.strftime("%Y-%m-%d")
-            elif pd.api.types.is_float_dtype(shown[column]):
-                digits = 0 if (shown[column].dropna() % 1 == 0).all() else 3 if shown[column].abs().max() < 1.5 else 1
-                shown[column] = [number(v, digits) for v in shown[column]]
-            elif pd.api.types.is_integer_dtype(shown[column]):
-                shown[column] = [f"{v:,}" for v in shown[column]]
+        texts = {c: _column(shown[c]) for c in shown}
+        group = [c for c in ("value", "low", "high") if c in shown and pd.api.types.is_float_dtype(shown[c])]
+        sizes = shown[group].abs().max(axis=1) if group else []
+        for c in group:  # a value and its interval share their digits, row by row
+            texts[c] = [number(v, _digits(size)) for v, size in zip(shown[c], sizes, strict=True)]
+        shown = pd.DataFrame(texts)
         _display(shown.to_html(index=False, border=0, escape=True, na_rep="–"), shown.to_string(index=False))
 
     def close(self) -> None:
@@ -164,6 +161,23 @@ class Page:
         (self._out / kind).mkdir(parents=True, exist_ok=True)
         path = self._out / kind / f"{self.notebook}.json"
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def _digits(size: float) -> int:
+    """Return the decimals that suit numbers up to this size."""
+    return 0 if math.isnan(size) or size >= 1000 else 1 if size >= 20 else 2 if size > 1 else 3
+
+
+def _column(values: pd.Series) -> list[str]:
+    """Return the cells of one column as text for a reader."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return list(values.dt.strftime("%Y-%m-%d"))
+    if pd.api.types.is_float_dtype(values):
+        whole = (values.dropna() % 1 == 0).all()
+        return [number(v, 0 if whole else _digits(values.abs().max())) for v in values]
+    if pd.api.types.is_integer_dtype(values):
+        return [number(v, 0) for v in values]
+    return ["–" if v is None or v != v else str(v) for v in values]
 
 
 def _display(markup: str, text: str) -> None:

@@ -440,8 +440,8 @@ def summary(company: Company, found: list[Result]) -> Finding:
                  "grade": r.grade, "benefit": b.value, "cost": r.cost}
             )  # fmt: skip
     write = lambda v: number(v, 2)  # noqa: E731
-    text = "; ".join(
-        f"{r.initiative} returned {interval(r.roi, write)} per {company.settings.currency} spent" for r in known
+    text = f"Returned per {company.settings.currency} spent, cost taken off: " + "; ".join(
+        f"{r.initiative} {interval(r.roi, write, short=i > 0)}" for i, r in enumerate(known)
     )
     rest = [r.initiative for r in found if r.effect is None]
     text += f"; {' and '.join(rest)} cannot be told" if rest else ""

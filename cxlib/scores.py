@@ -19,6 +19,7 @@ from cxlib.intake.company import Company
 from cxlib.stats import draws, intervals
 from cxlib.stats.estimate import Estimate
 
+STATISTICS = {"nps": "NPS", "mean": "mean", "satisfied": "share at the good end"}
 UNITS = {"nps": "NPS points", "mean": "points on the scale", "satisfied": "share"}
 
 
@@ -108,9 +109,15 @@ def headline(company: Company, window_months: int = 12) -> Finding:
                     e = estimate(company, metric, counted, kind, weighted=use)
                     weights = "weighted" if use else "unweighted"
                     rows.append(
-                        {"metric": metric, "statistic": kind, "window": window, "weights": weights, "estimate": e}
+                        {
+                            "metric": metric.upper(),
+                            "statistic": STATISTICS[kind],
+                            "window": window,
+                            "weights": weights,
+                            "estimate": e,
+                        }
                     )
-        mine = [r for r in rows if r["metric"] == metric and r["statistic"] == kinds[0]]
+        mine = [r for r in rows if r["metric"] == metric.upper() and r["statistic"] == STATISTICS[kinds[0]]]
         dated = [r for r in mine if r["window"] != "all answers" and r["estimate"].n]
         now = (dated or mine)[0]
         text = f"{metric.upper()} ({counts.direction(company, metric)}) is {_write(metric, now['estimate'])}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from cxlib import open_company
+from cxlib.errors import InputError
 from cxlib.intake.company import Company
 
 FILES = {
@@ -131,3 +134,21 @@ class Small:
 
     def open(self, as_of: str | None = None) -> Company:
         return open_company(self.write(), as_of=as_of)
+
+
+def stops(company: Callable[[], object]) -> InputError:
+    with pytest.raises(InputError) as caught:
+        company()
+    error = caught.value
+    assert error.problem
+    assert error.remedy
+    return error
+
+
+def adds_up(company: Company) -> None:
+    r = company.record
+    assert (r["rows_read"] == r["used"] + r["merged"] + r["set_aside"]).all()
+    for table, rows in r.groupby("table")["used"].sum().items():
+        assert getattr(company, table).count().execute() == rows
+    aside = company.set_aside.groupby("table")["rows"].sum()
+    assert r.groupby("table")["set_aside"].sum().loc[lambda s: s > 0].to_dict() == aside.to_dict()

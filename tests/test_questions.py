@@ -284,8 +284,8 @@ def test_numbers_for_readers():
     assert findings.number(-0.04) == "0.0"
     assert findings.number(1234.5, 0) == "1,234"
     assert findings.number(math.nan) == "–"
-    assert findings.money(-3.2, "GBP", 1) == "-GBP 3.2"
-    assert findings.percent(0.1234) == "12.3 %"
+    assert findings.money(-3.2, "GBP", 1) == "−GBP\u00a03.2"
+    assert findings.percent(0.1234) == "12.3\u00a0%"
     assert findings.listing(["a", "b", "c"]) == "a, b and c"
 
 

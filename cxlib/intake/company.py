@@ -153,6 +153,7 @@ class Company:
         self._used = {n: self._finish(n) for n in names}
         self.record, self.set_aside = self._make_record(read), self._make_set_aside()
         self.notes = self._make_notes()
+        self._load.forget()
 
     def _build(self, name: str, index: int, copies: bool) -> Rows:
         source = getattr(self.settings.sources, name)[index]
@@ -227,7 +228,8 @@ class Company:
             for s in sources:
                 mine, counted = found[found["_source"] == s.index], read.loc[(name, s.index)]
                 here, used = int(mine["n"].sum()), int(mine.loc[mine["_flags"] == 0, "n"].sum())
-                filtered, merged = int(counted["read"] - counted["kept"]), int(counted["read"]) - here
+                merged = int(counted["read"]) - here
+                filtered = int(counted["read"] - counted["kept"]) if s.source.one_row_per else merged
                 why = [f"{filtered:,} left out by filter"] * bool(filtered)
                 if merged > filtered:
                     why.append(f"{merged - filtered:,} merged by one_row_per: {s.source.one_row_per.column}")
@@ -304,6 +306,12 @@ class _Files:
             self._read[key] = reading.load(self._engine, self._folder / export.file, name=name, **how)
         return self._read[key]
 
+    def forget(self) -> None:
+        """Give the memory of the exports back: what is used has been written to tables of its own."""
+        for (file, *_), export in self._read.items():
+            if not file.lower().endswith(".parquet"):  # which is a view on the file
+                self._engine.drop_table(export.get_name())
+
     def inputs(self) -> list[tuple]:
         """Return company.yaml and the files read, with size and SHA-256."""
         settings = self._settings_file.read_bytes()
@@ -324,6 +332,10 @@ class _Frames:
         if name not in self._made:
             self._made[name] = ibis.memtable(_arrow(name, self._frames[name]))
         return self._made[name]
+
+    def forget(self) -> None:
+        """Let go of the frames."""
+        self._made.clear()
 
     def inputs(self) -> list[tuple]:
         """Return nothing: no file was read."""
@@ -369,6 +381,9 @@ class _Database:
                 file=export.table,
                 remedy=did_you_mean(name, known, "database's"),
             ) from None
+
+    def forget(self) -> None:
+        """Nothing was taken out of the database."""
 
     def inputs(self) -> list[tuple]:
         """Return one line with the kind of database; its address stays unnamed."""

@@ -9,6 +9,7 @@ a stay is (last day - first day + 1) days long and never zero.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,7 @@ import pandas as pd
 from ibis import _
 
 from cxlib.errors import InputError
+from cxlib.intake.company import Company
 
 NO_ANSWER = "no answer"
 NONE = "(none)"
@@ -33,7 +35,7 @@ class Band:
     high: float
 
 
-def bands(company, metric: str) -> list[Band]:
+def bands(company: Company, metric: str) -> list[Band]:
     """Return the bands of a metric from worst to best.
 
     NPS: detractor (to 6), passive (7-8), promoter (9-10). Others: the best two fifths of the scale (or what
@@ -62,14 +64,14 @@ def bands(company, metric: str) -> list[Band]:
     ]
 
 
-def direction(company, metric: str) -> str:
+def direction(company: Company, metric: str) -> str:
     """Return the scale and which end is good, as printed beside every figure: "1-5, high is good"."""
     rule = company.settings.metrics[metric]
     version = f", version {rule.version}" if metric == "ces" else ""
     return f"{rule.scale[0]:g}-{rule.scale[1]:g}, {rule.good} is good{version}"
 
 
-def metrics(company) -> list[str]:
+def metrics(company: Company) -> list[str]:
     """Return the metrics that have answers, in the order of company.yaml."""
     if company.responses is None:
         return []
@@ -82,7 +84,7 @@ def days(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
     return later.cast("date").delta(earlier.cast("date"), unit="day")
 
 
-def people(company):
+def people(company: Company) -> ibis.Table:
     """Return customers with ``started`` (joined, else first order), ``left_on``, ``last_day`` and ``chosen``.
 
     ``chosen`` tells whether somebody who left did so by choice (not one of the involuntary reasons).
@@ -102,7 +104,7 @@ def people(company):
     )
 
 
-def require(company, table: str, *columns: str) -> str | None:
+def require(company: Company, table: str, *columns: str) -> str | None:
     """Return why a question cannot be answered for want of a table or column, or None when all are there."""
     if not company.has(table):
         return f"there is no {table} table in company.yaml"
@@ -110,7 +112,7 @@ def require(company, table: str, *columns: str) -> str | None:
     return f"{table} has no {', '.join(missing)}" if missing else None
 
 
-def answers(company, metric: str, by: Sequence[str] = ()):
+def answers(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table:
     """Return one row per question of a metric: score, band, when it was known, fold and the customer's ``by`` columns.
 
     ``when`` is the day of the answer, or of the question where no answer came; ``weight`` is 1 where none is given.
@@ -130,7 +132,7 @@ def answers(company, metric: str, by: Sequence[str] = ()):
 
 
 def score_counts(
-    company,
+    company: Company,
     metric: str,
     by: Sequence[str] = (),
     period: str | None = None,
@@ -158,7 +160,7 @@ def score_counts(
     return counted.order_by([*keys, "score", "fold"]).execute()
 
 
-def response_counts(company, metric: str, by: Sequence[str] = ()) -> pd.DataFrame:
+def response_counts(company: Company, metric: str, by: Sequence[str] = ()) -> pd.DataFrame:
     """Count questions asked and answered by (``by``, fold)."""
     rows = answers(company, metric, by)
     rows = rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by})
@@ -166,7 +168,7 @@ def response_counts(company, metric: str, by: Sequence[str] = ()) -> pd.DataFram
     return counted.order_by([*by, "fold"]).execute()
 
 
-def _with_outcome(company, rows):
+def _with_outcome(company: Company, rows: ibis.Table) -> ibis.Table:
     """Add the outcome to rows that have ``when``: leaving (contractual) or the next order (non-contractual).
 
     Adds ``last_day`` (of follow-up), ``event`` (the outcome was seen) and ``chosen`` (the exit was a choice).
@@ -189,7 +191,7 @@ def _with_outcome(company, rows):
     )
 
 
-def follow_up(company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
+def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
     """Count answers by (``by``, band, duration, event, fold): the clock starts when the score was known.
 
     duration in days, cut at ``horizon_days``; event 1 = left (contractual) or bought again (non-contractual).
@@ -207,7 +209,7 @@ def follow_up(company, metric: str, horizon_days: int, by: Sequence[str] = ()) -
     return rows.group_by(keys).agg(n=_.count()).order_by(keys).execute()
 
 
-def episodes(company, metric: str, strata: Sequence[str] = ()) -> pd.DataFrame:
+def episodes(company: Company, metric: str, strata: Sequence[str] = ()) -> pd.DataFrame:
     """Count start-stop episodes by (stratum, band, start, stop, event, chosen, fold).
 
     An episode runs from the day a score was known to the next question of the metric, to the outcome or to the
@@ -234,7 +236,7 @@ def episodes(company, metric: str, strata: Sequence[str] = ()) -> pd.DataFrame:
     return rows.filter(_.stop > _.start).group_by(keys).agg(n=_.count()).order_by(keys).execute()
 
 
-def _joined(rows, columns: Sequence[str]):
+def _joined(rows: ibis.Table, columns: Sequence[str]) -> ibis.Value:
     """Return one text of several columns, "Basic | North"; "all" for none."""
     if not columns:
         return ibis.literal("all")
@@ -242,7 +244,7 @@ def _joined(rows, columns: Sequence[str]):
     return ibis.literal(" | ").join(texts)
 
 
-def last_score(company, metric: str) -> pd.DataFrame:
+def last_score(company: Company, metric: str) -> pd.DataFrame:
     """Count customers by (band of their last answer, duration from sign-up, event, fold).
 
     The layout behind the usual, wrong curve: it knows the score before it was given. Only ever drawn as a warning.
@@ -257,7 +259,7 @@ def last_score(company, metric: str) -> pd.DataFrame:
     return rows.group_by(keys).agg(n=_.count()).order_by(keys).execute()
 
 
-def base_by_period(company, starts: Sequence[date], by: Sequence[str] = ()) -> pd.DataFrame:
+def base_by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) -> pd.DataFrame:
     """Count, for each period from one date to the next: here at the start, lost of these, joined in it.
 
     ``starts`` are the first days of the periods and, last, the end of the last one.
@@ -266,7 +268,7 @@ def base_by_period(company, starts: Sequence[date], by: Sequence[str] = ()) -> p
     who = who.filter(_.started.notnull())
     who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), NONE) for k in by})
     sums = {}
-    for i, (first, following) in enumerate(zip(starts, starts[1:], strict=False)):
+    for i, (first, following) in enumerate(itertools.pairwise(starts)):
         begin, end = ibis.literal(first), ibis.literal(following)
         here = (who.started < begin) & (who.left_on.isnull() | (who.left_on >= begin))
         sums[f"here_{i}"] = here.cast("int64").sum()
@@ -283,7 +285,7 @@ def base_by_period(company, starts: Sequence[date], by: Sequence[str] = ()) -> p
     return pd.concat(parts, ignore_index=True)
 
 
-def paying_base(company, by: Sequence[str] = ()) -> pd.DataFrame:
+def paying_base(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
     """Count customers here on the as-of date and add up their monthly_revenue, by (``by``, fold)."""
     who = people(company).filter(_.left_on.isnull())
     who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), NONE) for k in by})
@@ -291,7 +293,7 @@ def paying_base(company, by: Sequence[str] = ()) -> pd.DataFrame:
     return who.group_by(keys).agg(n=_.count(), revenue=_.monthly_revenue.sum()).order_by(keys).execute()
 
 
-def purchases(company, until: date | None = None) -> pd.DataFrame:
+def purchases(company: Company, until: date | None = None) -> pd.DataFrame:
     """Count buyers by (frequency, recency, age, fold): repeat-purchase days, weeks from first to last and to the end.
 
     Orders of one day are one purchase; ``spend`` adds up the mean revenue per repeat purchase of these buyers.
@@ -312,7 +314,7 @@ def purchases(company, until: date | None = None) -> pd.DataFrame:
     return buyers.group_by(keys).agg(n=_.count()).order_by(keys).execute()
 
 
-def after_answer(company, metric: str, window_days: int) -> pd.DataFrame:
+def after_answer(company: Company, metric: str, window_days: int) -> pd.DataFrame:
     """Add up orders in the ``window_days`` after each answer, by (band, earlier purchase days, fold).
 
     Only answers whose whole window lies before the as-of date count, so that every band has the same time.
@@ -341,7 +343,9 @@ def after_answer(company, metric: str, window_days: int) -> pd.DataFrame:
     return sums.order_by(keys).execute()
 
 
-def margin_by_month(company, assigned, first_month: date, months: int, keys: Sequence[str]) -> pd.DataFrame:
+def margin_by_month(
+    company: Company, assigned: ibis.Table, first_month: date, months: int, keys: Sequence[str]
+) -> pd.DataFrame:
     """Add up money by (``keys``, month) for a fixed set of customers, who stay in it after they have left.
 
     ``assigned`` is an Ibis table of customer_id and ``keys``; months are calendar months counted from
@@ -376,7 +380,7 @@ def margin_by_month(company, assigned, first_month: date, months: int, keys: Seq
     return grid
 
 
-def choose(company, metric: str) -> str:
+def choose(company: Company, metric: str) -> str:
     """Return the metric asked for, or the first declared one that has answers when none is named.
 
     Errors: InputError naming the metrics that have answers.

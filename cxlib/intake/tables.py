@@ -195,7 +195,9 @@ def check_mapping(settings: Settings) -> None:
 
 
 def _check_columns(name: str, contract: dict[str, Field], source: Source, path: str) -> None:
-    mapped = source.columns
+    mapped, lower = source.columns, [c.lower() for c in [*contract, *(c for c in source.columns if c not in contract)]]
+    if twice := {c for c in lower if lower.count(c) > 1}:
+        raise _wrong(f"{path}.columns: {min(twice)!r} is there in two spellings", "Capitals alone tell no names apart.")
     for column, f in contract.items():
         if f.required and column not in mapped:
             extras = [c for c in mapped if c not in contract]

@@ -196,6 +196,11 @@ def _arrange(soup: object, page: Page) -> None:
         (main.find(class_="failed") or main).insert_after(heading) if page.failure else main.insert(0, heading)
     for extra in titles[1:]:
         extra.name = "h2"
+    for first in main.find_all("details", class_="code"):  # cells that show nothing fold into the next code
+        while (following := first.find_next_sibling()) and following.name == "details" and "code" in following["class"]:
+            following.summary.decompose()
+            first.extend(list(following.children))
+            following.decompose()
     seen = set()
     for heading in main.find_all(re.compile("^h[1-6]$")):
         base = name = heading.get("id") or re.sub(r"\W+", "-", heading.get_text().strip()).lower()
