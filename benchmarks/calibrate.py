@@ -48,7 +48,7 @@ def _company(seed: int, **world: object):
     from cxlib import demo
     from cxlib.intake.company import Company
 
-    return Company.from_frames(demo.settings("demo"), demo.subscription(seed, CUSTOMERS, **world))
+    return Company.from_frames(demo.settings("demo", draws=400), demo.subscription(seed, CUSTOMERS, **world))
 
 
 def estimates(seed: int) -> dict[str, tuple[float, float, float]]:

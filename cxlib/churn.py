@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import Field
 
 from cxlib import parameters
-from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, unanswered
+from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, those, unanswered
 from cxlib.intake import counts
 from cxlib.intake.company import Company
 from cxlib.stats import draws, intervals, survival
@@ -137,6 +137,7 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     stratum = segment[0] if segment else "stratum"
     counted = counted if segment else counted.assign(stratum="all")
     least = company.settings.privacy.minimum_base
+    not_followed = int(counts.response_counts(company, metric)["asked"].sum() - counted["n"].sum())
     order = [b.name for b in counts.bands(company, metric)]
     sizes = counted.groupby("band", observed=True)["n"].sum()
     names = [b for b in [*order, counts.NO_ANSWER] if sizes.get(b, 0) >= least]
@@ -144,10 +145,8 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     if len(answered) < 2:
         return unanswered(name, title, f"fewer than two score groups have {least} answers that can be followed.")
     counted = counted[counted["band"].isin(names)]
-    events = counted[counted["band"].isin(answered)]
-    seen = float((events["n"] * events["event"]).sum())
-    if seen < minimum_events:
-        return unanswered(name, title, _too_few(company, w, seen, minimum_events))
+    if why := _too_few(company, metric, w, minimum_events):
+        return unanswered(name, title, why)
     horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
     level = _strata(counted, stratum, names, least, horizon)
     levels = sorted(level.unique())
@@ -185,14 +184,14 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     span = f"{number(horizon / DAYS_A_MONTH, 0)} months"
     if w.event == "left":
         text = (
-            f"{span} after the answer {percent(ends[best][0])} of {best}s and {percent(ends[worst][0])} of {worst}s were still "
+            f"{span} after the answer {percent(ends[best][0])} of {those(best)} and {percent(ends[worst][0])} of {those(worst)} were still "
             f"customers: a gap of {interval(gap, lambda v: number(100 * v))} percentage points, or "
             f"{interval(longer, lambda v: number(v, 2))} months of the next {span}."
         )
     else:
         text = (
-            f"{span} after the answer {percent(1 - ends[best][0])} of {best}s and {percent(1 - ends[worst][0])} of {worst}s had "
-            f"bought again: a gap of {interval(_turned(gap), lambda v: number(100 * v))} percentage points."
+            f"{span} after the answer {percent(1 - ends[best][0])} of {those(best)} and {percent(1 - ends[worst][0])} of "
+            f"{those(worst)} had bought again: a gap of {interval(_turned(gap), lambda v: number(100 * v))} percentage points."
         )
         gap = _turned(gap)
     if not gap.excludes(0):
@@ -204,7 +203,12 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     caveats = (
         f"Clock at the answer, follow-up to {company.as_of}; questions not answered are a curve of their own. "
         + (f"All curves are at the same mix of {stratum}. " if len(levels) > 1 else "")
-        + "The groups may differ in more than their score: see the adjusted ratio below.",
+        + "The groups may differ in more than their score: see the adjusted ratio below."
+        + (
+            f" Not followed: {not_followed:,} questions put after the customer had left, or before a first purchase."
+            if not_followed
+            else ""
+        ),
     )
     grade = "C" if len(levels) > 1 else "D"
     return Finding(name, title, text, grade, table(rows, ["band", "months"]), figures, caveats)
@@ -221,14 +225,15 @@ def _exact(part: pd.DataFrame, day: int) -> tuple[float, float]:
     return e.low, e.high
 
 
-def _too_few(company: Company, w: Words, seen: float, least: int) -> str:
-    text = (
-        f"only {seen:,.0f} {w.events} followed an answer, and fewer than {least} are too few to tell score groups apart"
-    )
+def _too_few(company: Company, metric: str, w: Words, least: int) -> str | None:
+    """Return why the outcome was seen too rarely after an answer to tell score groups apart, None if it was not."""
+    seen = counts.followed_by_event(company, metric)
+    if seen >= least:
+        return None
+    text = f"only {seen:,} customers {w.event} after an answer, and fewer than {least} are too few to tell score groups apart"
     if company.settings.relationship != "contractual":
-        buyers = company.orders.customer_id.value_counts(name="orders")
-        again = int((buyers.orders > 1).cast("int64").sum().execute() or 0)
-        text += f"; in all, {again:,} repeat buyers are in the data"
+        several, on_days = counts.repeat_buyers(company)
+        text += f"; in all, there are {several:,} repeat buyers ({on_days:,} of them on different days)"
     return text + "."
 
 
@@ -247,9 +252,9 @@ def hazard_ratios(company: Company, metric: str = "", minimum_events: int = 100)
     strata = [s for s in company.settings.segments if s in company.customers.columns]
     rows = counts.episodes(company, metric, strata)
     rows = rows[rows["band"] != counts.NO_ANSWER]
+    if why := _too_few(company, metric, w, minimum_events):
+        return unanswered(name, title, why)
     seen = float((rows["n"] * rows["chosen"]).sum())
-    if seen < minimum_events:
-        return unanswered(name, title, _too_few(company, w, seen, minimum_events))
     by_band = rows.assign(events=rows["n"] * rows["chosen"]).groupby("band", observed=True)[["n", "events"]].sum()
     order = [b.name for b in counts.bands(company, metric) if by_band["events"].get(b.name, 0) >= 5]
     if len(order) < 2:
@@ -282,11 +287,11 @@ def hazard_ratios(company: Company, metric: str = "", minimum_events: int = 100)
     equal = f"At equal {'tenure' if w.event == 'left' else 'time since the answer'}"
     equal += f" and the same {listing(strata)}, " if strata else ", "
     if e.excludes(1):
-        text = f"{equal}{others[0]}s {w.rate} at {interval(e, lambda v: number(v, 2))} times the rate of {best}s."
+        text = f"{equal}{those(others[0])} {w.rate} at {interval(e, lambda v: number(v, 2))} times the rate of {those(best)}."
     else:
         text = (
-            f"No detectable link: {equal[0].lower()}{equal[1:]}{others[0]}s {w.rate} at {interval(e, lambda v: number(v, 2))} times "
-            f"the rate of {best}s, which leaves no difference among what is plausible."
+            f"No detectable link: {equal[0].lower()}{equal[1:]}{those(others[0])} {w.rate} at {interval(e, lambda v: number(v, 2))} times "
+            f"the rate of {those(best)}, which leaves no difference among what is plausible."
         )
     d = by_band["events"][[others[0], best]].astype(float)
     seeable = math.exp(2.8 * math.sqrt((1 / d).sum()))
@@ -328,8 +333,8 @@ def naive(company: Company, metric: str = "", horizon_days: int = 365) -> Findin
     test = survival.log_rank(two["duration"], two["event"], two["band"], two["n"])
     claim = "would claim a link" if test.p < 0.05 else "would claim no link"
     text = (
-        f"Drawn from sign-up by the last known score, {percent(rest[names[-1]])} of {names[-1]}s and {percent(rest[names[0]])} of "
-        f"{names[0]}s stay {number(horizon_days / DAYS_A_MONTH, 0)} months, and its test {claim} (p {_p(test.p)}). To have given a "
+        f"Drawn from sign-up by the last known score, {percent(rest[names[-1]])} of {those(names[-1])} and {percent(rest[names[0]])} of "
+        f"{those(names[0])} stay {number(horizon_days / DAYS_A_MONTH, 0)} months, and its test {claim} (p {_p(test.p)}). To have given a "
         "late score one must have stayed until then: the curve sits too high and its gaps are not to be read."
     )
     return Finding(name, title, text, "D", table(rows, ["band", "months"]))

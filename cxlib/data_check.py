@@ -55,7 +55,8 @@ def notes(company: Company) -> Finding:
     found = company.notes
     if not len(found):
         return Finding("notes", "Worth knowing", "Nothing else looks odd.", "D")
-    text = " ".join(str(d).rstrip(".") + "." for d in found["detail"].head(3))
+    first = found.sort_values("check", key=lambda c: ~c.str.startswith("two definitions"), kind="stable")
+    text = " ".join(str(d).rstrip(".") + "." for d in first["detail"].head(3))
     return Finding("notes", "Worth knowing", text, "D", found)
 
 

@@ -103,6 +103,12 @@ def interval(estimate: Estimate, show: object = number, short: bool = False) -> 
     return f"{show(estimate.value)} ({words}{show(estimate.low)} to {show(estimate.high)})"
 
 
+def those(band: str, many: bool = True) -> str:
+    """Return the people of a score band: "promoters", "satisfied customers" (or one of them)."""
+    noun = band if band in ("detractor", "passive", "promoter") else f"{band} customer"
+    return f"{noun}s" if many else noun
+
+
 def listing(items: Iterable[object]) -> str:
     """Return "a, b and c"."""
     words = [str(i) for i in items]

@@ -123,9 +123,8 @@ class Page:
         shown = frame[list(headings)].rename(columns=dict(headings)) if headings else frame
         texts = {c: _column(shown[c]) for c in shown}
         group = [c for c in ("value", "low", "high") if c in shown and pd.api.types.is_float_dtype(shown[c])]
-        sizes = shown[group].abs().max(axis=1) if group else []
         for c in group:  # a value and its interval share their digits, row by row
-            texts[c] = [number(v, _digits(size)) for v, size in zip(shown[c], sizes, strict=True)]
+            texts[c] = [number(v, d) for v, d in zip(shown[c], _row_digits(shown, group), strict=True)]
         shown = pd.DataFrame(texts)
         _display(shown.to_html(index=False, border=0, escape=True, na_rep="–"), shown.to_string(index=False))
 
@@ -166,6 +165,19 @@ class Page:
 def _digits(size: float) -> int:
     """Return the decimals that suit numbers up to this size."""
     return 0 if math.isnan(size) or size >= 1000 else 1 if size >= 20 else 2 if size > 1 else 3
+
+
+def _row_digits(frame: pd.DataFrame, group: list[str]) -> list[int]:
+    """Return for each row the decimals that give its interval about three digits, or else suit its value."""
+    if len(group) < 3:
+        return [_digits(v) for v in frame[group].abs().max(axis=1)]
+    width = (frame["high"] - frame["low"]) / 2
+    size = frame[group].abs().max(axis=1)
+    known = [w > 0 and math.isfinite(w) for w in width]
+    return [
+        min(3, max(0, 2 - math.floor(math.log10(w)))) if k else _digits(v)
+        for w, v, k in zip(width, size, known, strict=True)
+    ]
 
 
 def _column(values: pd.Series) -> list[str]:

@@ -31,25 +31,37 @@ class Parameters(parameters.Parameters):
     window_months: int = Field(12, ge=1, le=120)
 
 
-def _statistic(company: Company, metric: str, kind: str, scores: pd.Series) -> np.ndarray:
-    """Return what each score contributes: NPS -100/0/100, the score itself, or 1 for the good end."""
+def _statistic(company: Company, metric: str, kind: str | counts.Band, scores: pd.Series) -> np.ndarray:
+    """Return what each score contributes: NPS -100/0/100, the score itself, 1 for the good end, or 1 inside a band."""
     if kind == "mean":
         return scores.to_numpy(float)
+    if isinstance(kind, counts.Band):
+        return scores.between(kind.low, kind.high).to_numpy(float)
     worst, *_, best = counts.bands(company, metric)
     good = scores.between(best.low, best.high).to_numpy(float)
     return good if kind == "satisfied" else 100 * (good - scores.between(worst.low, worst.high).to_numpy(float))
 
 
-def estimate(company: Company, metric: str, counted: pd.DataFrame, kind: str, weighted: bool = False) -> Estimate:
+def estimate(
+    company: Company,
+    metric: str,
+    counted: pd.DataFrame,
+    kind: str | counts.Band,
+    weighted: bool | None = None,
+    one_each: bool = False,
+) -> Estimate:
     """Estimate one statistic from a count table (score, fold, n, weight) of ``counts.score_counts``.
 
-    kind: "nps" (points), "mean" (points of the scale) or "satisfied" (share at the good end). The textbook interval
+    kind: "nps" (points), "mean" (points of the scale), "satisfied" (share at the good end) or a band (share in it).
+    ``weighted``: use the weights of the answers; None does where the company has given any. ``one_each``: the table
+    holds one answer of each customer, so that unweighted answers are independent. Otherwise the textbook interval
     (adjusted Wald, t, Wilson) is taken at the effective number of answers: n divided by the design effect that the
     folds show, so that several answers of one customer, or unequal weights, widen it and never narrow it.
     """
     n = float(counted["n"].sum())
     if not n:
         return Estimate(math.nan, math.nan, math.nan, n=0)
+    weighted = company.has("responses", "weight") if weighted is None else weighted
     w = counted["weight" if weighted else "n"].to_numpy(float)
     y = _statistic(company, metric, kind, counted["score"])
     value = float(w @ y / w.sum())
@@ -58,12 +70,13 @@ def estimate(company: Company, metric: str, counted: pd.DataFrame, kind: str, we
     pulls = np.bincount(counted["fold"], weights=w * (y - value) / w.sum(), minlength=256)
     folds = np.unique(counted["fold"]).size
     variance = float(pulls @ pulls) * folds / max(folds - 1, 1)
-    effect = max(1.0, variance / (spread / n)) if spread > 0 and folds > 1 else 1.0
+    independent = one_each and not weighted
+    effect = max(1.0, variance / (spread / n)) if spread > 0 and folds > 1 and not independent else 1.0
     share = w / w.sum() * n / effect
     if kind == "nps":
         detractors, passives, promoters = (float(share[y == v].sum()) for v in (-100, 0, 100))
         found = intervals.nps(detractors, passives, promoters)
-    elif kind == "satisfied":
+    elif kind != "mean":
         found = intervals.share(float(share[y == 1].sum()), n / effect)
     else:
         low, high = company.settings.metrics[metric].scale
@@ -83,7 +96,7 @@ def _since(company: Company, months: int) -> date | None:
 
 
 def _write(metric: str, e: Estimate) -> str:
-    digits = 1 if metric == "nps" else 2
+    digits = 1 if metric == "nps" and not e.high - e.low < 4 else 2
     return interval(e, lambda v: number(v, digits))
 
 
@@ -106,7 +119,7 @@ def headline(company: Company, window_months: int = 12) -> Finding:
             counted = counts.score_counts(company, metric, latest_only=metric == "nps", since=start)
             for kind in kinds:
                 for use in [False, True] if weighted else [False]:
-                    e = estimate(company, metric, counted, kind, weighted=use)
+                    e = estimate(company, metric, counted, kind, weighted=use, one_each=metric == "nps")
                     weights = "weighted" if use else "unweighted"
                     rows.append(
                         {
@@ -115,17 +128,20 @@ def headline(company: Company, window_months: int = 12) -> Finding:
                             "window": window,
                             "weights": weights,
                             "estimate": e,
+                            "standard error": e.se,
                         }
                     )
         mine = [r for r in rows if r["metric"] == metric.upper() and r["statistic"] == STATISTICS[kinds[0]]]
         dated = [r for r in mine if r["window"] != "all answers" and r["estimate"].n]
-        now = (dated or mine)[0]
+        now = (dated or mine)[-1]
         text = f"{metric.upper()} ({counts.direction(company, metric)}) is {_write(metric, now['estimate'])}"
         text += f" over {now['estimate'].n:,.0f} {'customers' if metric == 'nps' and since else 'answers'}"
         text += f" in the {now['window']}" if since and now in dated else ""
         everything = [r["estimate"] for r in mine if r["window"] == "all answers"]
         if weighted:
-            text += f"; over all {everything[0].n:,.0f} answers {number(everything[0].value, 2)} as answered and "
+            text += (
+                f", weighted; over all {everything[0].n:,.0f} answers {number(everything[0].value, 2)} as answered and "
+            )
             text += f"{number(everything[1].value, 2)} with the weights given"
         sentences.append(text + ".")
         figures.append(
@@ -141,10 +157,9 @@ def distribution(company: Company) -> Finding:
     rows = []
     for metric in counts.metrics(company):
         counted = counts.score_counts(company, metric, latest_only=metric == "nps")
-        n = float(counted["n"].sum())
         for band in counts.bands(company, metric):
-            inside = float(counted.loc[counted["score"].between(band.low, band.high), "n"].sum())
-            rows.append({"metric": metric.upper(), "band": band.name, "estimate": intervals.share(inside, n)})
+            e = estimate(company, metric, counted, band, one_each=metric == "nps")
+            rows.append({"metric": metric.upper(), "band": band.name, "estimate": e})
     if not rows:
         return unanswered("distribution", "Distribution of answers", "no question was answered.")
     shares = table(rows, ["metric", "band"])
@@ -164,7 +179,11 @@ def trend(company: Company, metric: str = "", period: str = "quarter", by: str |
     kind, keys = kind_of(metric), [by] if by else []
     counted = counts.score_counts(company, metric, by=keys, period=period, latest_only=True)
     rows = [
-        {"period": key[-1], **dict(zip(keys, key, strict=False)), "estimate": estimate(company, metric, part, kind)}
+        {
+            "period": key[-1],
+            **dict(zip(keys, key, strict=False)),
+            "estimate": estimate(company, metric, part, kind, one_each=True),
+        }
         for key, part in counted.groupby([*keys, "period"], observed=True)
     ]
     rows = [r for r in rows if r["estimate"].n >= company.settings.privacy.minimum_base]
@@ -221,7 +240,8 @@ def mix(company: Company, metric: str = "", by: str = "") -> Finding:
     if len(years) < 2:
         return unanswered(name, title, "the answers span less than two years.")
     first, last = years[0], years[-1]
-    counted["total"] = _statistic(company, metric, kind, counted["score"]) * counted["n"]
+    counted["use"] = counted["weight" if company.has("responses", "weight") else "n"].astype(float)
+    counted["total"] = _statistic(company, metric, kind, counted["score"]) * counted["use"]
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
     levels = sorted(counted[by].unique())
     cube = {}
@@ -229,7 +249,7 @@ def mix(company: Company, metric: str = "", by: str = "") -> Finding:
         part = counted[counted["period"] == year]
         sums = np.zeros((2, 256, len(levels)))
         where = (part["fold"].to_numpy(), part[by].map(levels.index).to_numpy())
-        np.add.at(sums[0], where, part["n"].to_numpy(float))
+        np.add.at(sums[0], where, part["use"].to_numpy())
         np.add.at(sums[1], where, part["total"].to_numpy(float))
         # The plain sums come first, then one row per resample.
         cube[year] = np.concatenate([sums.sum(1)[:, None], resampling @ sums], axis=1)
@@ -268,7 +288,7 @@ def by_segment(company: Company, metric: str = "", window_months: int = 12, segm
             company, metric, by=[segment], latest_only=metric == "nps", since=_since(company, window_months)
         )
         for level, part in counted.groupby(segment, observed=True):
-            e = estimate(company, metric, part, kind_of(metric))
+            e = estimate(company, metric, part, kind_of(metric), one_each=metric == "nps")
             hidden += e.n < least
             shown = e if e.n >= least else Estimate(math.nan, math.nan, math.nan, n=math.nan)
             rows.append({"segment": segment, "level": level, "estimate": shown})

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import Field
 
 from cxlib import parameters
-from cxlib.findings import Figure, Finding, interval, money, number, percent, table, unanswered
+from cxlib.findings import Figure, Finding, interval, money, number, percent, table, those, unanswered
 from cxlib.intake import counts
 from cxlib.intake.company import Company
 from cxlib.stats import draws, finance, survival
@@ -34,6 +34,8 @@ class Parameters(parameters.Parameters):
 def meaning(company: Company) -> str:
     """Say in one sentence what "value" means on this page."""
     m = company.settings.money
+    if m is None:
+        return "company.yaml has no money block (margin, discount rate, horizon), so nothing is valued here."
     what = "revenue" if m.value_is == "revenue" else f"revenue times the gross margin of {percent(m.gross_margin, 0)}"
     return (
         f"Value here is {what} over {m.horizon_months} months in {company.settings.currency}, discounted at "
@@ -126,7 +128,8 @@ def _contractual(company: Company, metric: str) -> Finding:
     write = lambda v: money(v, company.settings.currency)  # noqa: E731
     means = {r["band"]: r["estimate"] for r in rows}
     text = (
-        f"A {best} is worth {write(means[best].value)} over {m.horizon_months} months and a {worst} {write(means[worst].value)}: "
+        f"A {those(best, False)} is worth {write(means[best].value)} over {m.horizon_months} months and a {those(worst, False)} "
+        f"{write(means[worst].value)}: "
         f"a gap of {interval(gap, write)} per customer, at the same {stratum} and price."
     )
     if not gap.excludes(0):
@@ -156,19 +159,8 @@ def _base_sums(
     return weights @ cells[0], (weights @ cells[1]).sum(1)
 
 
-def repeat_buyers(company: Company) -> tuple[int, int]:
-    """Count customers with several orders, and those who ordered on several days."""
-    orders = company.orders.group_by("customer_id").agg(
-        orders=lambda t: t.count(), days=lambda t: t.ordered_at.cast("date").nunique()
-    )
-    sums = orders.agg(
-        orders=(orders.orders > 1).cast("int64").sum(), days=(orders.days > 1).cast("int64").sum()
-    ).execute()
-    return int(sums["orders"].iloc[0] or 0), int(sums["days"].iloc[0] or 0)
-
-
 def _too_few(company: Company, least: int) -> str | None:
-    several, on_days = repeat_buyers(company)
+    several, on_days = counts.repeat_buyers(company)
     if on_days >= least:
         return None
     everybody = company.orders.customer_id.nunique().execute()
@@ -223,8 +215,8 @@ def _noncontractual(company: Company, metric: str, window_days: int, least_buyer
     gap = draws.estimate(worth[0, best] - worth[0, worst], worth[1:, best] - worth[1:, worst], both)
     write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
     text = (
-        f"In the {window_days} days after the answer a {answered[-1]} brought {write(worth[0, best])} and a {answered[0]} "
-        f"{write(worth[0, worst])}: a gap of {interval(gap, write)} per customer, at equal earlier purchases."
+        f"In the {window_days} days after the answer a {those(answered[-1], False)} brought {write(worth[0, best])} and a "
+        f"{those(answered[0], False)} {write(worth[0, worst])}: a gap of {interval(gap, write)} per customer, at equal earlier purchases."
     )
     if not gap.excludes(0):
         text = "No detectable gap in value: " + text[0].lower() + text[1:]

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ibis.backends.sql.compilers import DatabricksCompiler, MySQLCompiler, PostgresCompiler, SnowflakeCompiler
-from small_company import SETTINGS, Small, adds_up
+from small_company import SETTINGS, Small, adds_up, stops
 
 import cxlib
 from cxlib import open_company
@@ -238,6 +239,21 @@ def test_two_definitions_of_having_left(small):
     assert "2 customers have a left_on, 2 are flagged as left, 1 are both, 2 neither" in note["detail"]
 
 
+def test_a_repeated_customer_row_repeats_no_orders(small):
+    small.only("orders", "exposures")
+    small.add("customers.csv", "C1,2024-01-05,,,Basic,10")
+    small.add("initiatives.csv", "I1,Faster replies,2024-06-01,5000")
+    company = small.open()
+    adds_up(company)
+    assert company.set_aside["reason"].tolist() == ["exact duplicate row"] * 2
+    assert company.record.set_index("table")["used"].to_dict() == {
+        "customers": 5,
+        "initiatives": 1,
+        "orders": 4,
+        "exposures": 2,
+    }
+
+
 def test_a_snapshot_with_tenure_and_no_dates(small):
     small.only("customers")
     small.files["customers.csv"] = "id,months,gone\nA,12,0\nB,3.5,1\n"
@@ -267,6 +283,22 @@ def test_other_kinds_of_files_give_the_same_tables(small, kind):
     adds_up(company)
     for table, frame in expected.items():
         pd.testing.assert_frame_equal(company.frame(table), frame)
+
+
+def test_parquet_keeps_its_own_types(small):
+    small.only("orders")
+    days = pd.to_datetime(["2024-07-01 23:30", "2024-07-02 10:00"]).tz_localize("Europe/Berlin")
+    frame = pd.DataFrame({"oid": [1.0, 2.0], "cid": ["C1", "C2"], "day": days, "amount": [Decimal("1.50"), Decimal(2)]})
+    frame.to_parquet(small.folder / "orders.parquet")
+    small.source("orders")["file"] = "orders.parquet"
+    orders = small.open().frame("orders")
+    assert orders["order_id"].tolist() == ["1", "2"]
+    assert orders["ordered_at"].tolist() == [pd.Timestamp("2024-07-01 21:30"), pd.Timestamp("2024-07-02 08:00")]
+    assert orders["revenue"].tolist() == [1.5, 2]
+    frame.assign(amount=[1, np.inf], day=[20240701, 20240702]).to_parquet(small.folder / "orders.parquet")
+    small.source("orders")["dates"] = "%Y%m%d"
+    error = stops(small.open)
+    assert (error.row, error.column, error.value) == (3, "amount", "inf")
 
 
 def test_inputs_name_every_file_with_its_sum(small):
@@ -377,7 +409,7 @@ def test_every_check_can_be_written_for_other_engines(warehouse):
 DAYS = st.dates(date(2024, 1, 1), date(2024, 12, 31))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(DAYS, st.none() | DAYS), min_size=2, max_size=6),
     st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9), DAYS, st.none() | DAYS), min_size=1, max_size=25),

@@ -303,10 +303,10 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     finished = dict.fromkeys(columns_of(c.name, sources))
     if c.customers is not None:
         taken = {"_customer": "customer_id", "_state": "_flags", "_joined_on": "joined_on", "_left_on": "left_on"}
-        known = c.customers.select(fold="fold", **taken)
+        known = _once(c.customers).select(fold="fold", **taken)
         rows = rows.left_join(known, rows.customer_id == known._customer)
     if c.initiatives is not None:
-        known = c.initiatives.select(_known="initiative_id", _initiative="_flags")
+        known = _once(c.initiatives).select(_known="initiative_id", _initiative="_flags")
         rows = rows.left_join(known, rows.initiative_id == known._known)
     reasons, notes = _conditions(rows, c, REASONS[c.name]), _conditions(rows, c, NOTES[c.name])
     looked_at = {i: column_of(REASONS[c.name][i].column, c.mapped) for i in reasons}
@@ -320,6 +320,11 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     value = ibis.cases(*shown) if shown else ibis.null("string")
     found = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": value}
     return rows.select(*own, **finished, **found)
+
+
+def _once(marked_rows: ir.Table) -> ir.Table:
+    """Return rows without those that repeat another: the first bit of _flags, so that an id is there once."""
+    return marked_rows.filter(marked_rows._flags % 2 == 0)
 
 
 def _conditions(rows: ir.Table, c: Context, checks: tuple[Reason | Note, ...]) -> dict[int, ir.BooleanValue]:

@@ -288,6 +288,7 @@ class Company:
 
 def _duckdb() -> ibis.BaseBackend:
     engine = ibis.duckdb.connect()
+    engine.raw_sql("SET enable_progress_bar = false")  # it would print into notebooks
     return engine
 
 

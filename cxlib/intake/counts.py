@@ -184,6 +184,7 @@ def _with_outcome(company: Company, rows: ibis.Table) -> ibis.Table:
     following = later.group_by("response_id").agg(next_order=_.bought.min().cast("date"))
     joined = rows.left_join(following, "response_id").drop("response_id_right")
     joined = joined.inner_join(people(company).select("customer_id", "started"), "customer_id")
+    joined = joined.filter(days(joined.when, joined.started) >= 0)  # before the first purchase nobody can buy again
     return joined.mutate(
         last_day=ibis.coalesce(joined.next_order, ibis.literal(company.as_of)),
         event=joined.next_order.notnull(),
@@ -195,7 +196,7 @@ def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str
     """Count answers by (``by``, band, duration, event, fold): the clock starts when the score was known.
 
     duration in days, cut at ``horizon_days``; event 1 = left (contractual) or bought again (non-contractual).
-    Questions asked after the customer left are not followed (they are in the data check).
+    Questions asked after the customer left, or before a first purchase, are not followed.
     """
     rows = _with_outcome(company, answers(company, metric, by).filter(_.when.notnull()))
     rows = rows.filter(days(_.last_day, _.when) >= 0)
@@ -242,6 +243,21 @@ def _joined(rows: ibis.Table, columns: Sequence[str]) -> ibis.Value:
         return ibis.literal("all")
     texts = [ibis.coalesce(rows[c].cast("string"), NONE) for c in columns]
     return ibis.literal(" | ").join(texts)
+
+
+def followed_by_event(company: Company, metric: str) -> int:
+    """Count the customers who answered and later left (contractual) or bought again (non-contractual)."""
+    rows = _with_outcome(company, answers(company, metric).filter(_.answered & _.when.notnull()))
+    rows = rows.filter(rows.event & (days(rows.last_day, rows.when) >= 0))
+    return int(rows.customer_id.nunique().execute() or 0)
+
+
+def repeat_buyers(company: Company) -> tuple[int, int]:
+    """Count customers with several orders, and those who ordered on several days."""
+    orders = company.orders.group_by("customer_id").agg(orders=_.count(), days=_.ordered_at.cast("date").nunique())
+    sums = orders.agg(several=(orders.orders > 1).cast("int64").sum(), on_days=(orders.days > 1).cast("int64").sum())
+    found = sums.execute().iloc[0]
+    return int(found["several"] or 0), int(found["on_days"] or 0)
 
 
 def last_score(company: Company, metric: str) -> pd.DataFrame:

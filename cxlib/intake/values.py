@@ -3,7 +3,8 @@
 Text becomes a value in the engine, by expressions; what cannot become one is null where the text is not, and the
 checks find it by that. Patterns for dates are DuckDB's (every file is read by it); a column of a database that
 holds dates as text is refused, because no expression turns it on every engine. A time is the one that is written:
-an offset such as +02:00 is not added, so that a day stays the day of the place where it was written down.
+an offset such as +02:00 is not added, so that a day stays the day of the place where it was written down. (A
+timestamp that carries its zone as a type, in Parquet or a database, is taken in UTC.)
 """
 
 from __future__ import annotations
@@ -64,10 +65,8 @@ def clean(column: ir.Value, blank: list[str]) -> ir.Value:
 def text(column: ir.Value) -> ir.StringValue:
     """Return a column as text; whole numbers without decimals, so that 12 and 12.0 are one id."""
     kind = column.type()
-    if kind.is_floating() or kind.is_decimal():
-        whole = (column == column.floor()) & (column.abs() < 1e15)
-        return whole.ifelse(whole.ifelse(column, 0).cast("int64").cast("string"), column.cast("string"))
-    return column if kind.is_string() else column.cast("string")
+    written = column if kind.is_string() else column.cast("string")
+    return written.re_replace(r"\.0+$", "") if kind.is_floating() or kind.is_decimal() else written
 
 
 def typed(column: ir.Value, kind: str, how: Format, duckdb: bool) -> ir.Value:

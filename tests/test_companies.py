@@ -1,0 +1,81 @@
+"""Three companies' own exports, each with nothing but a company.yaml: what their pages say, and what they must not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cxlib import churn, data_check, open_company, roi, scores, value
+
+HERE = Path(__file__).parent / "companies"
+EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
+pytestmark = pytest.mark.skipif(
+    not EXPORTS.exists(), reason="the exports of the three companies are not beside the project"
+)
+
+
+def numbers(finding):
+    return {f.name: f.estimate for f in finding.figures}
+
+
+@pytest.fixture(scope="module")
+def garden():
+    return open_company(HERE / "nps_fr")
+
+
+@pytest.fixture(scope="module")
+def marketplace():
+    return open_company(HERE / "olist")
+
+
+@pytest.fixture(scope="module")
+def software():
+    return open_company(HERE / "ravenstack")
+
+
+def test_garden_centres_nps_is_53_42_over_13612_answers(garden):
+    found = numbers(scores.headline(garden))["nps"]
+    assert round(found.value, 2) == 53.42
+    assert round(found.se, 3) == 0.558
+    assert found.n == 13_612
+    assert "53.42 (95" in scores.headline(garden).sentence
+
+
+def test_garden_centres_set_nothing_aside_and_say_what_has_no_date(garden):
+    assert len(garden.set_aside) == 0
+    assert "none had to be set aside" in data_check.rows(garden).sentence
+    assert numbers(scores.silence(garden))["nps-response-rate"].value == pytest.approx(13_612 / 13_954)
+    for found in (churn.by_score(garden), churn.hazard_ratios(garden), value.by_score(garden)):
+        assert not found.answered
+    assert "no dates" in churn.by_score(garden).sentence
+
+
+def test_marketplace_says_its_mean_review_raw_and_weighted(marketplace):
+    sentence = scores.headline(marketplace).sentence
+    assert "over all 8,225 answers 3.27 as answered and 4.07 with the weights given" in sentence
+
+
+def test_marketplace_says_73_repeat_buyers_are_too_few(marketplace):
+    for found in (churn.by_score(marketplace), value.by_score(marketplace), value.of_the_base(marketplace)):
+        assert not found.answered
+        assert "73 repeat buyers" in found.sentence
+        assert "too few to tell" in found.sentence
+
+
+def test_marketplace_has_no_initiative_and_says_so(marketplace):
+    assert "no initiatives table" in roi.summary(marketplace, roi.results(marketplace)).sentence
+
+
+def test_software_company_shows_old_tickets_and_two_definitions_of_leaving(software):
+    aside = software.set_aside.set_index(["table", "reason"])["rows"]
+    assert aside["contacts", "opened before the customer joined"] == 1_077
+    notes = " ".join(software.notes["detail"])
+    assert "352 customers have a left_on, 110 are flagged as left" in notes
+    assert "352 customers have a left_on" in data_check.notes(software).sentence
+
+
+def test_software_company_finds_no_detectable_link_from_csat_to_leaving(software):
+    for found in (churn.by_score(software), churn.hazard_ratios(software)):
+        assert found.sentence.startswith("No detectable link")
+    assert value.by_score(software).sentence.startswith("No detectable gap")
