@@ -464,3 +464,18 @@ def test_importing_the_library_is_cheap():
     code = "import sys, cxlib; cxlib.__version__; sys.exit('ibis' in sys.modules or 'pandas' in sys.modules)"
     root = Path(cxlib.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_a_company_put_by_is_the_same_company(small, tmp_path, monkeypatch):
+    company = small.open()
+    company.keep(tmp_path / "kept")
+    monkeypatch.setenv("CXLIB_INTAKE", str(tmp_path / "kept"))
+    monkeypatch.setattr("cxlib.intake.reading.load", None)  # no export may be read again
+    again = small.open()
+    for table in ("customers", "responses", "orders", "contacts", "initiatives", "exposures"):
+        pd.testing.assert_frame_equal(again.frame(table), company.frame(table))
+    for frame in ("record", "set_aside", "notes", "inputs"):
+        pd.testing.assert_frame_equal(getattr(again, frame), getattr(company, frame))
+    assert again.has("orders", "revenue")
+    with pytest.raises(TypeError):  # another date is another company: it would have to be read
+        small.open(as_of="2025-01-01")

@@ -34,7 +34,8 @@ def test_the_parameters_cell_is_the_model_with_a_comment_each(notebook):
     cells = [c for c in code(notebook) if "parameters" in c.metadata.get("tags", [])]
     assert len(cells) == 1
     source = cells[0].source
-    given = {t.targets[0].id: ast.literal_eval(t.value) for t in ast.parse(source).body}
+    given = {t.target.id: ast.literal_eval(t.value) for t in ast.parse(source).body}
+    assert {t.annotation.id for t in ast.parse(source).body} <= {"str", "int", "float", "bool"}
     assert all(re.search(r"  # \S", line) for line in source.splitlines())
     model = parameters.model_of(notebook.path.stem)
     assert given == {k: f.default for k, f in model.model_fields.items()}

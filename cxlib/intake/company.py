@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import re
 from collections.abc import Mapping
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ class Company:
         self, name: str, settings: Settings, as_of: date, engine: ibis.BaseBackend, load: _Files | _Frames | _Database
     ) -> None:
         self.name, self.title, self.settings, self.as_of = name, settings.name, settings, as_of
-        self.engine, self._load = engine, load
+        self.engine, self._load, self._file = engine, load, getattr(load, "settings_file", None)
         self._owns_engine = settings.database is None  # only there may tables be written
         self._found: dict[str, pd.DataFrame] = {}
         self._sources: dict[str, list[Rows]] = {}
@@ -132,6 +134,39 @@ class Company:
     def _mapped(self, table: str) -> set[str]:
         return {c for s in getattr(self.settings.sources, table) or [] for c in s.columns}
 
+    # --- putting by -----------------------------------------------------------------------------------------------
+
+    def keep(self, folder: Path) -> None:
+        """Put the checked tables by in ``folder``, so that other processes of a run need not read the exports again.
+
+        ``open_company`` finds them where the environment variable CXLIB_INTAKE names the folder. A database is not copied.
+        """
+        if not self._owns_engine or self._file is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rows in self._checked.items():
+            rows.to_parquet(folder / f"{name}.parquet")
+        state = {
+            n: getattr(self, n)
+            for n in ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "inputs")
+        }
+        state["columns"] = {n: t.columns for n, t in self._used.items()}
+        (folder / f"{_kept_name(self._file, self.as_of)}.pickle").write_bytes(pickle.dumps(state))
+
+    @classmethod
+    def _kept(cls, folder: Path, file: Path, day: date) -> Company | None:
+        state_file = folder / f"{_kept_name(file, day)}.pickle"
+        if not state_file.exists():
+            return None
+        state = pickle.loads(state_file.read_bytes())
+        columns, company = state.pop("columns"), cls.__new__(cls)
+        company.__dict__ |= state | {"engine": _duckdb(), "_owns_engine": True, "_file": file}
+        company._checked = {
+            n: company.engine.read_parquet(folder / f"{n}.parquet", table_name=f"_{n}") for n in columns
+        }
+        company._used = {n: t.filter(t._flags == 0).select(*columns[n]) for n, t in company._checked.items()}
+        return company
+
     # --- taking in ------------------------------------------------------------------------------------------------
 
     def _take_in(self) -> None:
@@ -152,7 +187,6 @@ class Company:
         self._refuse_nobody()
         self._used = {n: self._finish(n) for n in names}
         self.record, self.set_aside = self._make_record(read), self._make_set_aside()
-        self.notes = self._make_notes()
         self._load.forget()
 
     def _build(self, name: str, index: int, copies: bool) -> Rows:
@@ -242,7 +276,9 @@ class Company:
         filled = [p for p in parts if len(p)]
         return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
-    def _make_notes(self) -> pd.DataFrame:
+    @cached_property
+    def notes(self) -> pd.DataFrame:
+        """What is worth knowing of rows that are used, and checks in full: check, rows, detail."""
         lines = [line for n in self._sources for line in checks.notes(self._found[n], n)]
         if self.has("customers", "left") and self.has("customers", "left_on"):
             lines += checks.two_definitions(self._found["customers"])
@@ -296,7 +332,7 @@ class _Files:
     """Reads the exports of a folder, each file once."""
 
     def __init__(self, engine: ibis.BaseBackend, folder: Path, settings_file: Path) -> None:
-        self._engine, self._folder, self._settings_file = engine, folder, settings_file
+        self._engine, self._folder, self.settings_file = engine, folder, settings_file
         self._read: dict[tuple, ir.Table] = {}
 
     def __call__(self, export: Export) -> ir.Table:
@@ -315,7 +351,7 @@ class _Files:
 
     def inputs(self) -> list[tuple]:
         """Return company.yaml and the files read, with size and SHA-256."""
-        settings = self._settings_file.read_bytes()
+        settings = self.settings_file.read_bytes()
         lines = [(FILE, len(settings), hashlib.sha256(settings).hexdigest())]
         for name, path in {key[0]: self._folder / key[0] for key in self._read}.items():
             lines.append((name, path.stat().st_size, reading.sha256(path)))
@@ -419,11 +455,18 @@ def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> C
     file = _find(name_or_path)
     settings = company_yaml.check(company_yaml.read_yaml(file))
     day = _as_of(as_of) or settings.as_of
+    kept = os.environ.get("CXLIB_INTAKE")
+    if kept and (company := Company._kept(Path(kept), file, day)):
+        return company
     if settings.database is not None:
         engine, scheme = _connect(settings.database)
         return Company(file.parent.name, settings, day, engine, _Database(engine, scheme))
     engine = _duckdb()
     return Company(file.parent.name, settings, day, engine, _Files(engine, file.parent / settings.folder, file))
+
+
+def _kept_name(file: Path, day: date) -> str:
+    return hashlib.sha256(f"{file.resolve()} {day}".encode()).hexdigest()[:16]
 
 
 def _as_of(given: date | str | None) -> date | None:

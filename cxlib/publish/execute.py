@@ -110,6 +110,7 @@ def _run(job: Job, tell: Callable[[Event], None]) -> tuple[object, int | None, s
     notebook = nbformat.read(job.notebook, as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     os.environ["CXLIB_OUT"] = str(job.folder)
+    os.environ["CXLIB_INTAKE"] = str(job.folder / ".intake")  # the company as the runner has checked it
     os.environ["IPYTHONDIR"] = str(job.folder / ".ipython")
     held = {"notebook": notebook, "index": 0}
 

@@ -92,6 +92,8 @@ def run_report(
             folders.recover(home)
             (scratch / "tables").mkdir(parents=True)
             _quiet_kernels(scratch / ".ipython")
+            if hasattr(opened, "keep"):
+                opened.keep(scratch / ".intake")
             try:
                 work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden), home)
                 ends = _run_all(work, jobs, progress or (lambda event: None))
@@ -279,7 +281,7 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
         figures = record.collect(scratch, "figures", ["name", "label", "value"])
     except ValueError as problem:
         about["error"] = f"A notebook left an unreadable file: {problem}"
-    for extra in ("findings", "figures", ".ipython"):
+    for extra in ("findings", "figures", ".ipython", ".intake"):
         shutil.rmtree(scratch / extra, ignore_errors=True)
     tables = [p.name for p in sorted((scratch / "tables").glob("*.csv"))]
     ends = {n["outcome"] for n in about["notebooks"]}
