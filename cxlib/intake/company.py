@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -12,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import numpy as np
@@ -324,7 +326,8 @@ class Company:
 
 def _duckdb() -> ibis.BaseBackend:
     engine = ibis.duckdb.connect()
-    engine.raw_sql("SET enable_progress_bar = false")  # it would print into notebooks
+    with contextlib.suppress(duckdb.Error):  # a notebook without ipywidgets has no progress bar, and no switch for it
+        engine.raw_sql("SET enable_progress_bar = false")
     return engine
 
 
