@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlib.stats.draws import (
-    LikelihoodModel,
     estimate,
     estimate_frame,
     fold_weights,
@@ -19,6 +18,7 @@ from cxlib.stats.draws import (
     one_step,
     resample,
 )
+from cxlib.stats.likelihood import LikelihoodModel
 
 
 def test_every_draw_has_as_many_folds_as_there_are_and_the_seed_fixes_them():

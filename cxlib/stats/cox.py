@@ -1,4 +1,4 @@
-"""Cox regression on counts, and the checks of follow-up time it shares with ``survival``.
+"""Cox regression on counts.
 
 Everything is a sum over distinct event times, so the cost of a fit follows the number of rows and never the
 number of people the rows stand for.
@@ -14,77 +14,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import sparse, special, stats
 
-from cxlib.stats.draws import frequency_weights, numbers, refuse
+from cxlib.stats.checks import column, follow_up, refuse, sum_by, z_value
 
 MAX_ITERATIONS = 100
 MAX_HALVINGS = 60
 MAX_SPREAD = 250  # of log hazards between rows; a fit that comes this far has no maximum
-
-
-# ---- checks shared with survival.py ----------------------------------------------------------------------
-
-
-def z_value(confidence: float) -> float:
-    """Give the normal quantile of a two-sided interval, for example 1.96 for 0.95."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, for example 0.95.")
-    return float(stats.norm.ppf(0.5 + confidence / 2))
-
-
-def column(values: ArrayLike, name: str, rows: int | None = None) -> np.ndarray:
-    """Give a column as finite floats, or a ValueError naming the column and what is wrong with it."""
-    if pd.Series(values).dtype.kind in "mM":
-        raise ValueError(f"{name} holds dates or time spans: give numbers in a unit of your choice, such as days.")
-    try:
-        array = numbers(values)
-    except (TypeError, ValueError) as error:
-        remedy = "give numbers; for groups, one column of 0 and 1 each (pandas.get_dummies)"
-        raise ValueError(f"{name} is not numeric: {remedy}.") from error
-    if array.ndim != 1 or rows not in (None, array.size):
-        needed = "one number for each row" if rows is None else f"one number for each of the {rows} rows"
-        raise ValueError(f"{name} has shape {array.shape}: give {needed}.")
-    refuse(np.isnan(array), f"{name} is missing", "Fill it in or leave such rows out.")
-    refuse(np.isinf(array), f"{name} is infinite", "Give finite numbers.")
-    return array
-
-
-def follow_up(
-    stop: ArrayLike,
-    event: ArrayLike,
-    weights: ArrayLike | None = None,
-    start: ArrayLike | None = None,
-    names: Sequence[str] = ("duration", "event", "entry"),
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Check follow-up times and give stop, event (bool), weights and start (or None) as arrays of one length.
-
-    Times that differ only by rounding (relative 1e-9) are made equal, as ties are decided by equality.
-    """
-    stop = column(stop, names[0])
-    if not stop.size:
-        raise ValueError("There are no rows: an estimate needs at least one.")
-    event = column(event, names[1], stop.size)
-    refuse((event != 0) & (event != 1), f"{names[1]} is not 0 or 1", "Give 1 where it happened and 0 elsewhere.")
-    weights = frequency_weights(weights, stop.size)
-    if start is None:
-        refuse(stop < 0, f"{names[0]} is negative", "Time runs from 0: look for dates in the wrong order.")
-        stop = _same_times(stop)
-    else:
-        start = column(start, names[2], stop.size)
-        stop, start = np.split(_same_times(np.concatenate([stop, start])), 2)
-        remedy = "A row is at risk after it enters until it ends: leave out rows of no length."
-        refuse(start >= stop, f"{names[2]} is not before {names[0]}", remedy)
-    return stop, event == 1, weights, start
-
-
-def sum_by(groups: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
-    """Sum ``values`` (rows, columns) by the group number of each row, giving (size, columns)."""
-    return np.column_stack([np.bincount(groups, part, size) for part in values.T])
-
-
-def _same_times(times: np.ndarray) -> np.ndarray:
-    values, inverse = np.unique(times, return_inverse=True)
-    new = np.r_[True, np.diff(values) > 1e-9 * np.abs(values).mean()]
-    return values[new][np.cumsum(new) - 1][inverse]
 
 
 # ---- the partial likelihood ------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
+from cxlib.stats.checks import z_value
 from cxlib.stats.estimate import Estimate
 
 _SHARE_METHODS = {"wilson": "wilson", "agresti-coull": "agresti_coull", "clopper-pearson": "beta"}
@@ -27,7 +28,7 @@ def share(successes: float, n: float, method: str = "wilson", confidence: float 
     ``method`` is "wilson" (Wilson 1927), "agresti-coull" (1998), "clopper-pearson" (1934) or "wald"; see Brown,
     Cai & DasGupta 2001. Raises ValueError for an impossible count, an unknown method or ``confidence``.
     """
-    z = _critical_value(confidence)
+    z = z_value(confidence)
     successes, n = (float(count) for count in _counts("successes and n", (successes, n)))
     if n == 0 or successes > n:
         raise ValueError(f"A share needs 0 <= successes <= n and n > 0, not {successes:g} of {n:g}.")
@@ -72,7 +73,7 @@ def nps(
     the score equation, its variance at the constrained maximum likelihood) or "wald". ``value`` and ``se`` are
     those of the plain counts for each method. Raises ValueError without answers or for an impossible count.
     """
-    z = _critical_value(confidence)
+    z = z_value(confidence)
     counts = _net_counts((detractors, passives, promoters))
     value, se = _net_score(counts)
     if method == "wald":
@@ -99,7 +100,7 @@ def nps_difference(
     each sample (Lewis & Sauro 2021), "score" joins the two score intervals (Newcombe 1998; Zou & Donner 2008),
     "wald" is plain. ``p`` is the two-sided one of the same method, so that it agrees with the interval.
     """
-    z = _critical_value(confidence)
+    z = z_value(confidence)
     pair = [_net_counts(first), _net_counts(second)]
     (value_1, se_1), (value_2, se_2) = (_net_score(counts) for counts in pair)
     value, se = value_1 - value_2, math.hypot(se_1, se_2)
@@ -131,7 +132,7 @@ def mean(
     that with three more answers (.75, 1.5, .75 at the low end, middle and high end of the scale), NaN without a
     scale. Raises ValueError for missing values, values off the scale, or no values at all.
     """
-    _critical_value(confidence)
+    z_value(confidence)
     values = np.asarray(values, dtype=float)
     weights = np.ones(values.shape) if weights is None else _counts("weights", weights)
     if values.ndim != 1 or values.shape != weights.shape:
@@ -177,13 +178,6 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float = 0.05) -> np.ndarray:
     if not p_values.size:
         return np.zeros(0, dtype=bool)
     return stats.false_discovery_control(p_values, method="bh") <= rate
-
-
-def _critical_value(confidence: float) -> float:
-    """Two-sided normal critical value of a confidence level."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, not {confidence}.")
-    return float(stats.norm.ppf((1 + confidence) / 2))
 
 
 def _counts(name: str, values: ArrayLike) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from cxlib.stats.draws import LikelihoodModel, numbers, refuse
+from cxlib.stats.checks import numbers, refuse
+from cxlib.stats.likelihood import LikelihoodModel
 from cxlib.stats.repeat_buying import purchases_until_gone
 
 

@@ -15,8 +15,9 @@ from typing import Self
 import numpy as np
 from scipy import special, stats
 
-from cxlib.stats.draws import LikelihoodModel, frequency_weights, numbers, refuse
+from cxlib.stats.checks import frequency_weights, numbers, refuse
 from cxlib.stats.estimate import Estimate
+from cxlib.stats.likelihood import LikelihoodModel
 
 
 class TimingModel(LikelihoodModel):

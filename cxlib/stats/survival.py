@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from cxlib.stats.cox import CoxResult, column, cox, follow_up, z_value
-from cxlib.stats.draws import refuse
+from cxlib.stats.checks import column, follow_up, refuse, z_value
+from cxlib.stats.cox import CoxResult, cox
 from cxlib.stats.estimate import Estimate
 
 __all__ = [

@@ -1,0 +1,111 @@
+"""What every estimate here asks of its input: numbers, counts, follow-up times; a ValueError says what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+
+def numbers(column: object) -> np.ndarray:
+    """Give a column or a scalar as floats, whatever it came as; missing is NaN."""
+    if isinstance(column, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
+        return column.to_numpy(dtype=float, na_value=math.nan)
+    return np.asarray(column, dtype=float)
+
+
+def frequency_weights(weights: object, rows: int) -> np.ndarray:
+    """Give frequency weights as numbers, 1 each if None; ValueError if they are no counts."""
+    if weights is None:
+        return np.ones(rows)
+    weights = numbers(weights)
+    if weights.shape != (rows,):
+        raise ValueError(f"weights have shape {weights.shape}; give one for each of the {rows} rows.")
+    refuse(~(np.isfinite(weights) & (weights >= 0)), "the weight is missing or negative", "Weights count customers.")
+    if not weights.sum() > 0:
+        raise ValueError("all weights are 0, so there is nobody to learn from; check the filter that made the counts.")
+    return weights
+
+
+def refuse(bad: np.ndarray, problem: str, remedy: str) -> None:
+    """Raise ValueError that names the first bad row, if there is one."""
+    if (rows := np.flatnonzero(bad)).size:
+        raise ValueError(f"{problem} in row {rows[0]} (the first row is 0; {rows.size} such rows). {remedy}")
+
+
+def group_codes(codes: object, groups: int) -> np.ndarray:
+    """Check group codes and give them as whole numbers."""
+    codes = pd.Series(codes)
+    if not pd.api.types.is_numeric_dtype(codes) or not codes.isin(range(groups)).all():
+        raise ValueError(
+            f"the fold must be a code from 0 to {groups - 1}, as the weights have {groups} columns. "
+            "Code names with pandas.factorize, or make weights for more groups."
+        )
+    return codes.to_numpy(dtype=np.int64)
+
+
+def z_value(confidence: float) -> float:
+    """Give the normal quantile of a two-sided interval, for example 1.96 for 0.95."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, for example 0.95.")
+    return float(stats.norm.ppf(0.5 + confidence / 2))
+
+
+def column(values: ArrayLike, name: str, rows: int | None = None) -> np.ndarray:
+    """Give a column as finite floats, or a ValueError naming the column and what is wrong with it."""
+    if pd.Series(values).dtype.kind in "mM":
+        raise ValueError(f"{name} holds dates or time spans: give numbers in a unit of your choice, such as days.")
+    try:
+        array = numbers(values)
+    except (TypeError, ValueError) as error:
+        remedy = "give numbers; for groups, one column of 0 and 1 each (pandas.get_dummies)"
+        raise ValueError(f"{name} is not numeric: {remedy}.") from error
+    if array.ndim != 1 or rows not in (None, array.size):
+        needed = "one number for each row" if rows is None else f"one number for each of the {rows} rows"
+        raise ValueError(f"{name} has shape {array.shape}: give {needed}.")
+    refuse(np.isnan(array), f"{name} is missing", "Fill it in or leave such rows out.")
+    refuse(np.isinf(array), f"{name} is infinite", "Give finite numbers.")
+    return array
+
+
+def follow_up(
+    stop: ArrayLike,
+    event: ArrayLike,
+    weights: ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    names: Sequence[str] = ("duration", "event", "entry"),
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """Check follow-up times and give stop, event (bool), weights and start (or None) as arrays of one length.
+
+    Times that differ only by rounding (relative 1e-9) are made equal, as ties are decided by equality.
+    """
+    stop = column(stop, names[0])
+    if not stop.size:
+        raise ValueError("There are no rows: an estimate needs at least one.")
+    event = column(event, names[1], stop.size)
+    refuse((event != 0) & (event != 1), f"{names[1]} is not 0 or 1", "Give 1 where it happened and 0 elsewhere.")
+    weights = frequency_weights(weights, stop.size)
+    if start is None:
+        refuse(stop < 0, f"{names[0]} is negative", "Time runs from 0: look for dates in the wrong order.")
+        stop = _same_times(stop)
+    else:
+        start = column(start, names[2], stop.size)
+        stop, start = np.split(_same_times(np.concatenate([stop, start])), 2)
+        remedy = "A row is at risk after it enters until it ends: leave out rows of no length."
+        refuse(start >= stop, f"{names[2]} is not before {names[0]}", remedy)
+    return stop, event == 1, weights, start
+
+
+def sum_by(groups: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
+    """Sum ``values`` (rows, columns) by the group number of each row, giving (size, columns)."""
+    return np.column_stack([np.bincount(groups, part, size) for part in values.T])
+
+
+def _same_times(times: np.ndarray) -> np.ndarray:
+    values, inverse = np.unique(times, return_inverse=True)
+    new = np.r_[True, np.diff(values) > 1e-9 * np.abs(values).mean()]
+    return values[new][np.cumsum(new) - 1][inverse]
