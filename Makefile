@@ -5,7 +5,7 @@ IN = @$(PYTHON) bootstrap.py
 COMPANY ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint calibrate bench notebooks demo lock lab
+.PHONY: help report lab test lint calibrate notebooks demo lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14

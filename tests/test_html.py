@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -12,6 +13,7 @@ import nbformat
 import pytest
 from test_run import fake_company, notebooks
 
+from cxlib import paths
 from cxlib.publish import html, run
 
 CSP = (
@@ -330,31 +332,45 @@ def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if not chromium:
+        if os.environ.get("CXLIB_REQUIRE_BROWSER"):
+            pytest.fail("Chromium is required here (CXLIB_REQUIRE_BROWSER) and was not found")
         pytest.skip("no Chromium here")
     with playwright.sync_playwright() as started:
         yield started.chromium.launch(executable_path=chromium, args=FLAGS)
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("name", ["index.html", "01_ok.html", "06_hostile.html"])
-def test_in_a_browser_a_page_is_silent_loads_nothing_and_fits(report, browser, name, width):
+def is_silent_loads_nothing_and_fits(browser, path, width):
     page = browser.new_page(viewport={"width": width, "height": 900})
     messages, requests = [], []
     page.on("console", lambda message: messages.append(message.text))
     page.on("dialog", lambda dialog: messages.append(dialog.message))
     page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    address = (report / name).as_uri()
-    page.goto(address)
+    page.goto(path.as_uri())
     for summary in page.locator("summary").all():
         summary.click()
     assert messages == []
-    assert [r for r in requests if not r.startswith("data:")] == [address]
+    assert [r for r in requests if not r.startswith("data:")] == [path.as_uri()]
     assert page.locator("h1").count() == 1
     assert all(image.get_attribute("alt").strip() for image in page.locator("img").all())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["index.html", "01_ok.html", "06_hostile.html"])
+def test_in_a_browser_a_page_is_silent_loads_nothing_and_fits(report, browser, name, width):
+    is_silent_loads_nothing_and_fits(browser, report / name, width)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("notebook", sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb")), ids=lambda p: p.stem)
+def test_in_a_browser_each_committed_notebook_makes_such_a_page(browser, tmp_path, notebook):
+    page = html.Page("Demo", "30 June 2026", notebook.stem, f"{notebook.stem}.html", html.links([notebook.stem]))
+    written = tmp_path / f"{notebook.stem}.html"
+    written.write_text(html.notebook_page(nbformat.read(notebook, as_version=4), page), encoding="utf-8")
+    is_silent_loads_nothing_and_fits(browser, written, 390)
 
 
 @pytest.mark.browser
