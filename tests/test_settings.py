@@ -233,3 +233,9 @@ def test_unknown_company_names_the_known_ones(tmp_path):
 
 def test_as_of_that_is_no_date(small):
     assert stops(lambda: small.open(as_of="soon")).value == "soon"
+
+
+def test_every_todo_of_a_proposal_is_named():
+    given = {"name": "A", "currency": "TODO", "metrics": {"ces": {"version": "TODO", "scale": [1, "TODO"]}}}
+    with pytest.raises(InputError, match=r"currency, metrics\.ces\.version, metrics\.ces\.scale\.1"):
+        settings.check(given)

@@ -451,6 +451,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def check(given: Mapping[str, Any]) -> Settings:
     """Return the settings; InputError names the key path, what is wrong, what is allowed and the closest known key."""
+    if todo := _unsettled(given):
+        raise InputError(
+            f"Still to settle: {', '.join(todo)}", file=FILE, remedy="Replace each TODO; its comment says by what."
+        )
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
@@ -471,6 +475,13 @@ def check(given: Mapping[str, Any]) -> Settings:
         problem, remedy = f"{key} {said[:1].lower()}{said[1:]}", "Correct the value."
     more = f" {others} more {'key is' if others == 1 else 'keys are'} wrong as well." if others else ""
     raise InputError(problem, remedy=remedy + more, file=FILE, value=value)
+
+
+def _unsettled(given: Any, path: str = "") -> list[str]:
+    """Return the paths of all values that are still TODO."""
+    below = given.items() if isinstance(given, Mapping) else enumerate(given) if isinstance(given, list) else ()
+    found = [t for k, v in below for t in _unsettled(v, f"{path}.{k}".lstrip("."))]
+    return [path] if given == "TODO" else found
 
 
 def _key_path(location: tuple[str | int, ...], given: Any) -> str:

@@ -61,6 +61,7 @@ def work(connection: Connection) -> None:
     for name in UNSET:
         os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT)
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # kernels use this cxlib, installed or not
     # jsonschema would build the parsers of a URI checker, seconds per process, that no field of a notebook needs
     sys.modules.setdefault("rfc3987_syntax", None)
     while (job := connection.recv()) is not None:
