@@ -10,6 +10,7 @@ from small_company import SETTINGS, Small, stops
 
 from cxlib import open_company
 from cxlib.errors import InputError
+from cxlib.intake import settings
 
 
 @pytest.fixture
