@@ -12,11 +12,12 @@ from datetime import date, datetime
 from importlib import metadata
 from pathlib import Path
 
+import cxlib
 from cxlib import paths
 from cxlib.publish import privacy
 
 PACKAGES = (
-    "cxlib", "pandas", "numpy", "scipy", "statsmodels", "lifelines", "duckdb", "ibis-framework", "pyarrow",
+    "pandas", "numpy", "scipy", "statsmodels", "lifelines", "duckdb", "ibis-framework", "pyarrow",
     "matplotlib", "seaborn", "papermill", "nbconvert", "ipykernel",
 )  # fmt: skip
 
@@ -95,6 +96,7 @@ def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that the numbers depend on."""
     found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    found["cxlib"] = cxlib.__version__
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
