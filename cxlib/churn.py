@@ -16,10 +16,9 @@ from cxlib import parameters
 from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, those, unanswered
 from cxlib.intake import counts
 from cxlib.intake.company import Company
+from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, intervals, survival
 from cxlib.stats.estimate import Estimate
-
-DAYS_A_MONTH = 365.25 / 12
 
 
 class Parameters(parameters.Parameters):
@@ -52,7 +51,7 @@ def _why_not(company: Company, metric: str) -> str | None:
     """Return why the score cannot be linked to an outcome here, None if it can."""
     if not metric:
         return counts.require(company, "responses") or "no question was answered."
-    if not (company.has("responses", "asked_at") or company.has("responses", "answered_at")):
+    if not counts.dated(company):
         return "the answers carry no dates, so nobody can say what came first, the score or the leaving."
     if company.settings.relationship == "contractual":
         return counts.require(company, "customers", "joined_on", "left_on")
@@ -132,7 +131,7 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     metric = counts.choose(company, metric)
     if why := _why_not(company, metric):
         return unanswered(name, title, why)
-    segment = [s for s in company.settings.segments if s in company.customers.columns][:1]
+    segment = counts.segments(company)[:1]
     counted = counts.follow_up(company, metric, horizon_days, by=segment)
     stratum = segment[0] if segment else "stratum"
     counted = counted if segment else counted.assign(stratum="all")
@@ -249,7 +248,7 @@ def hazard_ratios(company: Company, metric: str = "", minimum_events: int = 100)
     metric = counts.choose(company, metric)
     if why := _why_not(company, metric):
         return unanswered(name, title, why)
-    strata = [s for s in company.settings.segments if s in company.customers.columns]
+    strata = counts.segments(company)
     rows = counts.episodes(company, metric, strata)
     rows = rows[rows["band"] != counts.NO_ANSWER]
     if why := _too_few(company, metric, w, minimum_events):

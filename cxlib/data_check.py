@@ -90,7 +90,7 @@ def coverage(company: Company) -> Finding:
 
 def questions(company: Company) -> Finding:
     """Answer: which questions can these data answer, and what is missing for the others?"""
-    dated = company.has("responses", "asked_at") or company.has("responses", "answered_at")
+    dated = counts.dated(company)
     undated = "the answers carry no dates"
     contractual = company.settings.relationship == "contractual"
     outcome = (

@@ -160,7 +160,7 @@ def _arms(company: Company, row: dict, changed: str, exposures: pd.DataFrame, wi
     months = min(window, _months_seen(company, origin))
     if months < 1:
         return Result(row["name"], changed, "D", "not identified yet: it is less than a whole month old.")
-    stratum = ([s for s in company.settings.segments if s in company.customers.columns] or [None])[0]
+    stratum = (counts.segments(company) or [None])[0]
     who = company.customers.select(
         "customer_id", "fold", stratum=_[stratum].cast("string") if stratum else ibis.literal("all")
     )

@@ -90,7 +90,7 @@ def kind_of(metric: str) -> str:
 
 
 def _since(company: Company, months: int) -> date | None:
-    if not company.has("responses", "asked_at") and not company.has("responses", "answered_at"):
+    if not counts.dated(company):
         return None
     return (pd.Timestamp(company.as_of) - pd.DateOffset(months=months)).date()
 
@@ -229,7 +229,7 @@ def mix(company: Company, metric: str = "", by: str = "") -> Finding:
     """
     name, title = "mix", "Change of the score: of the customers or of the mix?"
     metric = counts.choose(company, metric)
-    by = by or (company.settings.segments or [""])[0]
+    by = by or (counts.segments(company) or [""])[0]
     if not metric or not by or _since(company, 1) is None:
         return unanswered(name, title, "it needs dated answers and a segment.")
     kind = kind_of(metric)
@@ -279,7 +279,7 @@ def by_segment(company: Company, metric: str = "", window_months: int = 12, segm
     """Answer: who differs? The score of each segment, those under the minimum base not shown."""
     name, title = "segments", "Score by segment"
     metric = counts.choose(company, metric)
-    segments = [s for s in (segments or company.settings.segments) if s in company.customers.columns]
+    segments = list(segments) or counts.segments(company)
     if not metric or not segments:
         return unanswered(name, title, "no segment is declared." if metric else "no question was answered.")
     least, rows, hidden = company.settings.privacy.minimum_base, [], 0
@@ -313,7 +313,7 @@ def silence(company: Company, metric: str = "") -> Finding:
         return unanswered(name, title, "no question was answered.")
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
     rows = []
-    for segment in [None, *[s for s in company.settings.segments if s in company.customers.columns]]:
+    for segment in [None, *counts.segments(company)]:
         counted = counts.response_counts(company, metric, by=[segment] if segment else [])
         counted["level"] = counted[segment] if segment else "everybody asked"
         keys, drawn = draws.resample(counted, "fold", ["asked", "answered"], ["level"], resampling)

@@ -16,11 +16,10 @@ from cxlib import parameters
 from cxlib.findings import Figure, Finding, interval, money, number, percent, table, those, unanswered
 from cxlib.intake import counts
 from cxlib.intake.company import Company
+from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, finance, survival
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma
-
-DAYS_A_MONTH = 365.25 / 12
 
 
 class Parameters(parameters.Parameters):
@@ -54,7 +53,7 @@ def _why_not(company: Company, metric: str) -> str | None:
         return "company.yaml has no money block (margin, discount rate, horizon)."
     if not metric:
         return counts.require(company, "responses") or "no question was answered."
-    if not (company.has("responses", "asked_at") or company.has("responses", "answered_at")):
+    if not counts.dated(company):
         return "the answers carry no dates."
     if company.settings.relationship == "contractual":
         return counts.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
@@ -79,7 +78,7 @@ def _contractual(company: Company, metric: str) -> Finding:
     """
     name, m = "value-by-score", company.settings.money
     title = f"Value of the next {m.horizon_months} months after an answer, at today's mix and prices"
-    segment = [s for s in company.settings.segments if s in company.customers.columns][:1]
+    segment = counts.segments(company)[:1]
     horizon = math.ceil(m.horizon_months * DAYS_A_MONTH)
     counted = counts.follow_up(company, metric, horizon, by=segment)
     base = counts.paying_base(company, by=segment)
@@ -296,7 +295,7 @@ def _base_contractual(company: Company) -> Finding:
     missing = counts.require(company, "customers", "monthly_revenue")
     if missing:
         return unanswered(name, title, f"{missing}.")
-    segment = [s for s in company.settings.segments if s in company.customers.columns][:1] or ["all"]
+    segment = counts.segments(company)[:1] or ["all"]
     base = counts.paying_base(company, by=[] if segment == ["all"] else segment)
     base = base.assign(all="all", revenue=base["revenue"].fillna(0.0))
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)

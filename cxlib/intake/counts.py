@@ -23,6 +23,7 @@ from cxlib.intake.company import Company
 
 NO_ANSWER = "no answer"
 NONE = "(none)"
+DAYS_A_MONTH = 365.25 / 12
 PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
 
 
@@ -394,6 +395,16 @@ def margin_by_month(
     grid = grid.sort_values([*keys, "month"], ignore_index=True)
     grid["here"] = grid["customers"] - grid.groupby(keys, observed=True)["gone"].cumsum()
     return grid
+
+
+def dated(company: Company) -> bool:
+    """Tell whether the answers carry dates; without them nobody can say what came first."""
+    return company.has("responses", "asked_at") or company.has("responses", "answered_at")
+
+
+def segments(company: Company) -> list[str]:
+    """Return the columns of customers to cut by, the one that matters most first."""
+    return list(company.settings.segments)
 
 
 def choose(company: Company, metric: str) -> str:
