@@ -324,6 +324,8 @@ def silence(company: Company, metric: str = "") -> Finding:
             rows.append({"segment": segment or "all", "level": level, "estimate": e})
     least = company.settings.privacy.minimum_base
     rows = [r for r in rows if r["estimate"].n >= least]
+    if not rows:
+        return unanswered(name, title, f"fewer than {least} questions were asked.")
     everybody = rows[0]["estimate"]
     if everybody.value >= 1:
         return unanswered(name, title, "the export holds only answered questions, so the silent cannot be counted.")

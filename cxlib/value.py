@@ -261,10 +261,13 @@ def of_the_base(company: Company, minimum_repeat_buyers: int = 100) -> Finding:
         return float(weight @ expected), float(weight @ (expected * amount)) * _share_kept(company)
 
     here = totals(None, None, n)
-    drawn = np.array([totals(b, s, n * w[fold]) for b, s, w in zip(buys, spends, resampling, strict=True)])
+    with np.errstate(invalid="ignore"):  # a resample without a fit has no forecast, and is counted as such
+        drawn = np.array([totals(b, s, n * w[fold]) for b, s, w in zip(buys, spends, resampling, strict=True)])
     base = float(n.sum())
     found = [draws.estimate(here[i], drawn[:, i], base, low=0) for i in (0, 1)]
     each = draws.estimate(here[1] / base, drawn[:, 1] / base, base, low=0)
+    if math.isnan(found[1].low):
+        return unanswered(name, title, f"the model cannot be fitted to all resamples of these buyers. {buying.message}")
     write = lambda v: money(v, company.settings.currency)  # noqa: E731
     text = (
         f"Today's {base:,.0f} customers will make {interval(found[0], lambda v: number(v, 0))} purchases in the next {months} months, "
@@ -304,11 +307,14 @@ def _base_contractual(company: Company) -> Finding:
     rows = []
     for i, level in enumerate(keys[segment[0]]):
         revenue, n = sums.loc[level]
-        e = draws.estimate(revenue / n, drawn[:, i, 0] / drawn[:, i, 1], n, low=0)
+        with np.errstate(invalid="ignore"):  # a resample may hold nobody of a small level
+            e = draws.estimate(revenue / n, drawn[:, i, 0] / drawn[:, i, 1], n, low=0)
         rows.append(
             {segment[0]: level, "estimate": e, "monthly_revenue": revenue, "share": revenue / sums["revenue"].sum()}
         )
     total, n = float(sums["revenue"].sum()), float(sums["n"].sum())
+    if n < company.settings.privacy.minimum_base:
+        return unanswered(name, title, f"{n:,.0f} customers are fewer than the minimum base.")
     each = draws.estimate(total / n, drawn[:, :, 0].sum(1) / drawn[:, :, 1].sum(1), n, low=0)
     text = (
         f"On {company.as_of} {n:,.0f} customers pay {money(total, company.settings.currency)} a month, "
