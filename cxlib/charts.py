@@ -134,7 +134,6 @@ def over_time(
     y_label: str = "",
     scale: float = 1.0,
     reference: float | None = None,
-    markers: Sequence[tuple[float, str]] = (),
 ) -> Figure:
     """Draw values with interval bands over time (or over event time), one line per group."""
     figure, axes = _axes(title, x_label, y_label)
@@ -148,11 +147,6 @@ def over_time(
         _dates(axes, table[x])
     if reference is not None:
         axes.axhline(reference, color=MUTED, lw=1, ls="--")
-    for at, words in markers:
-        axes.axvline(at, color=MUTED, lw=1, ls=":")
-        axes.annotate(
-            words, (at, 1), (4, -10), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=8
-        )
     if group:
         axes.legend(frameon=False, fontsize=9)
     return figure

@@ -150,7 +150,7 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     level = _strata(counted, stratum, names, least, horizon)
     levels = sorted(level.unique())
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    weights = np.vstack([np.ones(resampling.shape[1]), resampling])
+    weights = draws.with_plain(resampling)
     mix = counted.groupby(level, observed=True)["n"].sum()[levels].to_numpy(float)
     curve = {
         band: np.tensordot(

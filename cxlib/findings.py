@@ -18,7 +18,6 @@ GRADES = {
     "C": "association, adjusted for what is known",
     "D": "as observed, nothing adjusted or compared",
 }
-GRADE_ORDER = "ABCD"
 
 
 def leads_to(grade: str) -> str:

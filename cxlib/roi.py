@@ -229,7 +229,7 @@ def _per_customer(company: Company, grid: pd.DataFrame) -> tuple[dict[str, np.nd
     difference in the mix of the arms does not pass for an effect.
     """
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    weights = np.vstack([np.ones(resampling.shape[1]), resampling])
+    weights = draws.with_plain(resampling)
     keys, sums = draws.resample(
         grid, "fold", ["customers", "here", "earned", "service", "net"], ["arm", "stratum", "month"], weights
     )

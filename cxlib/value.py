@@ -103,7 +103,7 @@ def _contractual(company: Company, metric: str) -> Finding:
             name, title, f"in no {stratum} can all score groups be followed for {m.horizon_months} months."
         )
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    with_plain = np.vstack([np.ones(resampling.shape[1]), resampling])
+    with_plain = draws.with_plain(resampling)
     pays, customers = _base_sums(base[base[stratum].isin(strata)], stratum, strata, with_plain)
     rate = finance.per_period_rate(m.discount_rate, 12, m.discount_convention)
     factors = finance.discount_factors(rate, m.horizon_months, m.first_flow)
@@ -191,7 +191,7 @@ def _noncontractual(company: Company, metric: str, window_days: int, least_buyer
     levels = [e for e in cells.index if (cells.loc[e, names] >= 5).all()]
     kept = counted[counted["earlier"].isin(levels)]
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    weights = np.vstack([np.ones(resampling.shape[1]), resampling])
+    weights = draws.with_plain(resampling)
     sums = np.zeros((2, weights.shape[1], len(levels), len(names)))
     inside = kept[kept["band"].isin(names)]
     where = (

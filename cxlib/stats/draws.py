@@ -46,6 +46,11 @@ def group_weights(draws: int, seed: int, groups: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(groups, chances, size=draws).astype(np.int16)
 
 
+def with_plain(weights_matrix: np.ndarray) -> np.ndarray:
+    """Put a row of ones before the resamples, so that one sum gives the value as observed (row 0) and its draws."""
+    return np.vstack([np.ones(weights_matrix.shape[1]), weights_matrix])
+
+
 def resample(
     counts: pd.DataFrame, fold: str, values: Sequence[str], by: Sequence[str], weights_matrix: np.ndarray
 ) -> tuple[pd.DataFrame, np.ndarray]:

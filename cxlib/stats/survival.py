@@ -32,6 +32,7 @@ __all__ = [
     "median_survival",
     "restricted_mean",
     "survival_at",
+    "survival_draws",
     "survival_matrix",
 ]
 
