@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cxlib import parameters
 from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, those, unanswered
-from cxlib.intake import counts
+from cxlib.intake import counts, purchases
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, intervals, survival
@@ -231,7 +231,7 @@ def _too_few(company: Company, metric: str, w: Words, least: int) -> str | None:
         return None
     text = f"only {seen:,} customers {w.event} after an answer, and fewer than {least} are too few to tell score groups apart"
     if company.settings.relationship != "contractual":
-        several, on_days = counts.repeat_buyers(company)
+        several, on_days = purchases.repeat_buyers(company)
         text += f"; in all, there are {several:,} repeat buyers ({on_days:,} of them on different days)"
     return text + "."
 

@@ -20,7 +20,7 @@ from scipy import stats
 
 from cxlib import parameters
 from cxlib.findings import Figure, Finding, day, interval, leads_to, money, number, percent, table, unanswered
-from cxlib.intake import counts
+from cxlib.intake import counts, purchases
 from cxlib.intake.company import Company
 from cxlib.stats import draws, effects, finance, intervals
 from cxlib.stats.estimate import Estimate
@@ -166,7 +166,7 @@ def _arms(company: Company, row: dict, changed: str, exposures: pd.DataFrame, wi
     )
     mine = company.exposures.filter(_.initiative_id == row["initiative_id"]).select("customer_id", "arm").distinct()
     assigned = mine.inner_join(who, "customer_id").mutate(stratum=_.stratum.fill_null(counts.NONE))
-    grid = _net(company, counts.margin_by_month(company, assigned, origin, months, ["arm", "stratum", "fold"]))
+    grid = _net(company, purchases.margin_by_month(company, assigned, origin, months, ["arm", "stratum", "fold"]))
     grid = grid[grid["month"] >= -PRE_MONTHS]
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
     if set(sizes) != {"control", "treated"}:
@@ -287,7 +287,7 @@ def _steps(company: Company, row: dict, changed: str, treated: pd.DataFrame, uni
     seen = _months_seen(company, origin)
     assigned = who.filter(_.unit.notnull() & (_.started <= first_day) & (_.left_on.isnull() | (_.left_on > first_day)))
     grid = _net(
-        company, counts.margin_by_month(company, assigned.select("customer_id", "unit"), origin, seen, ["unit"])
+        company, purchases.margin_by_month(company, assigned.select("customer_id", "unit"), origin, seen, ["unit"])
     )
     zero = origin.year * 12 + origin.month  # calendar months as whole numbers, so that "never" can be missing
     starts = {u: _month(d).year * 12 + _month(d).month for u, d in zip(waves["unit"], waves["start"], strict=True)}

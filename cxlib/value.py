@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cxlib import parameters
 from cxlib.findings import Figure, Finding, interval, money, number, percent, table, those, unanswered
-from cxlib.intake import counts
+from cxlib.intake import counts, purchases
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, finance, survival
@@ -81,7 +81,7 @@ def _contractual(company: Company, metric: str) -> Finding:
     segment = counts.segments(company)[:1]
     horizon = math.ceil(m.horizon_months * DAYS_A_MONTH)
     counted = counts.follow_up(company, metric, horizon, by=segment)
-    base = counts.paying_base(company, by=segment)
+    base = purchases.paying_base(company, by=segment)
     stratum = segment[0] if segment else "stratum"
     if not segment:
         counted, base = counted.assign(stratum="all"), base.assign(stratum="all")
@@ -159,7 +159,7 @@ def _base_sums(
 
 
 def _too_few(company: Company, least: int) -> str | None:
-    several, on_days = counts.repeat_buyers(company)
+    several, on_days = purchases.repeat_buyers(company)
     if on_days >= least:
         return None
     everybody = company.orders.customer_id.nunique().execute()
@@ -177,7 +177,7 @@ def _noncontractual(company: Company, metric: str, window_days: int, least_buyer
     )
     if why := _too_few(company, least_buyers):
         return unanswered(name, title, why)
-    counted = counts.after_answer(company, metric, window_days)
+    counted = purchases.after_answer(company, metric, window_days)
     order = [b.name for b in counts.bands(company, metric)] + [counts.NO_ANSWER]
     size = counted.groupby("band", observed=True)["n"].sum()
     least = company.settings.privacy.minimum_base
@@ -239,7 +239,7 @@ def of_the_base(company: Company, minimum_repeat_buyers: int = 100) -> Finding:
     missing = counts.require(company, "orders")
     if why := missing or _too_few(company, minimum_repeat_buyers):
         return unanswered(name, title, why)
-    rows = counts.purchases(company)
+    rows = purchases.purchases(company)
     x, recency, age = (rows[c].to_numpy(float) for c in ("frequency", "recency", "age"))
     buying = BetaGeoNBD().fit(x, recency, age, weights=rows["n"])
     if not buying.converged:
@@ -299,7 +299,7 @@ def _base_contractual(company: Company) -> Finding:
     if missing:
         return unanswered(name, title, f"{missing}.")
     segment = counts.segments(company)[:1] or ["all"]
-    base = counts.paying_base(company, by=[] if segment == ["all"] else segment)
+    base = purchases.paying_base(company, by=[] if segment == ["all"] else segment)
     base = base.assign(all="all", revenue=base["revenue"].fillna(0.0))
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
     keys, drawn = draws.resample(base, "fold", ["revenue", "n"], segment, resampling)

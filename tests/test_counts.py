@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cxlib.errors import InputError
-from cxlib.intake import counts
+from cxlib.intake import counts, purchases
 from cxlib.intake.company import Company
 
 SETTINGS = {
@@ -139,7 +139,7 @@ def test_churn_counts_those_here_at_the_start_and_not_the_new_ones(company):
 
 
 def test_purchases_of_one_day_are_one_and_weeks_run_to_the_as_of_date(company):
-    rows = counts.purchases(company).sort_values("frequency")
+    rows = purchases.purchases(company).sort_values("frequency")
     assert rows["frequency"].tolist() == [0, 1]
     assert rows["age"].tolist() == pytest.approx([315 / 7, 361 / 7])
     assert rows["recency"].tolist() == pytest.approx([0, 70 / 7])
@@ -148,7 +148,7 @@ def test_purchases_of_one_day_are_one_and_weeks_run_to_the_as_of_date(company):
 
 def test_money_by_month_keeps_leavers_in_the_base(company):
     assigned = company.customers.select("customer_id", "plan").filter(lambda t: t.plan == "x")
-    rows = counts.margin_by_month(company, assigned, date(2024, 2, 1), 8, ["plan"]).set_index("month")
+    rows = purchases.margin_by_month(company, assigned, date(2024, 2, 1), 8, ["plan"]).set_index("month")
     assert rows.index.tolist() == list(range(-1, 8))
     assert rows["customers"].eq(2).all()
     assert rows["revenue"].tolist() == [15, 8, 20, 0, 0, 0, 0, 0, 0]

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.intake import checks, reading, tables
+from cxlib.intake import checks, reading, tables, yaml_file
 from cxlib.intake import settings as company_yaml
 from cxlib.intake.settings import FILE, TABLES, Export, Settings, did_you_mean
 from cxlib.intake.tables import CONTRACT, ID, Rows
@@ -456,7 +456,7 @@ def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> C
     with the settings or the exports, with file, row, column, value and remedy.
     """
     file = _find(name_or_path)
-    settings = company_yaml.check(company_yaml.read_yaml(file))
+    settings = company_yaml.check(yaml_file.read_yaml(file))
     day = _as_of(as_of) or settings.as_of
     kept = os.environ.get("CXLIB_INTAKE")
     if kept and (company := Company._kept(Path(kept), file, day)):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import ibis
@@ -24,7 +24,11 @@ from cxlib.intake.company import Company
 NO_ANSWER = "no answer"
 NONE = "(none)"
 DAYS_A_MONTH = 365.25 / 12
-PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}
+PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}  # or "wave", where responses has that column
+OF_THE_ANSWER = ("touchpoint", "channel", "agent")  # columns of responses to cut by, beside the customers' own
+STAGE = "stage"  # how long somebody had been a customer when asked
+STAGES = ((91, "first 3 months"), (365, "3 to 12 months"), (730, "second year"))
+LAST_STAGE = "third year on"
 
 
 @dataclass(frozen=True)
@@ -40,29 +44,29 @@ def bands(company: Company, metric: str) -> list[Band]:
     """Return the bands of a metric from worst to best.
 
     NPS: detractor (to 6), passive (7-8), promoter (9-10). Others: the best two fifths of the scale (or what
-    ``satisfied_from`` says) are the good end, the worst two fifths the bad one; a scale where low is good is turned.
+    ``satisfied_from`` says) are the good end, the worst two fifths the bad one; a scale of two or four points has no
+    middle.
     """
     rule = company.settings.metrics[metric]
     low, high = rule.scale
     if metric == "nps":
         return [Band("detractor", low, 6), Band("passive", 7, 8), Band("promoter", 9, high)]
-    steps = high - low + 1
-    names = ("hard", "neutral", "easy") if metric == "ces" else ("dissatisfied", "neutral", "satisfied")
-    if rule.good == "high":
-        good_from = rule.satisfied_from or low + steps * 3 // 5
-        bad_to = min(low + steps * 2 // 5 - 1, good_from - 1)
-        return [
-            Band(names[0], low, bad_to),
-            Band(names[1], bad_to + 1, good_from - 1),
-            Band(names[2], good_from, high),
-        ]
-    good_to = rule.satisfied_from or low + steps * 2 // 5 - 1
-    bad_from = max(low + steps * 3 // 5, good_to + 1)
-    return [
-        Band(names[0], bad_from, high),
-        Band(names[1], good_to + 1, bad_from - 1),
-        Band(names[2], low, good_to),
-    ]
+    if metric == "ces":
+        names = ("hard", "neutral", "easy")
+    else:
+        names = ("no", "", "yes") if (low, high) == (0, 1) else ("dissatisfied", "neutral", "satisfied")
+    steps, up = high - low + 1, rule.good == "high"
+    # Points counted from the worst, so that a scale where low is good is the same thing turned.
+    good_from = {2: 1, 3: 2, 4: 2}.get(steps, steps * 3 // 5)
+    if rule.satisfied_from is not None:
+        good_from = rule.satisfied_from - low if up else high - rule.satisfied_from
+    bad_to = min(max(steps * 2 // 5 - 1, 0), good_from - 1)
+    ends = ((0, bad_to), (bad_to + 1, good_from - 1), (good_from, steps - 1))
+    found = []
+    for name, (first, last) in zip(names, ends, strict=True):
+        if first <= last:
+            found.append(Band(name, low + first, low + last) if up else Band(name, high - last, high - first))
+    return found if up or names[0] != "no" else [replace(b, name=n) for b, n in zip(found, ("yes", "no"), strict=True)]
 
 
 def direction(company: Company, metric: str) -> str:
@@ -114,9 +118,11 @@ def require(company: Company, table: str, *columns: str) -> str | None:
 
 
 def answers(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table:
-    """Return one row per question of a metric: score, band, when it was known, fold and the customer's ``by`` columns.
+    """Return one row per question of a metric: score, band, when it was known, fold and the columns ``by`` as text.
 
-    ``when`` is the day of the answer, or of the question where no answer came; ``weight`` is 1 where none is given.
+    ``by``: columns of customers, of the answer (OF_THE_ANSWER, unless customers have one of that name) or STAGE.
+    ``when`` is the day of the answer, or of the question where no answer came; ``weight`` is the answer's own, else
+    its customer's, else 1.
     """
     rows = company.responses.filter(_.metric == metric)
     cases = [((rows.score >= b.low) & (rows.score <= b.high), b.name) for b in bands(company, metric)]
@@ -124,12 +130,44 @@ def answers(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table
         band=ibis.cases(*cases, else_=NO_ANSWER),
         answered=rows.score.notnull(),
         when=ibis.coalesce(rows.answered_at, rows.asked_at),
-        weight=ibis.coalesce(rows.weight, 1.0),
     )
-    if not by:
-        return rows
-    own = [c for c in by if c in rows.columns]  # a segment of the customer, whatever the export of answers calls so
-    return rows.drop(*own).inner_join(company.customers.select("customer_id", *by), "customer_id")
+    own = [c for c in by if c in OF_THE_ANSWER and c not in company.customers.columns]
+    of_customers = [c for c in by if c not in own and c != STAGE]
+    who = people(company) if STAGE in by else company.customers
+    extra = {"_customer_weight": who.weight} if company.has("customers", "weight") else {}
+    if extra or of_customers or STAGE in by:
+        extra |= {"_started": who.started} if STAGE in by else {}
+        who = who.select("customer_id", *of_customers, **extra)
+        rows = rows.drop(*[c for c in of_customers if c in rows.columns]).inner_join(who, "customer_id")
+    weights = [rows.weight, *([rows._customer_weight] if "_customer_weight" in extra else []), 1.0]
+    rows = rows.mutate(weight=ibis.coalesce(*weights))
+    if STAGE in by:
+        age = days(ibis.coalesce(rows.asked_at, rows.when), rows._started)
+        cases = [(age < until, name) for until, name in STAGES]
+        rows = rows.mutate(**{STAGE: ibis.cases((age.isnull(), NONE), *cases, else_=LAST_STAGE)})
+    rows = rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by})
+    return rows.drop(*[c for c in ("_customer_weight", "_started") if c in rows.columns])
+
+
+def weighted(company: Company) -> bool:
+    """Tell whether answers carry a weight, their own or their customer's."""
+    return company.has("responses", "weight") or company.has("customers", "weight")
+
+
+def cuts(company: Company, metric: str) -> list[str]:
+    """Return what the answers of a metric can be cut by: segments, touchpoint, channel and the stage of the customer.
+
+    Agents are people, not segments, and are left to ``scores.agents``.
+    """
+    rows = company.responses.filter((_.metric == metric) & _.score.notnull())
+    own = [c for c in OF_THE_ANSWER[:2] if company.has("responses", c) and c not in company.customers.columns]
+    several = rows.agg(**{c: rows[c].nunique() for c in own}).execute().iloc[0] if own else {}
+    has_stage = company.has("customers", "joined_on") or company.orders is not None
+    return [
+        *segments(company),
+        *[c for c in own if several[c] > 1],
+        *([STAGE] if has_stage and dated(company) else []),
+    ]
 
 
 def score_counts(
@@ -140,33 +178,81 @@ def score_counts(
     latest_only: bool = False,
     since: date | None = None,
 ) -> pd.DataFrame:
-    """Count answers by (``by``, period, score, fold): columns n (answers) and weight (their weights added).
+    """Count answers by (``by``, period, score, fold): columns n (answers), weight and customers.
 
     ``latest_only`` keeps a customer's latest answer within each period (or altogether): one customer, one voice.
+    ``weight`` adds up their weights. ``customers`` adds up, over scores and folds, to the number of different customers
+    within each (``by``, period). ``period`` "wave" takes the column of that name, as text.
     """
     rows = answers(company, metric, by).filter(_.answered)
     if since is not None:
         rows = rows.filter(_.when.cast("date") > ibis.literal(since))
     keys = list(by)
-    if period:
+    if period == "wave":
+        rows = rows.filter(_.wave.notnull()).mutate(period=_.wave)
+    elif period:
         rows = rows.filter(_.when.notnull()).mutate(period=_.when.cast("date").truncate(PERIODS[period]))
-        keys.append("period")
+    keys += ["period"] if period else []
+    order = [ibis.desc("when"), ibis.desc("response_id")]
     if latest_only:
         within = ["customer_id", "period"] if period else ["customer_id"]
-        order = [ibis.desc("when"), ibis.desc("response_id")]
         newest = ibis.row_number().over(ibis.window(group_by=within, order_by=order))
         rows = rows.mutate(rank=newest).filter(_.rank == 0)
-    rows = rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by})
-    counted = rows.group_by([*keys, "score", "fold"]).agg(n=_.count(), weight=_.weight.sum())
+    mine = ibis.row_number().over(ibis.window(group_by=["customer_id", *keys], order_by=order))
+    rows = rows.mutate(new=(mine == 0).cast("int64"))
+    counted = rows.group_by([*keys, "score", "fold"]).agg(n=_.count(), weight=_.weight.sum(), customers=_.new.sum())
     return counted.order_by([*keys, "score", "fold"]).execute()
 
 
-def response_counts(company: Company, metric: str, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count questions asked and answered by (``by``, fold)."""
+def waves(company: Company, metric: str) -> list[str]:
+    """Return the waves of a metric in order of time (of their names, where nothing is dated)."""
+    rows = answers(company, metric).filter(_.wave.notnull())
+    found = rows.group_by("wave").agg(first=ibis.coalesce(rows.asked_at, rows.when).min()).execute()
+    return list(found.sort_values(["first", "wave"], na_position="last")["wave"])
+
+
+def answer_lags(company: Company, metric: str) -> pd.DataFrame:
+    """Count answers by whole days from question to answer: columns lag, n."""
+    rows = answers(company, metric).filter(_.answered & _.asked_at.notnull() & _.answered_at.notnull())
+    rows = rows.mutate(lag=ibis.greatest(days(rows.answered_at, rows.asked_at), 0))
+    return rows.group_by("lag").agg(n=_.count()).order_by("lag").execute()
+
+
+def response_counts(
+    company: Company,
+    metric: str,
+    by: Sequence[str] = (),
+    since: date | None = None,
+    until: date | None = None,
+    leaving_days: int | None = None,
+    scores: bool = False,
+) -> pd.DataFrame:
+    """Count questions by (``by``, fold): asked, answered and, for the base, different customers.
+
+    ``since`` and ``until`` bound the day of the question. ``leaving_days`` adds the key "left": whether the customer left
+    within so many days of the question - yes, no, or not yet known. ``scores`` adds the key score of the answer (NaN: none).
+    """
     rows = answers(company, metric, by)
-    rows = rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by})
-    counted = rows.group_by([*by, "fold"]).agg(asked=_.count(), answered=_.answered.cast("int64").sum())
-    return counted.order_by([*by, "fold"]).execute()
+    rows = rows.mutate(asked_on=ibis.coalesce(rows.asked_at, rows.when).cast("date"))
+    if since is not None:
+        rows = rows.filter(_.asked_on > ibis.literal(since))
+    if until is not None:
+        rows = rows.filter(_.asked_on <= ibis.literal(until))
+    keys = list(by)
+    if leaving_days is not None:
+        gone = company.customers.select("customer_id", "left_on")
+        rows = rows.inner_join(gone, "customer_id")
+        soon = (days(rows.left_on, rows.asked_on) <= leaving_days).fill_null(False)
+        unknown = days(ibis.literal(company.as_of), rows.asked_on) < leaving_days
+        rows = rows.mutate(left=ibis.cases((soon, "yes"), (unknown, "not yet known"), else_="no"))
+        keys.append("left")
+    mine = ibis.row_number().over(ibis.window(group_by=["customer_id", *keys], order_by="response_id"))
+    rows = rows.mutate(new=(mine == 0).cast("int64"))
+    keys += ["score"] if scores else []
+    counted = rows.group_by([*keys, "fold"]).agg(
+        asked=_.count(), answered=_.answered.cast("int64").sum(), customers=_.new.sum()
+    )
+    return counted.order_by([*keys, "fold"]).execute()
 
 
 def _with_outcome(company: Company, rows: ibis.Table) -> ibis.Table:
@@ -205,7 +291,6 @@ def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str
     rows = rows.mutate(
         duration=ibis.least(length, horizon_days),
         event=(rows.event & (length <= horizon_days)).cast("int64"),
-        **{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by},
     )
     keys = [*by, "band", "duration", "event", "fold"]
     return rows.group_by(keys).agg(n=_.count()).order_by(keys).execute()
@@ -242,8 +327,7 @@ def _joined(rows: ibis.Table, columns: Sequence[str]) -> ibis.Value:
     """Return one text of several columns, "Basic | North"; "all" for none."""
     if not columns:
         return ibis.literal("all")
-    texts = [ibis.coalesce(rows[c].cast("string"), NONE) for c in columns]
-    return ibis.literal(" | ").join(texts)
+    return ibis.literal(" | ").join([rows[c] for c in columns])
 
 
 def followed_by_event(company: Company, metric: str) -> int:
@@ -251,14 +335,6 @@ def followed_by_event(company: Company, metric: str) -> int:
     rows = _with_outcome(company, answers(company, metric).filter(_.answered & _.when.notnull()))
     rows = rows.filter(rows.event & (days(rows.last_day, rows.when) >= 0))
     return int(rows.customer_id.nunique().execute() or 0)
-
-
-def repeat_buyers(company: Company) -> tuple[int, int]:
-    """Count customers with several orders, and those who ordered on several days."""
-    orders = company.orders.group_by("customer_id").agg(orders=_.count(), days=_.ordered_at.cast("date").nunique())
-    sums = orders.agg(several=(orders.orders > 1).cast("int64").sum(), on_days=(orders.days > 1).cast("int64").sum())
-    found = sums.execute().iloc[0]
-    return int(found["several"] or 0), int(found["on_days"] or 0)
 
 
 def last_score(company: Company, metric: str) -> pd.DataFrame:
@@ -300,101 +376,6 @@ def base_by_period(company: Company, starts: Sequence[date], by: Sequence[str] =
             part[what] = wide[f"{what}_{i}"]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
-
-
-def paying_base(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count customers here on the as-of date and add up their monthly_revenue, by (``by``, fold)."""
-    who = people(company).filter(_.left_on.isnull())
-    who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), NONE) for k in by})
-    keys = [*by, "fold"]
-    return who.group_by(keys).agg(n=_.count(), revenue=_.monthly_revenue.sum()).order_by(keys).execute()
-
-
-def purchases(company: Company, until: date | None = None) -> pd.DataFrame:
-    """Count buyers by (frequency, recency, age, fold): repeat-purchase days, weeks from first to last and to the end.
-
-    Orders of one day are one purchase; ``spend`` adds up the mean revenue per repeat purchase of these buyers.
-    Weeks are days / 7. ``until`` ends the window (default: the as-of date).
-    """
-    end = until or company.as_of
-    orders = company.orders.mutate(day=_.ordered_at.cast("date")).filter(_.day <= ibis.literal(end))
-    by_day = orders.group_by(["customer_id", "fold", "day"]).agg(revenue=_.revenue.sum())
-    first = _.day.min().over(ibis.window(group_by="customer_id"))
-    by_day = by_day.mutate(first_day=first)
-    buyers = by_day.group_by(["customer_id", "fold"]).agg(
-        frequency=_.count() - 1,
-        recency=days(by_day.day.max(), by_day.day.min()) / 7,
-        age=days(ibis.literal(end), by_day.day.min()) / 7,
-        spend=_.revenue.mean(where=_.day > _.first_day),
-    )
-    keys = ["frequency", "recency", "age", "spend", "fold"]
-    return buyers.group_by(keys).agg(n=_.count()).order_by(keys).execute()
-
-
-def after_answer(company: Company, metric: str, window_days: int) -> pd.DataFrame:
-    """Add up orders in the ``window_days`` after each answer, by (band, earlier purchase days, fold).
-
-    Only answers whose whole window lies before the as-of date count, so that every band has the same time.
-    ``earlier`` is none, one, two, three or more purchase days up to the answer: equals are compared with equals.
-    """
-    end = ibis.literal(company.as_of)
-    rows = answers(company, metric).filter(_.when.notnull()).mutate(day=_.when.cast("date"))
-    rows = rows.filter(days(end, rows.day) >= window_days).select("response_id", "customer_id", "band", "day", "fold")
-    orders = company.orders.mutate(bought=_.ordered_at.cast("date"))
-    orders = orders.group_by(["customer_id", "bought"]).agg(revenue=_.revenue.sum())
-    both = rows.left_join(orders, "customer_id")
-    gap = days(both.bought, both.day)
-    counted = both.group_by(["response_id", "band", "fold"]).agg(
-        earlier=(gap <= 0).fill_null(False).cast("int64").sum(),
-        bought=((gap > 0) & (gap <= window_days)).fill_null(False).cast("int64").sum(),
-        revenue=ibis.coalesce(both.revenue.sum(where=(gap > 0) & (gap <= window_days)), 0.0),
-    )
-    counted = counted.mutate(earlier=ibis.least(counted.earlier, 3))
-    keys = ["band", "earlier", "fold"]
-    sums = counted.group_by(keys).agg(
-        n=_.count(),
-        buyers=(_.bought > 0).cast("int64").sum(),
-        purchases=_.bought.sum(),
-        revenue=_.revenue.sum(),
-    )
-    return sums.order_by(keys).execute()
-
-
-def margin_by_month(
-    company: Company, assigned: ibis.Table, first_month: date, months: int, keys: Sequence[str]
-) -> pd.DataFrame:
-    """Add up money by (``keys``, month) for a fixed set of customers, who stay in it after they have left.
-
-    ``assigned`` is an Ibis table of customer_id and ``keys``; months are calendar months counted from
-    ``first_month`` (month 0; earlier ones are negative) up to ``months`` - 1. Columns: customers (of the set),
-    here (not yet gone at the month's end), revenue, margin (where orders carry one), service (contact cost).
-    """
-    keys = list(keys)
-    index = lambda d: (d.year() - first_month.year) * 12 + d.month() - first_month.month  # noqa: E731
-    size = assigned.group_by(keys).agg(customers=_.count()).execute()
-    who = assigned.inner_join(people(company).select("customer_id", "left_on", "started"), "customer_id")
-    gone = who.filter(_.left_on.notnull())
-    gone = gone.mutate(month=index(gone.left_on)).group_by([*keys, "month"]).agg(gone=_.count()).execute()
-    parts = [gone]
-    if company.orders is not None:
-        rows = company.orders.select("customer_id", "ordered_at", "revenue", "margin").inner_join(
-            assigned, "customer_id"
-        )
-        rows = rows.mutate(month=index(rows.ordered_at)).filter(_.month < months)
-        parts.append(rows.group_by([*keys, "month"]).agg(revenue=_.revenue.sum(), margin=_.margin.sum()).execute())
-    if company.contacts is not None:
-        rows = company.contacts.select("customer_id", "opened_at", "cost").inner_join(assigned, "customer_id")
-        rows = rows.mutate(month=index(rows.opened_at)).filter(_.month < months)
-        parts.append(rows.group_by([*keys, "month"]).agg(service=_.cost.sum(), contacts=_.count()).execute())
-    present = [int(p["month"].min()) for p in parts if len(p)]
-    grid = size.merge(pd.DataFrame({"month": range(min([0, *present]), months)}), how="cross")
-    for part in parts:
-        grid = grid.merge(part, on=[*keys, "month"], how="left")
-    for column in ("gone", "revenue", "margin", "service", "contacts"):
-        grid[column] = grid[column].astype(float).fillna(0.0) if column in grid else 0.0
-    grid = grid.sort_values([*keys, "month"], ignore_index=True)
-    grid["here"] = grid["customers"] - grid.groupby(keys, observed=True)["gone"].cumsum()
-    return grid
 
 
 def dated(company: Company) -> bool:

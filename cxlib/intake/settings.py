@@ -1,7 +1,6 @@
 """company.yaml as pydantic models, and every mistake in it as one InputError that names the key.
 
-The file is read with every scalar as the text that stands there (``TRUE``, ``0123``, ``on`` stay what they are);
-the models then turn what must be a number or a date into one.
+What has been read is texts only (``yaml_file``); the models turn what must be a number or a date into one.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -22,6 +19,7 @@ from cxlib.errors import InputError
 FILE = "company.yaml"
 BLANK = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan")
 GOOD_END = {"1.0": "low", "2.0": "high"}  # effort asked for (less is better), ease asked for (more is better)
+METRICS = ("nps", "csat", "psat", "ces")  # any other name is a signal of the company's own
 TABLES = ("customers", "responses", "orders", "contacts", "initiatives", "exposures")
 
 
@@ -30,6 +28,10 @@ def did_you_mean(name: object, known: list[str] | tuple[str, ...], what: str = "
     close = difflib.get_close_matches(str(name), list(known), 1, 0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return f"{hint}The {what} ones are: {', '.join(known) or 'none'}."
+
+
+def _close(name: str, known: tuple[str, ...]) -> list[str]:
+    return difflib.get_close_matches(name, known, 1, 0.6)
 
 
 def _refuse(problem: str, remedy: str, key: str = "") -> NoReturn:
@@ -81,12 +83,18 @@ class _Model(BaseModel):
 
 
 class Metric(_Model):
-    """A declared scale: its two ends, which of them is good, and from where a customer counts as satisfied."""
+    """A declared scale: its two ends, which of them is good, and from where a customer counts as satisfied.
+
+    ``target`` and ``benchmark`` are values of its headline statistic: points of NPS, the mean of any other scale.
+    """
 
     scale: tuple[int, int]
     good: Literal["high", "low"] | None = None
     satisfied_from: int | None = None
     version: str | None = None
+    target: float | None = None
+    benchmark: float | None = None
+    composite_weight: Annotated[float, Field(ge=0)] = 1
 
     @field_validator("scale")
     @classmethod
@@ -320,7 +328,7 @@ class Settings(_Model):
     involuntary_reasons: Words = []
     currency: str | None = None
     money: Money | None = None
-    metrics: dict[Literal["nps", "csat", "psat", "ces"], Metric] = {}
+    metrics: dict[str, Metric] = {}
     segments: Words = []
     privacy: Privacy = Privacy()
     draws: Annotated[int, Field(ge=1)] = 1000
@@ -334,11 +342,20 @@ class Settings(_Model):
     def _each_by_its_rule(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        known = ["nps", "csat", "psat", "ces"]
         for key in given:
-            if key not in known:
-                _refuse(f"has the unknown metric {str(key)!r}", did_you_mean(key, known))
+            if key not in METRICS and (not re.fullmatch("[a-z][a-z0-9_]*", key) or _close(key, METRICS)):
+                remedy = "A signal of your own has a name in small letters that is not close to one of these."
+                _refuse(f"has the unknown metric {key!r}", did_you_mean(key, METRICS) + " " + remedy)
         return {k: _with_direction(k, v) for k, v in given.items()}
+
+    @model_validator(mode="after")
+    def _aims_on_their_scales(self) -> Settings:
+        for name, metric in self.metrics.items():
+            low, high = (-100, 100) if name == "nps" else metric.scale
+            for key in ("target", "benchmark"):
+                if (aim := getattr(metric, key)) is not None and not low <= aim <= high:
+                    _refuse("is off the scale", f"Write a number from {low} to {high}.", f"metrics.{name}.{key}")
+        return self
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:
@@ -403,49 +420,8 @@ def _with_direction(name: str, given: Any) -> Any:
         given["good"] = GOOD_END[version]
     elif given.get("version") not in (None, ""):
         _refuse("is declared", "Only ces has versions: leave it out.", f"{name}.version")
-    if name in ("csat", "psat") and good in (None, ""):
+    if name not in ("nps", "ces") and good in (None, ""):
         _refuse("is missing: which end of the scale is good?", "Write good: high or good: low.", f"{name}.good")
-    return given
-
-
-class _Texts(yaml.BaseLoader):
-    """YAML with every scalar as text, and no key twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
-                )
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return company.yaml as nested dicts, lists and texts; InputError names the line of a mistake."""
-    try:
-        given = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Texts)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise InputError(
-            f"The file is no valid YAML: {error.problem or error.context}",
-            file=path.name,
-            row=mark.line + 1 if mark else None,
-            remedy="Mind indentation, colons and quotation marks around signs such as % and &.",
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"The file cannot be read: {error.strerror}", file=path.name, remedy="Check that it is there and readable."
-        ) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"The file is no YAML text: {line}", file=path.name, remedy="Save it as plain text in UTF-8."
-        ) from None
-    if not isinstance(given, dict):
-        what = "is empty" if given in (None, "") else "should be a mapping of keys to values"
-        raise InputError(f"The file {what}", file=path.name, remedy="Start with name:, as_of: and relationship:.")
     return given
 
 

@@ -78,6 +78,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "touchpoint": _TEXT,
         "channel": _TEXT,
         "agent": _TEXT,
+        "wave": _TEXT,
         "comment": _TEXT,
         "weight": _COUNTED,
     },
