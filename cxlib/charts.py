@@ -152,24 +152,68 @@ def over_time(
     return figure
 
 
-def distribution(table: pd.DataFrame, title: str, group: str = "metric", part: str = "band") -> Figure:
-    """Draw stacked shares, one bar per group (columns: group, part, value as a share, n), worst part at the left."""
+def distribution(
+    table: pd.DataFrame, title: str, group: str = "metric", part: str = "band", point: str = "score"
+) -> Figure:
+    """Draw stacked shares, one bar per group (columns: group, part, value as a share, n), worst part at the left.
+
+    Each part is one colour; where the table has the column ``point``, its rows are the points of the scale in it.
+    """
     groups = list(dict.fromkeys(table[group]))
-    figure, axes = _axes(title, "share of answers (%)", "", height=1.5 + 0.5 * len(groups))
+    figure, axes = _axes(title, "share of answers (%)", "", height=1.6 + 0.62 * len(groups))
     for y, name in enumerate(groups):
-        left = 0.0
-        for i, (_, row) in enumerate(table[table[group] == name].iterrows()):
-            width = 100 * row["value"]
-            axes.barh(y, width, left=left, color=_colour(row[part], i), height=0.62, edgecolor="white")
-            if width > 9:
-                axes.text(left + width / 2, y, f"{row[part]}\n{width:.0f} %", ha="center", va="center", fontsize=8,
-                          color="white" if _colour(row[part], i) != _MIDDLE else INK)  # fmt: skip
-            left += width
+        left, mine = 0.0, table[table[group] == name]
+        for i, part_name in enumerate(dict.fromkeys(mine[part])):
+            colour, start = _SCALE.get(part_name, _GOOD if i else _BAD), left
+            for _, row in mine[mine[part] == part_name].iterrows():
+                width = 100 * row["value"]
+                axes.barh(y, width, left=left, color=colour, height=0.56, edgecolor="white", lw=0.8)
+                if width > 2.4 and point in row:
+                    axes.text(
+                        left + width / 2, y + 0.4, f"{row[point]:g}", ha="center", va="center", fontsize=7, color=MUTED
+                    )
+                left += width
+            if left - start > 9:
+                axes.text((start + left) / 2, y, f"{part_name}\n{left - start:.0f} %", ha="center", va="center", fontsize=8,
+                          color="white" if colour != _MIDDLE else INK)  # fmt: skip
     bases = table.groupby(group, observed=True)["n"].first()
     axes.set_yticks(range(len(groups)), [f"{g}  ({_base(bases[g])})" for g in groups])
     axes.set_xlim(0, 100)
     axes.invert_yaxis()
     axes.grid(visible=False)
+    return figure
+
+
+def funnel(table: pd.DataFrame, title: str, stage: str = "stage", size: str = "customers") -> Figure:
+    """Draw how many of all are left at each stage: one bar per row, its number and its share of the first beside it."""
+    figure, axes = _axes(title, size, "", height=1.2 + 0.45 * len(table))
+    whole = max(table[size].iloc[0], 1)
+    axes.barh(range(len(table)), table[size], color=_GOOD, height=0.6)
+    for y, value in enumerate(table[size]):
+        axes.annotate(f"{value:,.0f}  ({100 * value / whole:.0f} %)", (value, y), (4, 0), textcoords="offset points",
+                      va="center", fontsize=9, color=INK)  # fmt: skip
+    axes.set_yticks(range(len(table)), table[stage])
+    axes.set_xlim(0, 1.25 * table[size].max())
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def control(table: pd.DataFrame, title: str, x: str = "period", y_label: str = "") -> Figure:
+    """Draw a control chart: values as dots, their moving average, its limits and centre, alarms marked.
+
+    ``table``: x (dates), value, centre, ewma, low, high (NaN in the baseline) and alarm.
+    """
+    figure, axes = _axes(title, "", y_label)
+    axes.plot(table[x], table["value"], color=_NEITHER, ls="", marker="o", ms=4, label="score")
+    axes.fill_between(table[x], table["low"], table["high"], color=_GOOD, alpha=0.12, lw=0, label="control limits")
+    axes.plot(table[x], table["ewma"], color=_GOOD, lw=2, label="moving average")
+    axes.plot(table[x], table["centre"], color=MUTED, lw=1, ls="--", label="centre")
+    alarms = table[table["alarm"]]
+    if len(alarms):
+        axes.plot(alarms[x], alarms["ewma"], color=_BAD, ls="", marker="D", ms=7, label="alarm")
+    _dates(axes, table[x])
+    axes.legend(frameon=False, fontsize=8, ncols=3)
     return figure
 
 

@@ -136,7 +136,7 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     stratum = segment[0] if segment else "stratum"
     counted = counted if segment else counted.assign(stratum="all")
     least = company.settings.privacy.minimum_base
-    not_followed = int(counts.response_counts(company, metric)["asked"].sum() - counted["n"].sum())
+    not_followed = int(counts.response_counts(company, counts.Asked(metric))["asked"].sum() - counted["n"].sum())
     order = [b.name for b in counts.bands(company, metric)]
     sizes = counted.groupby("band", observed=True)["n"].sum()
     names = [b for b in [*order, counts.NO_ANSWER] if sizes.get(b, 0) >= least]

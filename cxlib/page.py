@@ -182,6 +182,8 @@ def _row_digits(frame: pd.DataFrame, group: list[str]) -> list[int]:
 
 def _column(values: pd.Series) -> list[str]:
     """Return the cells of one column as text for a reader."""
+    if pd.api.types.is_bool_dtype(values):
+        return ["yes" if v else "no" for v in values]
     if pd.api.types.is_datetime64_any_dtype(values):
         return list(values.dt.strftime("%Y-%m-%d"))
     if pd.api.types.is_float_dtype(values):

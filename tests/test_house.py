@@ -14,7 +14,7 @@ MODULES = {
     ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p
     for p in (ROOT / "cxlib").rglob("*.py")
 }
-QUESTIONS = {"data_check", "scores", "churn", "value", "roi", "board"}
+QUESTIONS = {"agreement", "data_check", "movement", "scores", "silence", "support", "churn", "value", "roi", "board"}
 
 
 def room(module: str) -> str:

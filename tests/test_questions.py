@@ -6,14 +6,27 @@ import json
 import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from cxlib import board, churn, data_check, demo, findings, open_company, roi, scores, value
+from cxlib import (
+    agreement,
+    board,
+    churn,
+    data_check,
+    demo,
+    findings,
+    movement,
+    open_company,
+    roi,
+    scores,
+    silence,
+    support,
+    value,
+)
 from cxlib.intake import counts
 from cxlib.intake.company import Company
-from cxlib.stats import intervals, survival
+from cxlib.stats import survival
 from cxlib.stats.estimate import Estimate
 
 TRUTH = json.loads((Path(__file__).parent / "truth" / "demo.json").read_text())
@@ -83,13 +96,6 @@ def test_the_initiative_given_to_everybody_at_once_gets_no_number(company, initi
     assert not roi.finding(company, found).figures
 
 
-def test_the_fall_of_the_demos_score_is_a_change_of_mix(company):
-    parts = scores.mix(company, "nps").table.set_index("part")
-    assert parts.loc["because the mix of plan changed", "high"] < 0
-    assert parts.loc["within each plan", "value"] > parts.loc["because the mix of plan changed", "value"]
-    assert parts["value"].iloc[1:].sum() == pytest.approx(parts["value"].iloc[0])
-
-
 def test_wording_follows_the_grade(company, initiatives):
     assert "resulted in" in roi.statement(company, initiatives["Local account managers"])
     for found in (churn.hazard_ratios(company), churn.by_score(company), value.by_score(company)):
@@ -139,73 +145,6 @@ def test_intervals_of_several_companies_hold_the_truth():
     assert (held.sum() >= 6).all(), held.sum()
 
 
-# ---- scores ----------------------------------------------------------------------------------------------
-
-
-def answers(scores_, customers=None, weights=None):
-    n = len(scores_)
-    customers = customers or [f"c{i}" for i in range(n)]
-    frames = {
-        "customers": pd.DataFrame({"customer_id": sorted(set(customers))}),
-        "responses": pd.DataFrame(
-            {
-                "response_id": [f"r{i}" for i in range(n)],
-                "customer_id": customers,
-                "metric": "csat",
-                "asked_at": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(n) % 300, unit="D"),
-                "score": np.asarray(scores_, dtype=float),
-            }
-            | ({"weight": weights} if weights is not None else {})
-        ),
-    }
-    settings = {
-        "name": "T", "as_of": "2024-12-31", "relationship": "noncontractual", "inactive_after_days": 90, "currency": "EUR",
-        "metrics": {"csat": {"scale": [1, 5], "good": "high"}},
-    }  # fmt: skip
-    return Company.from_frames(settings, frames)
-
-
-def estimate(company, kind="mean", weighted=False):
-    return scores.estimate(company, "csat", counts.score_counts(company, "csat"), kind, weighted)
-
-
-def test_single_answers_have_the_textbook_interval_or_a_little_more():
-    given = np.random.default_rng(1).choice([1, 2, 3, 4, 5], 800, p=[0.1, 0.1, 0.2, 0.3, 0.3])
-    found, book = estimate(answers(given)), intervals.mean(given, low=1, high=5)
-    assert found.value == pytest.approx(book.value)
-    assert 1 <= (found.high - found.low) / (book.high - book.low) < 1.12
-
-
-def test_repeated_answers_of_a_customer_widen_the_interval():
-    given = np.random.default_rng(2).choice([1, 5], 300)
-    each = [f"c{i}" for i in range(300)]
-    single, repeated = answers(given), answers(np.tile(given, 5), each * 5)
-    width = [e.high - e.low for e in (estimate(single), estimate(repeated))]
-    # five copies of each answer say no more than one; treated as independent they would claim 1 / sqrt(5)
-    assert width[1] == pytest.approx(width[0], rel=0.12)
-
-
-def test_weights_move_the_score_and_widen_the_interval():
-    given = [5] * 200 + [1] * 200
-    plain = answers(given, weights=[3.0] * 200 + [1.0] * 200)
-    raw, weighted = estimate(plain), estimate(plain, weighted=True)
-    assert raw.value == 3
-    assert weighted.value == 4
-    assert weighted.n == 400
-
-
-def test_when_all_agree_the_interval_still_has_width_and_stays_on_the_scale():
-    for kind, top in (("mean", 5), ("satisfied", 1)):
-        found = estimate(answers([5] * 40), kind)
-        assert found.value == found.high == top
-        assert found.low < top
-
-
-def test_small_groups_are_not_shown(company):
-    shown = scores.by_segment(company, "nps", segments=["branch"]).table
-    assert (shown["n"].dropna() >= company.settings.privacy.minimum_base).all()
-
-
 # ---- what cannot be answered says so ---------------------------------------------------------------------
 
 
@@ -214,8 +153,11 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
     settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
     bare = Company.from_frames(settings, frames)
     found = [
-        scores.headline(bare), scores.distribution(bare), scores.trend(bare), scores.mix(bare), scores.by_segment(bare),
-        scores.silence(bare), churn.rates(bare), churn.by_score(bare), churn.hazard_ratios(bare), churn.naive(bare),
+        scores.headline(bare), scores.distribution(bare), movement.trend(bare), movement.mix(bare), movement.control(bare),
+        movement.early_warning(bare), scores.differences(bare), scores.agents(bare), silence.funnel(bare),
+        silence.rates(bare), silence.weighted(bare), silence.comments(bare), agreement.together(bare),
+        agreement.satisfied_leavers(bare), agreement.composite(bare), support.times(bare), churn.rates(bare),
+        churn.by_score(bare), churn.hazard_ratios(bare), churn.naive(bare),
         value.by_score(bare), value.of_the_base(bare), roi.summary(bare, roi.results(bare)),
     ]  # fmt: skip
     assert not any(f.answered for f in found)
@@ -226,8 +168,13 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
 def every_finding(company):
     found = [
         data_check.rows(company), data_check.set_aside(company), data_check.notes(company), data_check.coverage(company),
-        data_check.questions(company), scores.headline(company), scores.distribution(company), scores.trend(company),
-        scores.mix(company), scores.by_segment(company), scores.silence(company), churn.rates(company),
+        data_check.questions(company), scores.headline(company), scores.distribution(company), movement.trend(company),
+        movement.mix(company), movement.control(company), movement.early_warning(company), scores.differences(company),
+        scores.agents(company), silence.funnel(company), silence.rates(company), silence.weighted(company),
+        silence.comments(company), agreement.together(company), agreement.satisfied_leavers(company),
+        agreement.composite(company), support.times(company), support.curve(company), support.closed_by_clock(company),
+        support.first_contact(company), support.repeat_contacts(company), support.by_team(company),
+        support.against(company, "csat"), support.against(company, "ces"), churn.rates(company),
         churn.by_score(company, minimum_events=5), churn.hazard_ratios(company, minimum_events=5), churn.naive(company),
         value.by_score(company), value.of_the_base(company, minimum_repeat_buyers=5),
     ]  # fmt: skip

@@ -10,7 +10,7 @@ a stay is (last day - first day + 1) days long and never zero.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -20,14 +20,15 @@ from ibis import _
 
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
+from cxlib.intake.tables import CONTRACT
 
 NO_ANSWER = "no answer"
 NONE = "(none)"
 DAYS_A_MONTH = 365.25 / 12
 PERIODS = {"week": "W", "month": "M", "quarter": "Q", "year": "Y"}  # or "wave", where responses has that column
-OF_THE_ANSWER = ("touchpoint", "channel", "agent")  # columns of responses to cut by, beside the customers' own
 STAGE = "stage"  # how long somebody had been a customer when asked
 STAGES = ((91, "first 3 months"), (365, "3 to 12 months"), (730, "second year"))
+MOST_LEVELS = 50  # of a column of the answers, to be cut by
 LAST_STAGE = "third year on"
 
 
@@ -60,7 +61,7 @@ def bands(company: Company, metric: str) -> list[Band]:
     good_from = {2: 1, 3: 2, 4: 2}.get(steps, steps * 3 // 5)
     if rule.satisfied_from is not None:
         good_from = rule.satisfied_from - low if up else high - rule.satisfied_from
-    bad_to = min(max(steps * 2 // 5 - 1, 0), good_from - 1)
+    bad_to = min({2: 0, 3: 0, 4: 1}.get(steps, steps * 2 // 5 - 1), good_from - 1)
     ends = ((0, bad_to), (bad_to + 1, good_from - 1), (good_from, steps - 1))
     found = []
     for name, (first, last) in zip(names, ends, strict=True):
@@ -120,7 +121,7 @@ def require(company: Company, table: str, *columns: str) -> str | None:
 def answers(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table:
     """Return one row per question of a metric: score, band, when it was known, fold and the columns ``by`` as text.
 
-    ``by``: columns of customers, of the answer (OF_THE_ANSWER, unless customers have one of that name) or STAGE.
+    ``by``: columns of customers, else of responses, or STAGE.
     ``when`` is the day of the answer, or of the question where no answer came; ``weight`` is the answer's own, else
     its customer's, else 1.
     """
@@ -131,8 +132,7 @@ def answers(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table
         answered=rows.score.notnull(),
         when=ibis.coalesce(rows.answered_at, rows.asked_at),
     )
-    own = [c for c in by if c in OF_THE_ANSWER and c not in company.customers.columns]
-    of_customers = [c for c in by if c not in own and c != STAGE]
+    of_customers = [c for c in by if c in company.customers.columns]
     who = people(company) if STAGE in by else company.customers
     extra = {"_customer_weight": who.weight} if company.has("customers", "weight") else {}
     if extra or of_customers or STAGE in by:
@@ -155,19 +155,28 @@ def weighted(company: Company) -> bool:
 
 
 def cuts(company: Company, metric: str) -> list[str]:
-    """Return what the answers of a metric can be cut by: segments, touchpoint, channel and the stage of the customer.
+    """Return what the answers of a metric can be cut by: segments, columns of the answers, the stage of the customer.
 
-    Agents are people, not segments, and are left to ``scores.agents``.
+    Columns of the answers are touchpoint, channel and any further one with 2 to MOST_LEVELS values. Agents are people,
+    not segments, and are left to ``scores.agents``.
     """
     rows = company.responses.filter((_.metric == metric) & _.score.notnull())
-    own = [c for c in OF_THE_ANSWER[:2] if company.has("responses", c) and c not in company.customers.columns]
+    further = [c for c in rows.columns if c not in CONTRACT["responses"] and c not in ("fold", STAGE)]
+    own = [c for c in ("touchpoint", "channel", *further) if c not in company.customers.columns]
+    own = [c for c in own if company.has("responses", c)]
     several = rows.agg(**{c: rows[c].nunique() for c in own}).execute().iloc[0] if own else {}
     has_stage = company.has("customers", "joined_on") or company.orders is not None
     return [
         *segments(company),
-        *[c for c in own if several[c] > 1],
+        *[c for c in own if 2 <= several[c] <= MOST_LEVELS],
         *([STAGE] if has_stage and dated(company) else []),
     ]
+
+
+def in_order(cut: str, levels: Iterable[str]) -> list[str]:
+    """Return the levels of a cut as they are read: the stages by time, others by name."""
+    stages = [name for __, name in STAGES] + [LAST_STAGE]
+    return sorted(levels, key=lambda k: (stages.index(k), k) if cut == STAGE and k in stages else (len(stages), k))
 
 
 def score_counts(
@@ -218,41 +227,119 @@ def answer_lags(company: Company, metric: str) -> pd.DataFrame:
     return rows.group_by("lag").agg(n=_.count()).order_by("lag").execute()
 
 
-def response_counts(
-    company: Company,
-    metric: str,
-    by: Sequence[str] = (),
-    since: date | None = None,
-    until: date | None = None,
-    leaving_days: int | None = None,
-    scores: bool = False,
-) -> pd.DataFrame:
-    """Count questions by (``by``, fold): asked, answered and, for the base, different customers.
+@dataclass(frozen=True)
+class Asked:
+    """Which questions of a metric to count: asked after ``since``, up to ``until``, and by which columns.
 
-    ``since`` and ``until`` bound the day of the question. ``leaving_days`` adds the key "left": whether the customer left
-    within so many days of the question - yes, no, or not yet known. ``scores`` adds the key score of the answer (NaN: none).
+    ``leaving_days`` adds the column "left": whether the customer left within so many days of the question - yes, no, or
+    not yet known. ``year`` adds the year of the question.
     """
-    rows = answers(company, metric, by)
+
+    metric: str
+    by: tuple[str, ...] = ()
+    since: date | None = None
+    until: date | None = None
+    leaving_days: int | None = None
+    year: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the columns counted by."""
+        return [*self.by, *(["left"] if self.leaving_days else []), *(["year"] if self.year else [])]
+
+
+def _questions(company: Company, asked: Asked) -> ibis.Table:
+    rows = answers(company, asked.metric, asked.by)
     rows = rows.mutate(asked_on=ibis.coalesce(rows.asked_at, rows.when).cast("date"))
-    if since is not None:
-        rows = rows.filter(_.asked_on > ibis.literal(since))
-    if until is not None:
-        rows = rows.filter(_.asked_on <= ibis.literal(until))
-    keys = list(by)
-    if leaving_days is not None:
-        gone = company.customers.select("customer_id", "left_on")
-        rows = rows.inner_join(gone, "customer_id")
-        soon = (days(rows.left_on, rows.asked_on) <= leaving_days).fill_null(False)
-        unknown = days(ibis.literal(company.as_of), rows.asked_on) < leaving_days
-        rows = rows.mutate(left=ibis.cases((soon, "yes"), (unknown, "not yet known"), else_="no"))
-        keys.append("left")
+    if asked.since is not None:
+        rows = rows.filter(_.asked_on > ibis.literal(asked.since))
+    if asked.until is not None:
+        rows = rows.filter(_.asked_on <= ibis.literal(asked.until))
+    if asked.year:
+        rows = rows.mutate(year=ibis.coalesce(rows.asked_on.year().cast("string"), NONE))
+    if asked.leaving_days is None:
+        return rows
+    rows = rows.inner_join(company.customers.select("customer_id", "left_on"), "customer_id")
+    soon = (days(rows.left_on, rows.asked_on) <= asked.leaving_days).fill_null(False)
+    unknown = days(ibis.literal(company.as_of), rows.asked_on) < asked.leaving_days
+    return rows.mutate(left=ibis.cases((soon, "yes"), (unknown, "not yet known"), else_="no"))
+
+
+def response_counts(company: Company, asked: Asked, folds: bool = True) -> pd.DataFrame:
+    """Count questions asked and answered by (keys of ``asked``, fold); ``customers`` is that of score_counts."""
+    rows, keys = _questions(company, asked), asked.keys
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", *keys], order_by="response_id"))
     rows = rows.mutate(new=(mine == 0).cast("int64"))
-    keys += ["score"] if scores else []
-    counted = rows.group_by([*keys, "fold"]).agg(
-        asked=_.count(), answered=_.answered.cast("int64").sum(), customers=_.new.sum()
-    )
-    return counted.order_by([*keys, "fold"]).execute()
+    keys = [*keys, *(["fold"] if folds else [])]
+    sums = {"asked": _.count(), "answered": _.answered.cast("int64").sum(), "customers": _.new.sum()}
+    counted = (rows.group_by(keys) if keys else rows).agg(**sums)
+    return (counted.order_by(keys) if keys else counted).execute()
+
+
+def weighted_scores(company: Company, asked: Asked, factors: pd.DataFrame) -> pd.DataFrame:
+    """Count answers by (score, fold) after multiplying their weights by a factor for their cell.
+
+    ``factors`` has the keys of ``asked`` and the column factor. Columns: n, weight, and largest (of a single answer).
+    """
+    rows = _questions(company, asked).filter(_.answered)
+    rows = rows.inner_join(ibis.memtable(factors[[*asked.keys, "factor"]]), asked.keys)
+    rows = rows.mutate(weight=rows.weight * rows.factor)
+    sums = {"n": _.count(), "weight": _.weight.sum(), "squares": (_.weight * _.weight).sum(), "largest": _.weight.max()}
+    return rows.group_by(["score", "fold"]).agg(**sums).order_by(["score", "fold"]).execute()
+
+
+def comment_counts(company: Company, metric: str) -> pd.DataFrame:
+    """Count answers by (band, fold): n, those with a comment, and customers as in score_counts."""
+    rows = answers(company, metric).filter(_.answered)
+    mine = ibis.row_number().over(ibis.window(group_by=["customer_id", "band"], order_by="response_id"))
+    rows = rows.mutate(new=(mine == 0).cast("int64"), said=(rows.comment.strip().length() > 0).fill_null(False))
+    sums = {"n": _.count(), "commented": _.said.cast("int64").sum(), "customers": _.new.sum()}
+    return rows.group_by(["band", "fold"]).agg(**sums).order_by(["band", "fold"]).execute()
+
+
+def heard(company: Company, metric: str, since: date | None = None) -> dict[str, int]:
+    """Count the customers who were here since a day, those of them asked since, and those who answered."""
+    who = people(company)
+    if since is not None:
+        who = who.filter(_.left_on.isnull() | (_.left_on > ibis.literal(since)))
+    rows = _questions(company, Asked(metric, since=since)).select("customer_id", "answered")
+    rows = rows.inner_join(who.select("customer_id"), "customer_id")
+    sums = rows.agg(asked=rows.customer_id.nunique(), answered=rows.customer_id.nunique(where=rows.answered))
+    found = sums.execute().iloc[0]
+    return {"here": int(who.count().execute()), "asked": int(found["asked"]), "answered": int(found["answered"])}
+
+
+def pairs(company: Company, first: str, second: str, within_days: int) -> pd.DataFrame:
+    """Count customers by (their latest score of one metric, of another, fold); answers further apart do not count.
+
+    Columns first, second, fold, n. Where nothing is dated, all answers of a customer belong together.
+    """
+    sides = []
+    for name, metric in (("first", first), ("second", second)):
+        rows = answers(company, metric).filter(_.answered)
+        order = [ibis.desc("when"), ibis.desc("response_id")]
+        rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
+        sides.append(rows.filter(_.rank == 0).select("customer_id", "fold", **{name: _.score, f"{name}_when": _.when}))
+    both = sides[0].inner_join(sides[1].drop("fold"), "customer_id")
+    apart = days(both.first_when, both.second_when).abs()
+    both = both.filter((apart <= within_days).fill_null(True))
+    keys = ["first", "second", "fold"]
+    return both.group_by(keys).agg(n=_.count()).order_by(keys).execute()
+
+
+def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.DataFrame:
+    """Count customers who left by choice by (band of their last answer in the days before, fold); none: NO_ANSWER.
+
+    Only customers asked in these days. Answers on or after the day of leaving do not count.
+    """
+    who = people(company).filter(_.chosen).select("customer_id", "left_on")
+    rows = answers(company, metric).filter(_.when.notnull()).inner_join(who, "customer_id")
+    before = days(rows.left_on, rows.when)
+    rows = rows.filter((before > 0) & (before <= within_days))
+    order = [ibis.desc("answered"), ibis.desc("when"), "response_id"]
+    rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
+    counted = rows.filter(_.rank == 0).group_by(["band", "fold"]).agg(n=_.count())
+    return counted.order_by(["band", "fold"]).execute()
 
 
 def _with_outcome(company: Company, rows: ibis.Table) -> ibis.Table:
@@ -386,6 +473,13 @@ def dated(company: Company) -> bool:
 def segments(company: Company) -> list[str]:
     """Return the columns of customers to cut by, the one that matters most first."""
     return list(company.settings.segments)
+
+
+def most_levels(company: Company) -> str:
+    """Return the declared segment with the most levels."""
+    own = segments(company)
+    several = company.customers.agg(**{c: company.customers[c].nunique() for c in own}).execute().iloc[0]
+    return max(own, key=lambda c: several[c])
 
 
 def choose(company: Company, metric: str) -> str:

@@ -146,7 +146,10 @@ def _named(source: Source) -> set[str]:
     """Return every column that a source names, of its own or of its joins."""
     by = source.one_row_per.by if source.one_row_per else None
     lefts = {name for join in source.join for name in join.on}
-    return {*(c.column for c in source.columns.values()), *(f.column for f in source.filter), *lefts, by} - {None}
+    others = {c.later_than for c in source.columns.values()}
+    return {*(c.column for c in source.columns.values()), *others, *(f.column for f in source.filter), *lefts, by} - {
+        None
+    }
 
 
 def _cleaned(raw: ir.Table, how: Export, alias: str, names: set[str]) -> dict[str, ir.Value]:

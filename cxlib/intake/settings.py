@@ -247,6 +247,7 @@ class Column(_Model):
     dates: Words | None = None
     no_answer: Words = []
     after: str | None = None
+    later_than: str | None = None
     unit: Literal["minutes", "hours", "days"] | None = None
 
     _dates = field_validator("dates")(Format._whole_dates.__func__)
@@ -263,8 +264,11 @@ class Column(_Model):
                 "needs exactly one of column, value and row_number",
                 "Write the name of an export column, {value: nps} or {row_number: R}.",
             )
-        if self.column is None and (self.codes or self.otherwise is not None or self.no_answer or self.after):
-            _refuse("has codes, otherwise, no_answer or after without a column", "Name the export column.")
+        rules = self.codes or self.otherwise is not None or self.no_answer or self.after or self.later_than
+        if self.column is None and rules:
+            _refuse("has codes, otherwise, no_answer, after or later_than without a column", "Name the export column.")
+        if self.later_than and (self.codes or self.otherwise is not None or self.no_answer or self.after):
+            _refuse("has later_than beside another rule", "Leave it alone: it makes yes or no.")
         if (self.after is None) != (self.unit is None):
             _refuse(
                 "needs after and unit together", "Write {column: minutes_to_reply, after: opened_at, unit: minutes}."

@@ -80,6 +80,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "agent": _TEXT,
         "wave": _TEXT,
         "comment": _TEXT,
+        "contact_id": _ID,
         "weight": _COUNTED,
     },
     "orders": {
@@ -223,6 +224,8 @@ def _check_columns(name: str, contract: dict[str, Field], source: Source, path: 
             )
         if given.no_answer and column != "score":
             raise _wrong(f"{key}: no_answer belongs to score", "For other columns list the text under blank:.")
+        if given.later_than is not None and kind != "text":
+            raise _wrong(f"{key}: later_than makes yes or no", "Use it for a column of text, such as late:.")
         if given.row_number is not None and kind not in ("id", "text"):
             raise _wrong(f"{key}: a row number makes an id only", "Name an export column.")
     if source.one_row_per and (mapped.get(source.one_row_per.column) or Column(value="")).column is None:
@@ -280,6 +283,10 @@ class _Typing:
                 raise _wrong(f"{key}: a table of a database has no row numbers", "Name a column that holds an id.")
             return {column: ibis.literal(given.row_number) + self.rows_in._row.cast("string")}
         cell = self.export.find(given.column, key, self.rows_in)
+        if given.later_than is not None:
+            other = self.export.find(given.later_than, key, self.rows_in)
+            first, second = (values.typed(c, "moment", self._how(given), self.duckdb) for c in (cell, other))
+            return {column: ibis.cases((first > second, "yes"), (first <= second, "no"))}
         value = values.typed(cell, kind, self._how(given), self.duckdb)
         cases = self._cases(given, cell, value, kind, key)
         if cases:
@@ -323,6 +330,13 @@ class _Typing:
         def stop(when: ir.BooleanValue, problem: str, remedy: str | Callable[[str], str]) -> None:
             made.append(Stop(when, problem, given.column, cell, remedy if callable(remedy) else lambda _: remedy))
 
+        if given.later_than is not None:
+            for name in (given.column, given.later_than):
+                date = self.export.find(name, key, table)
+                bad = date.notnull() & values.typed(date, "moment", how, self.duckdb).isnull()
+                remedy = lambda v: values.remedy("moment", v, how)  # noqa: E731
+                made.append(Stop(bad, f"Not a {values.NOUNS['moment']}", name, date, remedy))
+            return made
         if given.after is not None:
             days = self._days(table, column, given)
             stop(cell.notnull() & days.isnull(), "Not a number", lambda v: values.remedy("number", v, how))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -165,6 +166,48 @@ def mean(
     return _on_scale(value, value - margin, value + margin, floor, ceiling, se, n)
 
 
+def difference(first: Estimate, second: Estimate, correlation: float = 0.0) -> Estimate:
+    """Estimate ``first`` minus ``second`` from their own intervals, so that it is as lopsided as they are.
+
+    Method of variance estimates recovery: Newcombe 1998, Zou & Donner 2008; with the ``correlation`` of the two (the
+    same people behind both), Zou 2007. ``n`` adds up; ``p`` is that of the interval against 0.
+    """
+    low, high = _hybrid(first, second, correlation)
+    variance = first.se**2 + second.se**2 - 2 * correlation * first.se * second.se
+    whole = Estimate(first.value - second.value, low, high, math.sqrt(max(variance, 0)), first.n + second.n)
+    return replace(whole, p=p_against(whole))
+
+
+def weighted_sum(parts: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
+    """Estimate the sum of independent estimates times positive ``weights``, such as shares of strata.
+
+    As in ``difference`` the distances to the limits add up as squares (Zou & Donner 2008). ``n`` adds up.
+    """
+    if len(parts) != len(weights) or min(weights, default=0) < 0:
+        raise ValueError(f"{len(parts)} estimates need as many weights, none negative, not {list(weights)}.")
+    value = sum(w * e.value for w, e in zip(weights, parts, strict=True))
+    down, up, se = (
+        math.sqrt(sum((w * reach) ** 2 for w, reach in zip(weights, reaches, strict=True)))
+        for reaches in ([e.value - e.low for e in parts], [e.high - e.value for e in parts], [e.se for e in parts])
+    )
+    return Estimate(value, value - down, value + up, se, sum(e.n for e in parts))
+
+
+def p_against(estimate: Estimate, value: float = 0, confidence: float = 0.95) -> float:
+    """Give the two-sided p value of an estimate against a fixed ``value``, such as a target (a one-sample test).
+
+    It belongs to the interval: it falls below 1 - ``confidence`` where the interval leaves ``value`` out, and beyond
+    that follows the normal curve. NaN without an interval.
+    """
+    away = estimate.value - value
+    reach = estimate.value - estimate.low if away > 0 else estimate.high - estimate.value
+    if math.isnan(away) or math.isnan(reach):
+        return math.nan
+    if away == 0:
+        return 1.0
+    return float(2 * stats.norm.sf(z_value(confidence) * abs(away) / reach)) if reach > 0 else 0.0
+
+
 def benjamini_hochberg(p_values: ArrayLike, rate: float = 0.05) -> np.ndarray:
     """Tell which of a family of p values to call discoveries at false-discovery ``rate`` (boolean array).
 
@@ -205,12 +248,17 @@ def _p_value(difference: float, se: float) -> float:
     return float(2 * stats.norm.sf(abs(difference) / se)) if se > 0 else 1.0
 
 
-def _hybrid(first: Estimate, second: Estimate) -> tuple[float, float]:
-    """Limits of a difference from those of its two parts (Newcombe 1998; Zou & Donner 2008)."""
-    difference = first.value - second.value
-    below = math.hypot(first.value - first.low, second.high - second.value)
-    above = math.hypot(first.high - first.value, second.value - second.low)
-    return difference - below, difference + above
+def _hybrid(first: Estimate, second: Estimate, correlation: float = 0.0) -> tuple[float, float]:
+    """Limits of a difference from those of its two parts (Newcombe 1998; Zou 2007; Zou & Donner 2008)."""
+    value = first.value - second.value
+    below, above = (
+        math.sqrt(max(a * a + b * b - 2 * correlation * a * b, 0))
+        for a, b in (
+            (first.value - first.low, second.high - second.value),
+            (first.high - first.value, second.value - second.low),
+        )
+    )
+    return value - below, value + above
 
 
 def _net_counts(triple: Sequence[float]) -> np.ndarray:

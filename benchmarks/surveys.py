@@ -1,0 +1,207 @@
+"""Do the intervals of scores cover, does weighting mend what it says it mends, and how often is an alarm false?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+from benchmarks.simulation import simulate
+
+SIZES = (5, 10, 20, 50, 100, 250, 1000, 5000)
+SCORES = (-90, -50, -20, 0, 20, 50, 75, 95)
+SPREADS = (1.5, 2.2, 3.0)  # of the feeling behind the answers, in points of the scale: like-minded to split
+SURVEYS = 10_000
+
+
+def _shares(score: float, spread: float) -> np.ndarray:
+    """Return detractors, passives and promoters where answers are a normal feeling, rounded, and NPS is ``score``."""
+
+    def at(mean: float) -> np.ndarray:
+        below = stats.norm.cdf((np.array([6.5, 8.5]) - mean) / spread)
+        return np.array([below[0], below[1] - below[0], 1 - below[1]])
+
+    return at(optimize.brentq(lambda mean: 100 * (at(mean)[2] - at(mean)[0]) - score, -30, 50))
+
+
+def _covered(surveys: np.ndarray, score: float) -> dict[str, float]:
+    """Return the share of surveys (rows of three counts) whose interval holds the true score, by kind of interval."""
+    from cxlib.stats import intervals
+
+    distinct, times = np.unique(surveys, axis=0, return_counts=True)
+    found = [intervals.nps(*map(int, counts)) for counts in distinct]
+    ours = np.array([e.low - 1e-9 <= score <= e.high + 1e-9 for e in found])
+    share = distinct / distinct.sum(axis=1, keepdims=True)
+    net = share[:, 2] - share[:, 0]
+    reach = 1.959964 * np.sqrt((share[:, 2] + share[:, 0] - net**2) / distinct.sum(axis=1))
+    wald = np.abs(100 * net - score) <= 100 * reach + 1e-9
+    return {"ours": float(times @ ours / times.sum()), "wald": float(times @ wald / times.sum())}
+
+
+def nps_coverage(seed: int = 1) -> pd.DataFrame:
+    """Return, by survey size, true NPS and spread: share of 10,000 simulated surveys whose interval holds the truth."""
+    rng, rows = np.random.default_rng(seed), []
+    for n in SIZES:
+        for score in SCORES:
+            for spread in SPREADS:
+                surveys = rng.multinomial(n, _shares(score, spread), size=SURVEYS)
+                rows.append({"n": n, "NPS": score, "spread": spread} | _covered(surveys, score))
+    return pd.DataFrame(rows)
+
+
+def hardest(seed: int = 1) -> float:
+    """Return the coverage where no answer can be bad: five answers, three quarters promoters and one quarter passives."""
+    surveys = np.random.default_rng(seed).multinomial(5, [0, 0.25, 0.75], size=SURVEYS)
+    return _covered(surveys, 75)["ours"]
+
+
+def nps_table(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Return the coverage by survey size: mean and lowest over all true scores, beside plain Wald's."""
+    by = coverage.groupby("n")
+    frame = pd.DataFrame(
+        {
+            "answers": [f"{n:,}" for n in by.groups],
+            "settings": [str(len(g)) for _, g in by],
+            "adjusted Wald (default)": by["ours"].mean().to_numpy(),
+            "its lowest": by["ours"].min().to_numpy(),
+            "plain Wald": by["wald"].mean().to_numpy(),
+            "plain Wald's lowest": by["wald"].min().to_numpy(),
+        }
+    )
+    every = ["all", str(len(coverage))]
+    every += [f(coverage[m]) for m in ("ours", "wald") for f in (np.mean, np.min)]
+    frame.loc[len(frame)] = every
+    return frame
+
+
+def clustered_coverage(surveys: int = 1000, seed: int = 2) -> pd.DataFrame:
+    """Return coverage with five answers of each customer, alike to .6: by customers, ours and that of the usual interval."""
+    from cxlib import demo, scores
+    from cxlib.intake.company import Company
+    from cxlib.stats import intervals
+
+    frames = {"customers": pd.DataFrame({"customer_id": ["a"]})}
+    settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
+    settings["metrics"] = demo.settings("demo")["metrics"]
+    company, rng, rows = Company.from_frames(settings, frames), np.random.default_rng(seed), []
+    shared, own = np.sqrt(0.6), np.sqrt(0.4)
+    everybody = np.clip(np.rint(7.4 + 2.2 * rng.standard_normal(4_000_000)), 0, 10)
+    truth = {"nps": 100 * float((everybody >= 9).mean() - (everybody <= 6).mean()), "mean": float(everybody.mean())}
+    for customers in (60, 200, 1000):
+        held = dict.fromkeys([("nps", True), ("nps", False), ("mean", True), ("mean", False)], 0)
+        for _ in range(surveys):
+            feeling = shared * rng.standard_normal((customers, 1)) + own * rng.standard_normal((customers, 5))
+            given = np.clip(np.rint(7.4 + 2.2 * feeling), 0, 10)
+            fold = np.broadcast_to(rng.integers(0, 256, (customers, 1)), given.shape)
+            counted = (
+                pd.DataFrame({"score": given.ravel(), "fold": fold.ravel()}).value_counts().rename("n").reset_index()
+            )
+            counted["weight"] = counted["n"].astype(float)
+            naive = {
+                "nps": intervals.nps((given <= 6).sum(), ((given > 6) & (given < 9)).sum(), (given >= 9).sum()),
+                "mean": intervals.mean(given.ravel(), low=0, high=10),
+            }
+            for kind, true in truth.items():
+                for ours, e in ((True, scores.estimate(company, "nps", counted, kind)), (False, naive[kind])):
+                    held[kind, ours] += e.low <= true <= e.high
+        for kind in truth:
+            rows.append(
+                {
+                    "customers": f"{customers:,}",
+                    "statistic": "NPS" if kind == "nps" else "mean",
+                    "ours, folds": held[kind, True] / surveys,
+                    "answers taken as independent": held[kind, False] / surveys,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _asked_and_true(seed: int, customers: int, **world: object) -> float:
+    """Return the NPS of all questions asked in the demo world, had each been answered."""
+    from cxlib.demo import paths
+
+    path = paths.simulate(seed, customers, paths.World(**world))
+    who, wave = np.nonzero(path.seen(path.asked))
+    score = path.score[who, wave + 1]
+    return 100 * float((score >= 9).mean() - (score <= 6).mean())
+
+
+def silent(seed: int) -> dict[str, float]:
+    """Return the true NPS of all asked in one demo company, and raw and weighted estimates with the weighted interval."""
+    from cxlib import demo, silence
+    from cxlib.intake.company import Company
+
+    customers = 6000
+    company = Company.from_frames(demo.settings("demo", draws=100), demo.subscription(seed, customers))
+    found = {r["weights"]: r["estimate"] for r in silence.reweighted(company, "nps", rake=False).rows}
+    raw, weighted = found[silence.RAW], found[silence.WEIGHTED]
+    return {
+        "truth": _asked_and_true(seed, customers),
+        "raw": raw.value,
+        "weighted": weighted.value,
+        "low": weighted.low,
+        "high": weighted.high,
+    }
+
+
+def silence_table(companies: int) -> tuple[pd.DataFrame, float]:
+    """Return what weighting mends in so many demo companies, and the share in which it brings NPS nearer the truth."""
+    found = simulate(silent, companies)
+    rows = []
+    for way in ("raw", "weighted"):
+        off = found[way] - found["truth"]
+        rows.append({"NPS": way, "mean error": off.mean(), "mean absolute error": off.abs().mean()})
+    nearer = ((found["weighted"] - found["truth"]).abs() < (found["raw"] - found["truth"]).abs()).mean()
+    return pd.DataFrame(rows), float(nearer)
+
+
+def quiet_company(seed: int, customers: int = 4000):
+    """Return the tables of a company in which nothing changes: three years of half-yearly NPS, three cuts."""
+    rng = np.random.default_rng(seed)
+    ids = np.array([f"Q{i}" for i in range(customers)], dtype=object)
+    plan, region = rng.choice(["Basic", "Plus", "Pro"], customers, p=[0.5, 0.3, 0.2]), rng.integers(0, 8, customers)
+    feeling = rng.standard_normal(customers) * 1.6 + 7.4 + 0.6 * (plan == "Pro")
+    first, parts = rng.integers(0, 182, customers), []
+    for wave in range(6):
+        asked = np.datetime64("2023-01-01") + (first + wave * 182).astype("timedelta64[D]")
+        score = np.clip(np.rint(feeling + 1.4 * rng.standard_normal(customers)), 0, 10)
+        given = rng.random(customers) < 0.45
+        parts.append(pd.DataFrame({"customer_id": ids, "asked_at": asked, "score": np.where(given, score, np.nan)}))
+    responses = pd.concat(parts, ignore_index=True)
+    responses.insert(0, "response_id", [f"R{i}" for i in range(len(responses))])
+    responses["metric"], responses["answered_at"] = "nps", responses["asked_at"].where(responses["score"].notna())
+    responses["channel"] = rng.choice(["app", "email"], len(responses))
+    regions = np.array([f"Region {r}" for r in region], dtype=object)
+    return {
+        "customers": pd.DataFrame({"customer_id": ids, "plan": plan, "region": regions}),
+        "responses": responses,
+    }
+
+
+def alarms(seed: int) -> dict[str, bool]:
+    """Tell whether a quiet year brings a false early warning in any of its four reports, and a false control alarm."""
+    from cxlib import movement
+    from cxlib.intake.company import Company
+
+    frames = quiet_company(seed)
+    settings = {
+        "name": "Quiet", "relationship": "noncontractual", "inactive_after_days": 365, "currency": "EUR",
+        "metrics": {"nps": {"scale": [0, 10]}}, "segments": ["plan", "region"], "draws": 50,
+    }  # fmt: skip
+    company = Company.from_frames({**settings, "as_of": "2025-12-31"}, frames)
+    found, chart = movement.watch(company, "nps"), movement.control(company)
+    return {"warning": bool(found["falling"].any()), "control": bool(chart.table["alarm"].any())}
+
+
+def harbour(seed: int) -> dict[str, bool]:
+    """Tell whether the demo's falling region is named a quarter before its exits rise, and what else is."""
+    from cxlib import demo, movement
+    from cxlib.intake.company import Company
+
+    as_of = "2025-09-30"
+    company = Company.from_frames(
+        demo.settings("demo", draws=50, as_of=as_of), demo.subscription(seed, 6000, as_of=as_of)
+    )
+    found = movement.early_warning(company).table
+    named = set(found.loc[found["falling"], "level"])
+    return {"harbour": "Harbour" in named, "others": bool(named - {"Harbour"})}

