@@ -130,8 +130,9 @@ def _of_scores(companies: int) -> str:
     )
     return f"""## The interval of an NPS
 
-{surveys.SURVEYS:,} simulated surveys in each of {len(nps)} settings: {len(surveys.SIZES)} sizes, {len(surveys.SCORES)} true scores from
-{min(surveys.SCORES)} to {max(surveys.SCORES)}, answers from like-minded to split. The share of surveys whose 95 % interval holds the true NPS:
+{surveys.SURVEYS:,} simulated surveys in each of {len(nps)} settings: {len(surveys.SIZES)} sizes, {len(surveys.SCORES)}
+true scores from {min(surveys.SCORES)} to {max(surveys.SCORES)}, answers from like-minded to split. The share of surveys
+whose 95 % interval holds the true NPS:
 
 {_markdown(surveys.nps_table(nps))}
 
@@ -139,7 +140,8 @@ Where no answer can be bad (five answers, three quarters promoters, one quarter 
 
 ## Five answers of each customer
 
-Answers of one customer alike to .6. The interval of a page takes the folds into account; answers taken as independent claim too much.
+Answers of one customer alike to .6. The interval of a page takes the folds into account; answers taken as independent claim
+too much.
 
 {_markdown(surveys.clustered_coverage())}
 
@@ -158,8 +160,8 @@ Where silence depends on the score itself no weights mend it; a test shows that 
 
 {_markdown(alarms)}
 
-In {100 * named["harbour"]:.0f} % of {max(companies // 5, 4)} companies like the demo the region whose experience falls in July 2025 is named in the
-report of September 2025, one quarter before its exits rise.
+In {100 * named["harbour"]:.0f} % of {max(companies // 5, 4)} companies like the demo the region whose experience falls in
+July 2025 is named in the report of September 2025, one quarter before its exits rise.
 """
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxlib import churn, data_check, open_company, roi, scores, value
+from cxlib import agreement, churn, data_check, movement, open_company, roi, scores, silence, support, value
 
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -45,10 +45,38 @@ def test_garden_centres_nps_is_53_42_over_13612_answers(garden):
 def test_garden_centres_set_nothing_aside_and_say_what_has_no_date(garden):
     assert len(garden.set_aside) == 0
     assert "none had to be set aside" in data_check.rows(garden).sentence
-    assert numbers(scores.silence(garden))["nps-response-rate"].value == pytest.approx(13_612 / 13_954)
+    assert numbers(silence.rates(garden))["nps-response-rate"].value == pytest.approx(13_612 / 13_954)
     for found in (churn.by_score(garden), churn.hazard_ratios(garden), value.by_score(garden)):
         assert not found.answered
     assert "no dates" in churn.by_score(garden).sentence
+
+
+def test_garden_centres_detractors_comment_twice_as_often_as_promoters(garden):
+    found = silence.comments(garden, "nps")
+    share = found.table.set_index("band")["value"].round(2).to_dict()
+    assert (share["detractor"], share["promoter"]) == (0.52, 0.25)
+    assert "52\N{NO-BREAK SPACE}% of those at the bad end (detractor)" in found.sentence
+
+
+def test_garden_centres_without_dates_get_no_trend_and_bounds_without_weights(garden):
+    for found in (movement.trend(garden), movement.control(garden), movement.early_warning(garden)):
+        assert "no dates" in found.sentence
+    assert "no weights can be given" in silence.weighted(garden).sentence
+    assert numbers(agreement.together(garden))["together-nps-csat"].value > 0.5
+
+
+def test_marketplace_late_deliveries_score_2_50_against_4_28(marketplace):
+    shown = scores.differences(marketplace, "csat", 120).table.set_index(["segment", "level"])
+    assert round(shown.loc[("late", "yes"), "value"], 2) == 2.50
+    assert round(shown.loc[("late", "no"), "value"], 2) == 4.28
+    assert shown.loc[("late", "yes"), "differs"]
+    assert shown.loc[("late", "yes"), "n"] == 419  # 418 delivered orders, and one that was cancelled later
+
+
+def test_marketplace_knows_nothing_of_the_silent_and_has_no_cases(marketplace):
+    assert "only answered questions" in silence.rates(marketplace).sentence
+    assert "only answered questions" in silence.weighted(marketplace).sentence
+    assert "no contacts table" in support.times(marketplace).sentence
 
 
 def test_marketplace_says_its_mean_review_raw_and_weighted(marketplace):
@@ -79,3 +107,11 @@ def test_software_company_finds_no_detectable_link_from_csat_to_leaving(software
     for found in (churn.by_score(software), churn.hazard_ratios(software)):
         assert found.sentence.startswith("No detectable link")
     assert value.by_score(software).sentence.startswith("No detectable gap")
+
+
+def test_software_companys_csat_does_not_go_with_its_response_times(software):
+    found = support.against(software, "csat")
+    assert "No detectable link" in found.sentence
+    assert "goes with" not in found.sentence
+    assert movement.early_warning(software).table["falling"].sum() == 0
+    assert not scores.differences(software).table["differs"].any()

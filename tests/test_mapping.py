@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_company import Small, adds_up
+from small_company import Small, adds_up, stops
 
 
 @pytest.fixture
@@ -33,6 +33,21 @@ def test_numbers_as_the_export_writes_them(small, how, written, number):
     small.source("orders").update(how)
     small.files["orders.csv"] = f'oid,cid,day,amount\nO1,C1,2024-07-01,"{written}"\n'
     assert small.open().frame("orders")["revenue"].tolist() == [number]
+
+
+def test_one_date_later_than_another_becomes_yes_or_no(small):
+    small.only("orders")
+    small.files["orders.csv"] = (
+        "oid,cid,day,amount,due,came\nO1,C1,2024-07-01,1,2024-07-05,2024-07-05\nO2,C1,2024-07-01,1,2024-07-05,2024-07-05 08:00\n"
+        "O3,C1,2024-07-01,1,2024-07-05,\n"
+    )
+    small.columns("orders")["late"] = {"column": "came", "later_than": "due"}
+    late = small.open().frame("orders").set_index("order_id")["late"]
+    assert (late["O1"], late["O2"]) == ("no", "yes")
+    assert pd.isna(late["O3"])
+    small.change("orders.csv", "2024-07-05,2024-07-05\n", "soon,2024-07-05\n")
+    error = stops(small.open)
+    assert (error.row, error.column, error.value) == (2, "due", "soon")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""Do the scores agree: correlations, composites and the content who left, by hand or on companies made for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from surveys import figures, survey
+
+from cxlib import agreement, open_company
+from cxlib.intake.company import Company
+
+BOTH = {"nps": {"scale": [0, 10]}, "ces": {"scale": [1, 5], "version": "1.0"}}
+
+
+@pytest.fixture(scope="module")
+def company():
+    return open_company("demo")
+
+
+def two_scores(link, n=400, seed=1, apart=10):
+    """NPS and effort of the same customers; ``link`` is the share of the feeling that both share."""
+    rng = np.random.default_rng(seed)
+    shared = rng.standard_normal(n)
+    feel = [np.sqrt(link) * shared + np.sqrt(1 - link) * rng.standard_normal(n) for _ in range(2)]
+    nps = np.clip(np.rint(7 + 2 * feel[0]), 0, 10)
+    effort = np.clip(np.rint(3 - feel[1]), 1, 5)  # content customers report little effort
+    ids = [f"c{i:04d}" for i in range(n)]
+    asked = np.r_[
+        np.repeat(np.datetime64("2024-03-01"), n), np.repeat(np.datetime64("2024-03-01") + np.timedelta64(apart), n)
+    ]
+    plan = np.resize(np.array(["a", "b", "c"], dtype=object), n)
+    made = survey(np.r_[nps, effort], ids * 2, BOTH, {"plan": plan}, asked_at=asked, metric=["nps"] * n + ["ces"] * n)
+    return made, nps, effort
+
+
+def test_scores_are_turned_so_that_high_is_good_before_they_are_correlated():
+    made, nps, effort = two_scores(0.6)
+    e = figures(agreement.together(made))["together-nps-ces"]
+    assert e.value == pytest.approx(stats.spearmanr(nps, -effort).statistic)
+    assert 0 < e.low < e.value < e.high < 1
+
+
+def test_answers_too_far_apart_are_not_put_together():
+    assert not agreement.together(two_scores(0.6, apart=200)[0]).answered
+    assert agreement.together(two_scores(0.6, apart=179)[0]).answered
+
+
+def test_unlinked_scores_are_not_said_to_agree():
+    found = agreement.together(two_scores(0.0)[0])
+    assert figures(found)["together-nps-ces"].low < 0 < figures(found)["together-nps-ces"].high
+    assert "no one of them can stand for the others" in found.sentence
+
+
+def test_good_here_and_bad_there_is_counted():
+    made, nps, effort = two_scores(0.2)
+    row = agreement.together(made).table.iloc[0]
+    assert row["first good, second bad"] == pytest.approx(((nps >= 9) & (effort >= 4)).mean())
+    assert row["second good, first bad"] == pytest.approx(((nps <= 6) & (effort <= 2)).mean())
+
+
+def test_the_composite_is_the_mean_of_the_stretched_scores():
+    made, nps, effort = two_scores(0.4)
+    shown = agreement.composite(made).table.set_index("plan")
+    plan = np.resize(np.array(["a", "b", "c"]), len(nps))
+    for level, row in shown.iterrows():
+        mine = plan == level
+        parts = nps[mine].mean() * 10, 100 - (effort[mine].mean() - 1) / 4 * 100
+        assert (row["NPS"], row["CES"]) == pytest.approx(parts)
+        assert row["value"] == pytest.approx(np.mean(parts))
+        assert row["rank from"] <= row["rank"] <= row["rank to"]
+    assert sorted(shown["rank"]) == [1, 2, 3]
+
+
+def test_the_composite_names_what_other_weights_would_change():
+    n = 90
+    plan = np.repeat(np.array(["a", "b", "c"], dtype=object), n)
+    nps, effort = np.repeat([10, 8, 1], n), np.repeat([3, 1, 5], n)  # a leads in NPS, b in ease, c in nothing
+    ids = [f"c{i:04d}" for i in range(3 * n)]
+    made = survey(np.r_[nps, effort], ids * 2, BOTH, {"plan": plan}, metric=["nps"] * 3 * n + ["ces"] * 3 * n)
+    found = agreement.composite(made)
+    shown = found.table.set_index("plan")
+    assert (shown.loc["a", "rank without CES"], shown.loc["a", "rank without NPS"]) == (1, 2)
+    assert (shown.loc["c", "rank from"], shown.loc["c", "rank to"]) == (3, 3)
+    assert "the rank of b and a changes" in found.sentence
+
+
+def test_weights_of_the_composite_come_from_company_yaml():
+    heavy = {"nps": {"scale": [0, 10], "composite_weight": 3}, "ces": BOTH["ces"]}
+    ids = [f"c{i}" for i in range(60)]
+    plan = np.resize(np.array(["a", "b"], dtype=object), 60)
+    made = survey([10] * 60 + [3] * 60, ids * 2, heavy, {"plan": plan}, metric=["nps"] * 60 + ["ces"] * 60)
+    assert agreement.composite(made).table["value"].to_numpy() == pytest.approx(0.75 * 100 + 0.25 * 50)
+
+
+def test_what_leavers_said_before_is_counted_and_exits_not_chosen_are_left_out(company):
+    shown = agreement.satisfied_leavers(company, 180).table.set_index(["metric", "band"])
+    people = company.frame("customers")
+    left = people[people["left_on"].notna() & (people["left_reason"] != "payment failed")]
+    said = company.frame("responses").query("metric == 'csat' and score == score").merge(left, on="customer_id")
+    before = (said["left_on"] - said["answered_at"].dt.normalize()).dt.days
+    last = (
+        said[(before > 0) & (before <= 180)].sort_values(["answered_at", "response_id"]).groupby("customer_id").tail(1)
+    )
+    assert shown.loc[("CSAT", "satisfied"), "n"] == len(last)
+    assert shown.loc[("CSAT", "satisfied"), "value"] == pytest.approx((last["score"] >= 4).mean())
+
+
+def test_without_dates_or_contracts_nobody_is_seen_to_leave_content():
+    assert not agreement.satisfied_leavers(survey([5] * 60)).answered
+    frames = {
+        "customers": pd.DataFrame({"customer_id": ["a"], "left_on": [pd.Timestamp("2024-05-01")]}),
+        "responses": pd.DataFrame({"response_id": ["r"], "customer_id": ["a"], "metric": ["csat"], "score": [5.0]}),
+    }
+    settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
+    settings["metrics"] = {"csat": {"scale": [1, 5], "good": "high"}}
+    assert "no dates" in agreement.satisfied_leavers(Company.from_frames(settings, frames)).sentence
