@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pydantic import Field
 
-from cxlib import churn, parameters, roi, scores, value
+from cxlib import churn, movement, parameters, roi, scores, value
 from cxlib.findings import GRADES, Finding, number
 from cxlib.intake.company import Company
 
@@ -27,6 +27,7 @@ def findings(company: Company, metric: str = "", window_months: int = 12) -> lis
     """Return the headline findings along the chain: score, leaving, value, return."""
     return [
         scores.headline(company, window_months),
+        movement.early_warning(company, metric),
         churn.rates(company),
         churn.hazard_ratios(company, metric),
         value.by_score(company, metric),

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cxlib import parameters
 from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, those, unanswered
-from cxlib.intake import counts, purchases
+from cxlib.intake import counts, invitations, purchases
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, intervals, survival
@@ -136,7 +136,9 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     stratum = segment[0] if segment else "stratum"
     counted = counted if segment else counted.assign(stratum="all")
     least = company.settings.privacy.minimum_base
-    not_followed = int(counts.response_counts(company, counts.Asked(metric))["asked"].sum() - counted["n"].sum())
+    not_followed = int(
+        invitations.response_counts(company, invitations.Asked(metric))["asked"].sum() - counted["n"].sum()
+    )
     order = [b.name for b in counts.bands(company, metric)]
     sizes = counted.groupby("band", observed=True)["n"].sum()
     names = [b for b in [*order, counts.NO_ANSWER] if sizes.get(b, 0) >= least]

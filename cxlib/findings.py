@@ -94,6 +94,11 @@ def money(value: float, currency: str, digits: int = 0) -> str:
     return f"{sign}{currency}\N{NO-BREAK SPACE}{text.removeprefix('−')}"
 
 
+def p_value(p: float) -> str:
+    """Return "p 0.03", or "p below 0.001" where it is smaller."""
+    return "p below 0.001" if p < 0.001 else f"p {number(p, 3 if p < 0.1 else 2)}"
+
+
 def interval(estimate: Estimate, show: object = number, short: bool = False) -> str:
     """Return "value (95 % interval low to high)", each written by ``show``; ``short`` leaves the words out."""
     if math.isnan(estimate.low):

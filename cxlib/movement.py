@@ -20,6 +20,20 @@ from cxlib.stats.estimate import Estimate
 STEP = {"week": "7D", "month": "MS", "quarter": "QS", "year": "YS"}
 A_YEAR = {"week": 52, "month": 12, "quarter": 4, "year": 1}
 FEWEST = 10  # answers of a level in each period, for the level to be compared by itself
+WARNINGS = {  # what of the early warnings is shown as a table, under which heading
+    "segment": "segment",
+    "level": "level",
+    "now": "score",
+    "before": "year before",
+    "value": "change",
+    "low": "low",
+    "high": "high",
+    "n": "answers",
+    "p": "p, worse",
+    "falling": "falling",
+    "customers": "customers behind",
+    "monthly revenue": "their monthly revenue",
+}
 FIXED, RAW = "at a fixed mix of {}", "as answered"
 
 

@@ -120,12 +120,12 @@ class Page:
 
     def frame(self, frame: pd.DataFrame, headings: Mapping[str, str] | None = None) -> None:
         """Show a table: numbers rounded for a reader, text escaped, no index."""
-        shown = frame[list(headings)].rename(columns=dict(headings)) if headings else frame
+        shown = frame[list(headings)] if headings else frame
         texts = {c: _column(shown[c]) for c in shown}
         group = [c for c in ("value", "low", "high") if c in shown and pd.api.types.is_float_dtype(shown[c])]
         for c in group:  # a value and its interval share their digits, row by row
             texts[c] = [number(v, d) for v, d in zip(shown[c], _row_digits(shown, group), strict=True)]
-        shown = pd.DataFrame(texts)
+        shown = pd.DataFrame(texts).rename(columns=dict(headings or {}))
         _display(shown.to_html(index=False, border=0, escape=True, na_rep="–"), shown.to_string(index=False))
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import Field
 
 from cxlib import parameters
-from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, unanswered
+from cxlib.findings import Figure, Finding, interval, listing, number, p_value, percent, table, unanswered
 from cxlib.intake import counts
 from cxlib.intake.company import Company
 from cxlib.stats import disclosure, intervals, shrinkage
@@ -220,13 +220,14 @@ def headline(company: Company, window_months: int = 12) -> Finding:
                 if p < 0.05
                 else f"not told apart from the {aim} of {number(value)}"
             )
-            text += f"; {told} (p {number(p, 3)})"
+            text += f"; {told} ({p_value(p)})"
         sentences.append(text + ".")
         figures.append(Figure(metric, f"{label}, {now['window']}", now["estimate"], UNITS[kinds[0]], "answers"))
     caveats = ("A score is a sample and an input, not an outcome: see who did not answer, below.",)
     if not figures:
         return unanswered(name, title, " ".join(sentences))
     shown = table(rows, ["metric", "statistic", "window", "weights"]).dropna(axis=1, how="all")
+    shown = shown if weighted else shown.drop(columns="weights")
     return Finding(name, title, " ".join(sentences), "D", shown, tuple(figures), caveats)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, unanswered
-from cxlib.intake import counts, purchases
+from cxlib.intake import counts, invitations, purchases
 from cxlib.intake.company import Company
-from cxlib.intake.counts import Asked
+from cxlib.intake.invitations import Asked
 from cxlib.scores import UNITS, UNKNOWN, estimate, hidden, kind_of, since, write
 from cxlib.stats import draws, weighting
 from cxlib.stats.estimate import Estimate
@@ -28,7 +28,7 @@ def funnel(company: Company, metric: str = "", window_months: int = 12) -> Findi
     if not metric:
         return unanswered(name, title, "no question was answered.")
     start = since(company, window_months)
-    found = counts.heard(company, metric, start)
+    found = invitations.heard(company, metric, start)
     if found["answered"] < company.settings.privacy.minimum_base:
         return unanswered(name, title, "too few customers have answered.")
     rows = [{"stage": k, "customers": v, "share": v / max(found["here"], 1)} for k, v in found.items()]
@@ -57,7 +57,7 @@ def rates(company: Company, metric: str = "", leaving_days: int = 90) -> Finding
     asks |= {soon: Asked(metric, until=until, leaving_days=leaving_days)} if leaves else {}
     rows, drawn, unseen = [], {}, 0
     for cut, asked in asks.items():
-        counted = counts.response_counts(company, asked)
+        counted = invitations.response_counts(company, asked)
         counted["level"] = counted[asked.keys[0]] if asked.keys else "everybody asked"
         keys, sums = draws.resample(counted, "fold", ["asked", "answered", "customers"], ["level"], resampling)
         hide = hidden(company, sums[0, :, 2])
@@ -101,7 +101,7 @@ def comments(company: Company, metric: str = "") -> Finding:
     if not metric or not company.has("responses", "comment"):
         return unanswered(name, title, "the answers carry no comments." if metric else "no question was answered.")
     resampling = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
-    counted = counts.comment_counts(company, metric)
+    counted = invitations.comment_counts(company, metric)
     keys, sums = draws.resample(counted, "fold", ["n", "commented", "customers"], ["band"], resampling)
     order = [b.name for b in counts.bands(company, metric) if b.name in set(keys["band"])]
     where = [list(keys["band"]).index(b) for b in order]
@@ -128,7 +128,7 @@ def _settled(company: Company, metric: str) -> date | None:
     """Return the day of the last questions that count as unanswered if no answer has come; None without dates."""
     if not company.has("responses", "asked_at"):
         return None
-    lags = counts.answer_lags(company, metric)
+    lags = invitations.answer_lags(company, metric)
     if lags.empty:
         return company.as_of
     come = lags["n"].cumsum() / lags["n"].sum()
@@ -162,7 +162,7 @@ def reweighted(
     leaves = company.settings.relationship == "contractual" and company.has("customers", "left_on") and until
     by = tuple(counts.cuts(company, metric))
     asked = Asked(metric, by, start, until, leaving_days if leaves else None, year=until is not None)
-    cells = counts.response_counts(company, asked, folds=False)
+    cells = invitations.response_counts(company, asked, folds=False)
     n, answered = float(cells["asked"].sum()), float(cells["answered"].sum())
     if not answered:
         return None
@@ -177,8 +177,7 @@ def reweighted(
         merged, margins, unreached = today
         ways[RAKED] = weighting.rake(merged, "answered", margins)
     rows = []
-    for way, factor in ways.items():
-        counted = counts.weighted_scores(company, asked, cells.assign(factor=factor))
+    for way, counted in invitations.weighted_scores(company, asked, cells[asked.keys].assign(**ways)).items():
         e = estimate(company, metric, counted, kind, weighted=way != RAW or counts.weighted(company))
         size = float(counted["weight"].sum() ** 2 / counted["squares"].sum())
         largest = float(counted["largest"].max() * counted["n"].sum() / counted["weight"].sum())

@@ -18,7 +18,7 @@ import pandas as pd
 
 from cxlib import scores
 from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, unanswered
-from cxlib.intake import cases, counts
+from cxlib.intake import cases, counts, invitations
 from cxlib.intake.cases import RESOLUTION, RESPONSE
 from cxlib.intake.company import Company
 from cxlib.stats import draws, intervals, survival
@@ -485,7 +485,7 @@ def against(company: Company, metric: str, reopen_days: int = 7) -> Finding:
         figures.append(_figure(f"{metric} {what} correlation", label, e, "rank correlation", "answers"))
     said += [f"No detectable link of {full} with {'; '.join(none)}."] if none else []
     how = "the one the answer names, else the" if company.has("responses", "contact_id") else "the"
-    asked, answered = counts.response_counts(company, counts.Asked(metric))[["asked", "answered"]].sum()
+    asked, answered = invitations.response_counts(company, invitations.Asked(metric))[["asked", "answered"]].sum()
     seeable = number(2.8 * max(e.se for _, e, _ in mine.values()), 2)
     caveats = [
         f"The case behind an answer is {how} customer's latest, opened at most {cases.BEHIND_DAYS} days before the question; "

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxlib.stats import disclosure
 from cxlib.stats.disclosure import hide_small
 
 
@@ -246,3 +247,9 @@ def test_people_of_no_cell_make_no_table():
 def test_impossible_input_is_refused_with_a_remedy(sizes, totals, least, never, message):
     with pytest.raises(ValueError, match=message):
         hide_small(sizes, totals, least, never)
+
+
+def test_a_search_without_end_is_refused_with_a_remedy(monkeypatch):
+    monkeypatch.setattr(disclosure, "_PATIENCE", 0.0)
+    with pytest.raises(ValueError, match="Publish fewer totals"):
+        hide_small([3, 4, 20], [[1, 1, 1], [1, 1, 0]], 10)

@@ -9,7 +9,7 @@ from surveys import CSAT, NPS, figures, survey
 
 from cxlib import demo, open_company, silence
 from cxlib.demo import paths
-from cxlib.intake import counts
+from cxlib.intake import invitations
 from cxlib.intake.company import Company
 
 
@@ -99,7 +99,7 @@ def test_weights_find_the_truth_where_silence_goes_with_the_plan():
 
 def test_with_one_cause_weights_are_those_of_post_stratification():
     company, _ = asked({"a": (happy, 500, 0.6), "b": (sad, 700, 0.3)})
-    cells = counts.response_counts(company, counts.Asked("nps", ("plan",)), folds=False).set_index("plan")
+    cells = invitations.response_counts(company, invitations.Asked("nps", ("plan",)), folds=False).set_index("plan")
     raw = company.frame("responses").merge(company.frame("customers"), on="customer_id").dropna(subset="score")
     net = 100 * ((raw["score"] >= 9).astype(float) - (raw["score"] <= 6)).groupby(raw["plan"]).mean()
     expected = (net * cells["asked"]).sum() / cells["asked"].sum()
@@ -139,7 +139,7 @@ def test_a_user_weight_is_kept_under_the_weights_for_silence():
 def test_effective_size_and_largest_weight_are_kishs():
     company, _ = asked({"a": (happy, 1000, 0.8), "b": (sad, 1000, 0.1)})
     row = next(r for r in silence.reweighted(company, "nps").rows if r["weights"] == silence.WEIGHTED)
-    cells = counts.response_counts(company, counts.Asked("nps", ("plan",)), folds=False)
+    cells = invitations.response_counts(company, invitations.Asked("nps", ("plan",)), folds=False)
     each, n = (cells["asked"] / cells["answered"]).to_numpy(), cells["answered"].to_numpy()
     each = np.minimum(each, 5 * each.min())  # trimmed at five times the median, which is that of plan a
     assert row["effective answers"] == pytest.approx((n @ each) ** 2 / (n @ each**2))

@@ -28,7 +28,7 @@ SETTINGS = {
             "first_flow": "now",
         },
         "metrics": {
-            "nps": {"scale": [0, 10]},
+            "nps": {"scale": [0, 10], "target": 10},
             "csat": {"scale": [1, 5], "good": "high", "satisfied_from": 4},
             "ces": {"scale": [1, 7], "version": "2.0"},
         },

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 
 import ibis
 import pandas as pd
@@ -79,10 +80,15 @@ def direction(company: Company, metric: str) -> str:
 
 def metrics(company: Company) -> list[str]:
     """Return the metrics that have answers, in the order of company.yaml."""
+    return list(_metrics(company))
+
+
+@lru_cache(maxsize=2)  # asked for by every question of a page
+def _metrics(company: Company) -> tuple[str, ...]:
     if company.responses is None:
-        return []
+        return ()
     seen = company.responses.filter(_.score.notnull()).metric.value_counts().execute()
-    return [m for m in company.settings.metrics if m in set(seen["metric"])]
+    return tuple(m for m in company.settings.metrics if m in set(seen["metric"]))
 
 
 def days(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
@@ -160,17 +166,22 @@ def cuts(company: Company, metric: str) -> list[str]:
     Columns of the answers are touchpoint, channel and any further one with 2 to MOST_LEVELS values. Agents are people,
     not segments, and are left to ``scores.agents``.
     """
+    return list(_cuts(company, metric))
+
+
+@lru_cache(maxsize=8)
+def _cuts(company: Company, metric: str) -> tuple[str, ...]:
     rows = company.responses.filter((_.metric == metric) & _.score.notnull())
     further = [c for c in rows.columns if c not in CONTRACT["responses"] and c not in ("fold", STAGE)]
     own = [c for c in ("touchpoint", "channel", *further) if c not in company.customers.columns]
     own = [c for c in own if company.has("responses", c)]
     several = rows.agg(**{c: rows[c].nunique() for c in own}).execute().iloc[0] if own else {}
     has_stage = company.has("customers", "joined_on") or company.orders is not None
-    return [
+    return (
         *segments(company),
         *[c for c in own if 2 <= several[c] <= MOST_LEVELS],
         *([STAGE] if has_stage and dated(company) else []),
-    ]
+    )
 
 
 def in_order(cut: str, levels: Iterable[str]) -> list[str]:
@@ -218,95 +229,6 @@ def waves(company: Company, metric: str) -> list[str]:
     rows = answers(company, metric).filter(_.wave.notnull())
     found = rows.group_by("wave").agg(first=ibis.coalesce(rows.asked_at, rows.when).min()).execute()
     return list(found.sort_values(["first", "wave"], na_position="last")["wave"])
-
-
-def answer_lags(company: Company, metric: str) -> pd.DataFrame:
-    """Count answers by whole days from question to answer: columns lag, n."""
-    rows = answers(company, metric).filter(_.answered & _.asked_at.notnull() & _.answered_at.notnull())
-    rows = rows.mutate(lag=ibis.greatest(days(rows.answered_at, rows.asked_at), 0))
-    return rows.group_by("lag").agg(n=_.count()).order_by("lag").execute()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Which questions of a metric to count: asked after ``since``, up to ``until``, and by which columns.
-
-    ``leaving_days`` adds the column "left": whether the customer left within so many days of the question - yes, no, or
-    not yet known. ``year`` adds the year of the question.
-    """
-
-    metric: str
-    by: tuple[str, ...] = ()
-    since: date | None = None
-    until: date | None = None
-    leaving_days: int | None = None
-    year: bool = False
-
-    @property
-    def keys(self) -> list[str]:
-        """Return the columns counted by."""
-        return [*self.by, *(["left"] if self.leaving_days else []), *(["year"] if self.year else [])]
-
-
-def _questions(company: Company, asked: Asked) -> ibis.Table:
-    rows = answers(company, asked.metric, asked.by)
-    rows = rows.mutate(asked_on=ibis.coalesce(rows.asked_at, rows.when).cast("date"))
-    if asked.since is not None:
-        rows = rows.filter(_.asked_on > ibis.literal(asked.since))
-    if asked.until is not None:
-        rows = rows.filter(_.asked_on <= ibis.literal(asked.until))
-    if asked.year:
-        rows = rows.mutate(year=ibis.coalesce(rows.asked_on.year().cast("string"), NONE))
-    if asked.leaving_days is None:
-        return rows
-    rows = rows.inner_join(company.customers.select("customer_id", "left_on"), "customer_id")
-    soon = (days(rows.left_on, rows.asked_on) <= asked.leaving_days).fill_null(False)
-    unknown = days(ibis.literal(company.as_of), rows.asked_on) < asked.leaving_days
-    return rows.mutate(left=ibis.cases((soon, "yes"), (unknown, "not yet known"), else_="no"))
-
-
-def response_counts(company: Company, asked: Asked, folds: bool = True) -> pd.DataFrame:
-    """Count questions asked and answered by (keys of ``asked``, fold); ``customers`` is that of score_counts."""
-    rows, keys = _questions(company, asked), asked.keys
-    mine = ibis.row_number().over(ibis.window(group_by=["customer_id", *keys], order_by="response_id"))
-    rows = rows.mutate(new=(mine == 0).cast("int64"))
-    keys = [*keys, *(["fold"] if folds else [])]
-    sums = {"asked": _.count(), "answered": _.answered.cast("int64").sum(), "customers": _.new.sum()}
-    counted = (rows.group_by(keys) if keys else rows).agg(**sums)
-    return (counted.order_by(keys) if keys else counted).execute()
-
-
-def weighted_scores(company: Company, asked: Asked, factors: pd.DataFrame) -> pd.DataFrame:
-    """Count answers by (score, fold) after multiplying their weights by a factor for their cell.
-
-    ``factors`` has the keys of ``asked`` and the column factor. Columns: n, weight, and largest (of a single answer).
-    """
-    rows = _questions(company, asked).filter(_.answered)
-    rows = rows.inner_join(ibis.memtable(factors[[*asked.keys, "factor"]]), asked.keys)
-    rows = rows.mutate(weight=rows.weight * rows.factor)
-    sums = {"n": _.count(), "weight": _.weight.sum(), "squares": (_.weight * _.weight).sum(), "largest": _.weight.max()}
-    return rows.group_by(["score", "fold"]).agg(**sums).order_by(["score", "fold"]).execute()
-
-
-def comment_counts(company: Company, metric: str) -> pd.DataFrame:
-    """Count answers by (band, fold): n, those with a comment, and customers as in score_counts."""
-    rows = answers(company, metric).filter(_.answered)
-    mine = ibis.row_number().over(ibis.window(group_by=["customer_id", "band"], order_by="response_id"))
-    rows = rows.mutate(new=(mine == 0).cast("int64"), said=(rows.comment.strip().length() > 0).fill_null(False))
-    sums = {"n": _.count(), "commented": _.said.cast("int64").sum(), "customers": _.new.sum()}
-    return rows.group_by(["band", "fold"]).agg(**sums).order_by(["band", "fold"]).execute()
-
-
-def heard(company: Company, metric: str, since: date | None = None) -> dict[str, int]:
-    """Count the customers who were here since a day, those of them asked since, and those who answered."""
-    who = people(company)
-    if since is not None:
-        who = who.filter(_.left_on.isnull() | (_.left_on > ibis.literal(since)))
-    rows = _questions(company, Asked(metric, since=since)).select("customer_id", "answered")
-    rows = rows.inner_join(who.select("customer_id"), "customer_id")
-    sums = rows.agg(asked=rows.customer_id.nunique(), answered=rows.customer_id.nunique(where=rows.answered))
-    found = sums.execute().iloc[0]
-    return {"here": int(who.count().execute()), "asked": int(found["asked"]), "answered": int(found["answered"])}
 
 
 def pairs(company: Company, first: str, second: str, within_days: int) -> pd.DataFrame:

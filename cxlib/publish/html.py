@@ -17,6 +17,7 @@ from cxlib.publish import record
 
 TEMPLATES = Path(__file__).parent / "template"
 INDEX = "index.html"
+AT_ONCE = 6  # findings of a page that the first page shows; the others are folded
 TITLE = "Return on customer experience"
 GRADES = {
     "A": ("randomised", "Customers were assigned by chance, so the difference is the effect."),
@@ -301,10 +302,12 @@ def _unbroken(text: str) -> str:
 
 
 def _group(page: Mapping, findings: list, told: list) -> dict[str, object]:
+    new = [f for f in findings if f not in told]
     return {
         "title": page["title"],
         "href": f"{page['name']}.html",
-        "findings": [f for f in findings if f not in told],
+        "findings": new[:AT_ONCE],
+        "further": new[AT_ONCE:],
         "remark": "Its findings stand above." if findings else "Numbers and charts without a headline finding.",
     }
 

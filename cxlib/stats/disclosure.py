@@ -18,6 +18,7 @@ from cxlib.stats.checks import column, refuse
 
 _ROUNDING = 1e-7  # coefficients of totals are ratios of small whole numbers
 _FURTHEST = 3  # people moved per cell in looking for other tables; a cell that only longer moves free counts as known
+_PATIENCE = 60.0  # seconds for one search; those for cross tables take less than one
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: Arr
     Afterwards no group of unpublished cells with fewer than ``least`` people together is a linear combination of what
     is published (decided exactly, by mixed-integer programming), and each hidden cell could have at least two sizes.
     Not covered are readers who know the people of some cell already, or which cells were hidden for being small.
-    Raises ValueError if counts are no whole numbers, shapes do not fit or a total has no cells.
+    Some hundred cells of cross tables take seconds. Raises ValueError if counts are no whole numbers, shapes do not fit,
+    a total has no cells, or very many totals overlap so freely that the search does not end.
     """
     sizes, sums, never = _checked(sizes, totals, least, never_shown)
     small = (sizes > 0) & (sizes < least)
@@ -162,7 +164,10 @@ def _only_size(rows: np.ndarray, counts: np.ndarray) -> int | None:
 
 def _solve(objective: np.ndarray, **problem: object) -> np.ndarray | None:
     """Minimise a linear objective; None if nothing fits the constraints."""
-    result = optimize.milp(objective, **problem)
+    result = optimize.milp(objective, **problem, options={"time_limit": _PATIENCE})
     if result.status not in (0, 2):
-        raise RuntimeError(f"The search for what could be worked out did not end: {result.message}")
+        raise ValueError(
+            "The totals overlap in so many ways that what they give away was not found out in time "
+            f"({result.message}). Publish fewer totals, or margins of cross tables only."
+        )
     return result.x
