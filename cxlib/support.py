@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -23,6 +22,7 @@ from cxlib.intake.cases import RESOLUTION, RESPONSE
 from cxlib.intake.company import Company
 from cxlib.stats import draws, intervals, survival
 from cxlib.stats.association import rank_correlation
+from cxlib.stats.competing import Course, follow, share
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.spikes import spikes
 
@@ -43,62 +43,10 @@ MEASURES = {  # more of it, and its name
 # ---- times -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class _Course:
-    """What had become of n cases by each of ``hours``: shares at the goal and still waiting; row 0 as seen, then draws."""
-
-    hours: np.ndarray
-    done: np.ndarray
-    waiting: np.ndarray
-    at_risk: np.ndarray
-    n: float
-
-    def bounds(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and upper band of one of the two; where no draw differs, the value itself."""
-        nothing = pd.DataFrame(index=range(self.hours.size))
-        found = draws.estimate_frame(nothing, shares[0], shares[1:], self.n, low=0, high=1)
-        return tuple(found[side].fillna(found["value"]).to_numpy() for side in ("low", "high"))
-
-    def percentile(self, share: float) -> Estimate:
-        """Return the hours by which ``share`` of all cases were at the goal; infinite if not reached.
-
-        The interval is where the band of the curve reaches the share (Brookmeyer & Crowley 1982, Biometrics 38:29).
-        """
-
-        def reached(heights: np.ndarray) -> float:
-            at = np.flatnonzero(heights >= share - 1e-9)
-            return float(self.hours[at[0]]) if at.size else math.inf
-
-        low, high = self.bounds(self.done)
-        return Estimate(reached(self.done[0]), reached(high), reached(low), n=self.n)
-
-    def within(self, hours: float) -> Estimate:
-        """Return the share at the goal within ``hours``, NaN where nobody was followed for so long."""
-        if hours > self.hours[-1] and self.waiting[0, -1] > 0:
-            return Estimate(math.nan, math.nan, math.nan, n=self.n)
-        at = np.searchsorted(self.hours, hours, side="right") - 1
-        return _share(self.done[:, at] if at >= 0 else np.zeros(len(self.done)), self.n)
-
-
-def _share(drawn: np.ndarray, n: float) -> Estimate:
-    """Return a share from its value (first) and draws; where all draws agree, with Wilson's interval."""
-    e = draws.estimate(drawn[0], drawn[1:], n, low=0, high=1)
-    return intervals.share(np.clip(drawn[0] * n, 0, n), n) if math.isnan(e.low) else e
-
-
-def _course(counted: pd.DataFrame, goal: str, weights: np.ndarray) -> _Course:
-    """Follow cases of a table of ``cases.waits`` to the end named ``goal``, others forestalling it (Aalen-Johansen)."""
-    minutes, at = np.unique(counted["minutes"].to_numpy(), return_inverse=True)
-    n, cause = counted["n"].to_numpy(float), counted["cause"]
-    cells = np.zeros((3, weights.shape[1], minutes.size))
-    for cell, part in zip(cells, (n * (cause == goal), n * (cause != cases.OPEN), n), strict=True):
-        np.add.at(cell, (counted["fold"].to_numpy(), at), part)
-    own, ended, exits = (weights @ cell for cell in cells)
-    waiting = survival.survival_matrix(ended, exits)
-    falls = -np.diff(waiting, axis=1, prepend=1)
-    done = np.cumsum(falls * np.divide(own, ended, out=np.zeros_like(own), where=ended > 0), axis=1)
-    at_risk = np.flip(np.cumsum(np.flip(cells[2].sum(axis=0))))
-    return _Course(minutes / 60, done, waiting, at_risk, float(n.sum()))
+def _course(counted: pd.DataFrame, goal: str, weights: np.ndarray) -> Course:
+    """Follow cases of a table of ``cases.waits``, in hours, to the end named ``goal``, others forestalling it."""
+    ended = np.where(counted["cause"] == goal, 1, np.where(counted["cause"] == cases.OPEN, 0, 2))
+    return follow(counted["minutes"] / 60, ended, counted["fold"], counted["n"], weights)
 
 
 def _weights(company: Company) -> np.ndarray:
@@ -164,7 +112,7 @@ def times(company: Company, window_months: int = 12, by: str | None = None) -> F
         counted = cases.waits(company, what, keys, since, _ages(clock))
         for level in [None, *levels]:
             course = _course(counted if level is None else counted[counted[by] == level], GOAL[what], weights)
-            found = {k: (course.percentile(p), "hours") for k, p in PERCENTILES.items()}
+            found = {k: (course.quantile(p), "hours") for k, p in PERCENTILES.items()}
             found |= {f"within {h} h": (course.within(h), "share") for h in WITHIN[what]}
             key = {"measure": what} | dict.fromkeys(keys, "all" if level is None else level)
             rows += [{"statistic": k, **key, "estimate": e, "unit": unit} for k, (e, unit) in found.items()]
@@ -222,9 +170,9 @@ def curve(company: Company, what: str = "both", window_months: int = 12, hours: 
     for measure in [m for m in asked if m in _measures(company)]:
         course = _course(cases.waits(company, measure, since=since), GOAL[measure], weights)
         low, high = course.bounds(course.waiting)
-        last = hours if course.waiting[0, -1] < 1e-9 else min(hours, math.floor(course.hours[-1]))
+        last = hours if course.waiting[0, -1] < 1e-9 else min(hours, math.floor(course.times[-1]))
         x = np.arange(last + 1.0)
-        at = np.searchsorted(course.hours, x, side="right")
+        at = np.searchsorted(course.times, x, side="right")
         values = {k: np.r_[1, v][at] for k, v in {"value": course.waiting[0], "low": low, "high": high}.items()}
         more = {"n": course.n, "at_risk": np.r_[course.at_risk, 0][at]}
         parts.append(pd.DataFrame({"group": WAITING[measure], "hours": x} | values | more))
@@ -244,7 +192,7 @@ def by_team(company: Company, by: str = "agent", window_months: int = 12) -> Fin
     for what in _measures(company):
         counted = cases.waits(company, what, [by], since, _ages(_clock(company)))
         parts = counted[counted[by].isin(levels)].groupby(by, observed=True)
-        medians = {level: _course(part, GOAL[what], weights).percentile(0.5) for level, part in parts}
+        medians = {level: _course(part, GOAL[what], weights).quantile(0.5) for level, part in parts}
         rows += [{"measure": what, by: level, "estimate": e} for level, e in medians.items()]
         low, high = (_hours(f(e.value for e in medians.values())) for f in (min, max))
         said.append(f"the median time to {what} lies between {low} and {high}")
@@ -297,19 +245,19 @@ def closed_by_clock(company: Company) -> Finding:
     if clock.empty:
         return Finding(name, title, f"No age stands out among {n:,.0f} closings: none looks closed by the clock.")
     _, drawn = draws.resample(counted, "fold", ["closed", "by_clock"], [], weights)
-    share = _share(drawn[:, 0, 1] / drawn[:, 0, 0], n)
+    of_all = share(drawn[:, 0, 1] / drawn[:, 0, 0], n)
     waits = cases.waits(company, RESOLUTION, clock=_ages(clock))
     plain = waits.assign(cause=waits["cause"].replace(cases.BY_CLOCK, cases.CLOSED))
     rows = []
     for kind, part in {"all closings": plain, "closed by a person": waits}.items():
         course = _course(part, cases.CLOSED, weights)
-        rows += [{"cases": kind, "statistic": k, "estimate": course.percentile(p)} for k, p in PERCENTILES.items()]
+        rows += [{"cases": kind, "statistic": k, "estimate": course.quantile(p)} for k, p in PERCENTILES.items()]
     with_it, without = (_hours(rows[i]["estimate"].value) for i in (len(PERCENTILES) - 1, -1))
-    text = f"{interval(share, percent)} of {n:,.0f} closed cases were closed at an age of {listing(clock['words'])}, at least "
+    text = f"{interval(of_all, percent)} of {n:,.0f} closed cases were closed at an age of {listing(clock['words'])}, at least "
     text += f"{(clock['n'] / clock['expected']).min():,.0f} times as many as at the ages beside it: it looks like the system's "
     text += f"doing. {silent:,.0f} of these {hits:,.0f} had no reply. " if RESPONSE in _measures(company) else "doing. "
     text += f"The 90th percentile of the time to resolution is {with_it} if they count as resolved, {without} if not."
-    figures = (_figure("closed-by-clock", "Closed cases that the clock closed", share, "share", "closed cases"),)
+    figures = (_figure("closed-by-clock", "Closed cases that the clock closed", of_all, "share", "closed cases"),)
     return Finding(name, title, text, "D", table(rows, ["cases", "statistic"]), figures)
 
 
@@ -320,7 +268,7 @@ def _stayed_away(counted: pd.DataFrame, days: Sequence[int], least: int, weights
     """Return the share not back within each number of days (Kaplan-Meier), where enough cases were followed so long."""
     drawn, n = survival.survival_draws(counted, max(days), weights), float(counted["n"].sum())
     long_enough = [d for d in days if counted.loc[counted["duration"] >= d, "n"].sum() >= least]
-    return {d: _share(drawn[:, d - 1], n) for d in long_enough}
+    return {d: share(drawn[:, d - 1], n) for d in long_enough}
 
 
 def first_contact(company: Company, reopen_days: int = 7) -> Finding:
@@ -413,9 +361,11 @@ def _rate(visits: pd.DataFrame, least: int, weights: np.ndarray) -> Estimate:
 
 def _levels(counted: pd.DataFrame, measure: str, least: int) -> pd.Series:
     """Return the level each answer is shown under: quarters of the times and what was not yet; yes or no; how many."""
-    if measure in (cases.RETURNED, cases.CONTACTS):
-        names = {0: "no", 1: "yes"} if measure == cases.RETURNED else {0: "0", 1: "1", 2: "2 or more"}
-        return counted["level"].clip(upper=2).map(names)
+    if measure == cases.RETURNED:
+        return counted["level"].map({0: "no", 1: "yes"})
+    if measure == cases.CONTACTS:
+        most = 2 if counted.loc[counted["level"] >= 2, "n"].sum() >= least else 1
+        return counted["level"].clip(upper=most).map({0: "0", 1: "1", most: f"{most} or more"})
     yet = counted["known"] == 0
     yet &= counted.loc[yet, "n"].sum() >= least  # a few go with the quarter of their time so far
     sizes = counted[~yet].groupby("level")["n"].sum()
