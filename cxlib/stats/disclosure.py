@@ -44,9 +44,11 @@ def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: Arr
 
     Afterwards no group of unpublished cells with fewer than ``least`` people together is a linear combination of what
     is published (decided exactly, by mixed-integer programming), and each hidden cell could have at least two sizes.
-    Not covered are readers who know the people of some cell already, or which cells were hidden for being small.
-    Some hundred cells of cross tables take seconds. Raises ValueError if counts are no whole numbers, shapes do not fit,
-    a total has no cells, or very many totals overlap so freely that the search does not end.
+    Not covered are readers who know the people of some cell already, or which cells were hidden for being small. Some
+    hundred cells of two- or three-way tables take seconds.
+
+    Raises ValueError if counts are no whole numbers, shapes do not fit, a total has no cells, or very many totals
+    overlap so freely that the search does not end.
     """
     sizes, sums, never = _checked(sizes, totals, least, never_shown)
     small = (sizes > 0) & (sizes < least)

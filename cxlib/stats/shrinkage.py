@@ -79,7 +79,7 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
     scaled, known = (values - centre) / unit, (errors / unit) ** 2
 
     df = values.size - 1
-    q = _spread(0, scaled, known)
+    q = float(_spread(0, scaled, known))
     tails = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], df)
     between, low, high = (_variance_at(target, scaled, known) for target in (df, *tails))
     mean, mean_variance = _pooled(between, scaled, known)
