@@ -11,8 +11,8 @@ import pandas as pd
 from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, unanswered
 from cxlib.intake import counts
 from cxlib.intake.company import Company
-from cxlib.scores import hidden, since
-from cxlib.stats import association, draws, intervals
+from cxlib.scores import estimate, hidden, since
+from cxlib.stats import association, draws
 
 
 def together(company: Company, within_days: int = 180) -> Finding:
@@ -23,13 +23,13 @@ def together(company: Company, within_days: int = 180) -> Finding:
     name, title = "together", "Scores of the same customer together"
     found, least = counts.metrics(company), company.settings.privacy.minimum_base
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    rows = []
+    rows, use = [], "weight" if counts.weighted(company) else "n"
     for first, second in itertools.combinations(found, 2):
         counted = counts.pairs(company, first, second, within_days)
         if counted["n"].sum() < least:
             continue
         turned = [_up(company, m) * counted[c] for m, c in ((first, "first"), (second, "second"))]
-        value, drawn = association.rank_correlation(*turned, counted["fold"], counted["n"], resampling)
+        value, drawn = association.rank_correlation(*turned, counted["fold"], counted[use], resampling)
         if math.isnan(value):
             continue
         e = draws.estimate(value, drawn, float(counted["n"].sum()), low=-1, high=1)
@@ -72,7 +72,8 @@ def _share(company: Company, counted: pd.DataFrame, good: tuple[str, str], bad: 
     """Return the share of customers at the good end of one metric and the bad end of another."""
     best, worst = counts.bands(company, good[0])[-1], counts.bands(company, bad[0])[0]
     both = counted[good[1]].between(best.low, best.high) & counted[bad[1]].between(worst.low, worst.high)
-    return float(counted["n"][both].sum() / counted["n"].sum())
+    use = "weight" if counts.weighted(company) else "n"
+    return float(counted[use][both].sum() / counted[use].sum())
 
 
 def satisfied_leavers(company: Company, within_days: int = 180) -> Finding:
@@ -86,15 +87,14 @@ def satisfied_leavers(company: Company, within_days: int = 180) -> Finding:
     rows, said, figures = [], [], []
     for metric in found:
         counted = counts.said_before_leaving(company, metric, within_days)
-        answered = counted[counted["band"] != counts.NO_ANSWER]
+        answered = counted[counted["score"].notna()]
         n = float(answered["n"].sum())
         if n < company.settings.privacy.minimum_base:
             continue
-        order = [b.name for b in counts.bands(company, metric)]
-        sizes = answered.groupby("band", observed=True)["n"].sum().reindex(order, fill_value=0)
-        for band, size in sizes.items():
-            rows.append({"metric": metric.upper(), "band": band, "estimate": intervals.share(size, n)})
-        best = rows[-1]["estimate"]
+        for band in counts.bands(company, metric):
+            e = estimate(company, metric, answered, band, one_each=True)
+            rows.append({"metric": metric.upper(), "band": band.name, "estimate": e})
+        best, order = rows[-1]["estimate"], [b.name for b in counts.bands(company, metric)]
         asked = float(counted["n"].sum())
         silent = f" ({asked - n:,.0f} more were asked and said nothing)" if asked > n else ""
         said.append(f"{metric.upper()}: {interval(best, percent)} of {n:,.0f}{silent} at the good end ({order[-1]})")
@@ -149,12 +149,14 @@ def composite(company: Company, by: str = "", window_months: int = 12, draws_of_
     whole = np.tensordot(given, cube, axes=1)
     others = np.random.default_rng(company.settings.seed).dirichlet(np.ones(len(found)), draws_of_weights)
     ranks = _ranks(others @ cube[:, 0])
+    luck = np.quantile(_ranks(whole[1:]), [0.025, 0.975], axis=0, method="inverted_cdf")
     rows = []
     for i, level in enumerate(levels):
         n = float(sum(s.loc[level, "n"] for s in sizes.values()))
         row = {by: level, "estimate": draws.estimate(whole[0, i], whole[1:, i], n, low=0, high=100)}
         row |= {m.upper(): cube[j, 0, i] for j, m in enumerate(found)}
-        row |= {"rank": _ranks(whole[:1])[0, i], "rank from": ranks[:, i].min(), "rank to": ranks[:, i].max()}
+        row |= {"rank": _ranks(whole[:1])[0, i], "rank low": int(luck[0, i]), "rank high": int(luck[1, i])}
+        row |= {"rank from": ranks[:, i].min(), "rank to": ranks[:, i].max()}
         for j, m in enumerate(found):
             rest = np.delete(given, j)
             left_out = (
@@ -176,6 +178,7 @@ def composite(company: Company, by: str = "", window_months: int = 12, draws_of_
     )
     caveats = (
         "A composite hides which part moves; the columns beside it show each score on the same 0-100, high being good.",
+        "Rank low and high: what sampling alone leaves open. Rank from and to: under other weights.",
     )
     return Finding(name, f"{title} by {by}", text, "D", table(rows, [by]), caveats=caveats)
 

@@ -59,15 +59,16 @@ def rates(company: Company, metric: str = "", leaving_days: int = 90) -> Finding
     for cut, asked in asks.items():
         counted = invitations.response_counts(company, asked)
         counted["level"] = counted[asked.keys[0]] if asked.keys else "everybody asked"
-        keys, sums = draws.resample(counted, "fold", ["asked", "answered", "customers"], ["level"], resampling)
-        hide = hidden(company, sums[0, :, 2])
+        columns = ["asked_weight", "answered_weight", "asked", "customers"]
+        keys, sums = draws.resample(counted, "fold", columns, ["level"], resampling)
+        hide = hidden(company, sums[0, :, 3])
         unseen += int(hide.sum())
         with np.errstate(invalid="ignore", divide="ignore"):
             share = sums[..., 1] / sums[..., 0]
         for level in counts.in_order(cut, keys["level"]):
             i = list(keys["level"]).index(level)
             drawn[cut, level] = share[:, i]
-            e = draws.estimate(share[0, i], share[1:, i], sums[0, i, 0], low=0, high=1)
+            e = draws.estimate(share[0, i], share[1:, i], sums[0, i, 2], low=0, high=1)
             rows.append({"segment": cut, "level": level, "estimate": UNKNOWN if hide[i] else e})
     everybody = rows[0]["estimate"]
     if not everybody.n > 0:
@@ -102,7 +103,7 @@ def comments(company: Company, metric: str = "") -> Finding:
         return unanswered(name, title, "the answers carry no comments." if metric else "no question was answered.")
     resampling = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
     counted = invitations.comment_counts(company, metric)
-    keys, sums = draws.resample(counted, "fold", ["n", "commented", "customers"], ["band"], resampling)
+    keys, sums = draws.resample(counted, "fold", ["weight", "commented", "customers", "n"], ["band"], resampling)
     order = [b.name for b in counts.bands(company, metric) if b.name in set(keys["band"])]
     where = [list(keys["band"]).index(b) for b in order]
     sums = sums[:, where]
@@ -110,12 +111,12 @@ def comments(company: Company, metric: str = "") -> Finding:
         return unanswered(name, title, "too few answers carry a comment.")
     share = sums[..., 1] / sums[..., 0]
     rows = [
-        {"band": b, "estimate": draws.estimate(share[0, i], share[1:, i], sums[0, i, 0], low=0, high=1)}
+        {"band": b, "estimate": draws.estimate(share[0, i], share[1:, i], sums[0, i, 3], low=0, high=1)}
         for i, b in enumerate(order)
     ]
     with np.errstate(divide="ignore", invalid="ignore"):
         times = share[:, 0] / share[:, -1]
-    e = draws.estimate(times[0], times[1:], float(sums[0, :, 0].sum()), low=0)
+    e = draws.estimate(times[0], times[1:], float(sums[0, :, 3].sum()), low=0)
     ends = [
         f"{percent(share[0, i], 0)} of those at the {end} end ({order[i]})" for i, end in ((0, "bad"), (-1, "good"))
     ]
@@ -243,6 +244,7 @@ def weighted(company: Company, metric: str = "", window_months: int = 12, leavin
     silent = 1 - raw.n / now.asked
     step = 10 if metric == "nps" else 0.5
     caveats = [
+        "Every answer counts here, where the headline takes the latest of each customer; the intervals take the weights as given.",
         f"Weighting mends only silence that goes with {listing(_WORDS.get(p, p) for p in now.predictors)}. If silence depends on "
         f"what somebody would have answered, no weighting can mend it: {bounds}",
         f"If the silent would have answered {number(step)} points lower than those alike who did answer, the weighted score would "

@@ -389,7 +389,7 @@ def _links(company: Company, reopen_days: int) -> dict[tuple[str, str], tuple[pd
         sizes = t.groupby("shown", sort=False)["n"].sum()
         levels = sizes.index[~scores.hidden(company, sizes.to_numpy())] if len(sizes) else []
         if len(levels) > 1:
-            value, drawn = rank_correlation(t["level"], t["score"], t["fold"], t["n"], resampling)
+            value, drawn = rank_correlation(t["level"], t["score"], t["fold"], t["weight"], resampling)
             e = draws.estimate(value, drawn, float(t["n"].sum()), low=-1, high=1)
             found[metric, what] = t[t["shown"].isin(levels)], e, intervals.p_against(e)
     found = {key: link for key, link in found.items() if not math.isnan(link[2])}

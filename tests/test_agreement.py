@@ -60,6 +60,16 @@ def test_good_here_and_bad_there_is_counted():
     assert row["second good, first bad"] == pytest.approx(((nps <= 6) & (effort <= 2)).mean())
 
 
+def test_weights_given_count_in_a_correlation():
+    rng = np.random.default_rng(8)
+    nps, effort, weight = rng.integers(0, 11, 300), rng.integers(1, 6, 300), rng.choice([1.0, 3.0], 300)
+    ids = [f"c{i:04d}" for i in range(300)]
+    made = survey(np.r_[nps, effort], ids * 2, BOTH, metric=["nps"] * 300 + ["ces"] * 300, weight=np.r_[weight, weight])
+    repeated = weight.astype(int)
+    e = figures(agreement.together(made))["together-nps-ces"]
+    assert e.value == pytest.approx(stats.spearmanr(np.repeat(nps, repeated), -np.repeat(effort, repeated)).statistic)
+
+
 def test_the_composite_is_the_mean_of_the_stretched_scores():
     made, nps, effort = two_scores(0.4)
     shown = agreement.composite(made).table.set_index("plan")

@@ -163,6 +163,15 @@ def test_where_nobody_is_silent_or_nothing_is_known_it_is_said():
     assert "Nothing is known of the 20 who were asked" in unknown.sentence
 
 
+def test_weights_given_count_in_rates_and_comments():
+    score = np.where(np.arange(200) < 100, 2.0, np.nan)
+    made = survey(score, weight=np.where(np.arange(200) < 100, 3.0, 1.0), asked_at=[pd.Timestamp("2024-06-01")] * 200)
+    assert silence.rates(made).table["value"].iloc[0] == pytest.approx(0.75)
+    comment = np.where(np.arange(100) % 2, "x", "")
+    made = survey([2] * 60 + [10] * 40, metrics=NPS, comment=comment, weight=np.where(np.arange(100) % 2, 3.0, 1.0))
+    assert silence.comments(made).table["value"].to_numpy() == pytest.approx(0.75)
+
+
 # ---- comments --------------------------------------------------------------------------------------------
 
 

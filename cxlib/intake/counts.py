@@ -234,23 +234,29 @@ def waves(company: Company, metric: str) -> list[str]:
 def pairs(company: Company, first: str, second: str, within_days: int) -> pd.DataFrame:
     """Count customers by (their latest score of one metric, of another, fold); answers further apart do not count.
 
-    Columns first, second, fold, n. Where nothing is dated, all answers of a customer belong together.
+    Columns first, second, fold, n and weight (the mean of the two answers'). Where nothing is dated, all answers of a
+    customer belong together.
     """
     sides = []
     for name, metric in (("first", first), ("second", second)):
         rows = answers(company, metric).filter(_.answered)
         order = [ibis.desc("when"), ibis.desc("response_id")]
         rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
-        sides.append(rows.filter(_.rank == 0).select("customer_id", "fold", **{name: _.score, f"{name}_when": _.when}))
+        sides.append(
+            rows.filter(_.rank == 0).select(
+                "customer_id", "fold", **{name: _.score, f"{name}_when": _.when, f"{name}_weight": _.weight}
+            )
+        )
     both = sides[0].inner_join(sides[1].drop("fold"), "customer_id")
     apart = days(both.first_when, both.second_when).abs()
     both = both.filter((apart <= within_days).fill_null(True))
     keys = ["first", "second", "fold"]
-    return both.group_by(keys).agg(n=_.count()).order_by(keys).execute()
+    weight = (both.first_weight + both.second_weight) / 2
+    return both.group_by(keys).agg(n=both.count(), weight=weight.sum()).order_by(keys).execute()
 
 
 def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.DataFrame:
-    """Count customers who left by choice by (band of their last answer in the days before, fold); none: NO_ANSWER.
+    """Count customers who left by choice by (score of their last answer in the days before, fold): n, weight; NaN: none.
 
     Only customers asked in these days. Answers on or after the day of leaving do not count.
     """
@@ -260,8 +266,8 @@ def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.D
     rows = rows.filter((before > 0) & (before <= within_days))
     order = [ibis.desc("answered"), ibis.desc("when"), "response_id"]
     rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
-    counted = rows.filter(_.rank == 0).group_by(["band", "fold"]).agg(n=_.count())
-    return counted.order_by(["band", "fold"]).execute()
+    counted = rows.filter(_.rank == 0).group_by(["score", "fold"]).agg(n=_.count(), weight=_.weight.sum())
+    return counted.order_by(["score", "fold"]).execute()
 
 
 def _with_outcome(company: Company, rows: ibis.Table) -> ibis.Table:

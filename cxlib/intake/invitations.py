@@ -52,12 +52,16 @@ def _questions(company: Company, asked: Asked) -> ibis.Table:
 
 
 def response_counts(company: Company, asked: Asked, folds: bool = True) -> pd.DataFrame:
-    """Count questions asked and answered by (keys of ``asked``, fold); ``customers`` is that of score_counts."""
+    """Count questions by (keys of ``asked``, fold): asked, answered, and their weights added (``_weight``).
+
+    ``customers`` is that of ``counts.score_counts``.
+    """
     rows, keys = _questions(company, asked), asked.keys
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", *keys], order_by="response_id"))
     rows = rows.mutate(new=(mine == 0).cast("int64"))
     keys = [*keys, *(["fold"] if folds else [])]
     sums = {"asked": _.count(), "answered": _.answered.cast("int64").sum(), "customers": _.new.sum()}
+    sums |= {"asked_weight": _.weight.sum(), "answered_weight": (_.weight * _.answered.cast("int64")).sum()}
     counted = (rows.group_by(keys) if keys else rows).agg(**sums)
     return (counted.order_by(keys) if keys else counted).execute()
 
@@ -105,9 +109,10 @@ def heard(company: Company, metric: str, since: date | None = None) -> dict[str,
 
 
 def comment_counts(company: Company, metric: str) -> pd.DataFrame:
-    """Count answers by (band, fold): n, those with a comment, and customers as in score_counts."""
+    """Count answers by (band, fold): n, weight, weight of those with a comment, customers as in score_counts."""
     rows = counts.answers(company, metric).filter(_.answered)
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", "band"], order_by="response_id"))
     rows = rows.mutate(new=(mine == 0).cast("int64"), said=(rows.comment.strip().length() > 0).fill_null(False))
-    sums = {"n": _.count(), "commented": _.said.cast("int64").sum(), "customers": _.new.sum()}
+    sums = {"n": _.count(), "weight": _.weight.sum(), "customers": _.new.sum()}
+    sums |= {"commented": (_.weight * _.said.cast("int64")).sum()}
     return rows.group_by(["band", "fold"]).agg(**sums).order_by(["band", "fold"]).execute()
