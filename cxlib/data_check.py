@@ -106,6 +106,7 @@ def questions(company: Company) -> Finding:
     asked = [
         ("01_scores", "where do the scores stand", answers),
         ("01_scores", "did they move", answers or (None if dated else undated)),
+        ("01_scores", "how long do customers wait", counts.require(company, "contacts")),
         ("03_churn", "who leaves, or buys again, after which score", answers or (None if dated else undated) or outcome),
         ("04_value", "what is a customer worth, by score", answers or (None if dated else undated) or worth or no_money),
         ("06_roi", "what did each initiative bring", counts.require(company, "initiatives") or counts.require(company, "orders")

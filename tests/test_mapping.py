@@ -35,6 +35,16 @@ def test_numbers_as_the_export_writes_them(small, how, written, number):
     assert small.open().frame("orders")["revenue"].tolist() == [number]
 
 
+@pytest.mark.parametrize("code", ["0", "6", "11", "-99", "Blank", "n/a"])
+def test_a_declared_code_for_no_answer_is_no_answer_and_is_not_averaged(small, code):
+    small.only("responses")
+    small.columns("responses")["score"] = {"column": "rating", "no_answer": [code]}
+    small.add("responses.csv", f"R9,C5,csat,2024-09-01,,{code},")
+    given = small.open().frame("responses").set_index("response_id")["score"]
+    assert np.isnan(given["R9"])
+    assert given[["R4", "R5"]].tolist() == [4, 5]
+
+
 def test_one_date_later_than_another_becomes_yes_or_no(small):
     small.only("orders")
     small.files["orders.csv"] = (

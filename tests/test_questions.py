@@ -165,41 +165,6 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
     assert data_check.questions(bare).sentence.startswith("0 of ")
 
 
-def every_finding(company):
-    found = [
-        data_check.rows(company), data_check.set_aside(company), data_check.notes(company), data_check.coverage(company),
-        data_check.questions(company), scores.headline(company), scores.distribution(company), movement.trend(company),
-        movement.mix(company), movement.control(company), movement.early_warning(company), scores.differences(company),
-        scores.agents(company), silence.funnel(company), silence.rates(company), silence.weighted(company),
-        silence.comments(company), agreement.together(company), agreement.satisfied_leavers(company),
-        agreement.composite(company), support.times(company), support.curve(company), support.closed_by_clock(company),
-        support.first_contact(company), support.repeat_contacts(company), support.by_team(company),
-        support.against(company, "csat"), support.against(company, "ces"), churn.rates(company),
-        churn.by_score(company, minimum_events=5), churn.hazard_ratios(company, minimum_events=5), churn.naive(company),
-        value.by_score(company), value.of_the_base(company, minimum_repeat_buyers=5),
-    ]  # fmt: skip
-    results = roi.results(company)
-    found += [roi.summary(company, results), *(roi.finding(company, r) for r in results)]
-    found += [f(company, r) for r in results for f in (roi.adding_up, roi.over_time)]
-    return found
-
-
-@pytest.mark.parametrize(
-    "as_of", ["2022-07-03", "2022-08-31", "2023-06-30", "2024-07-01", "2024-08-15", "2025-05-01", "2026-06-30"]
-)
-@pytest.mark.parametrize("shape", ["demo", "demo-shop"])
-def test_a_young_or_small_company_gets_findings_or_reasons_and_sound_intervals(shape, as_of):
-    made = demo.subscription(3, 250) if shape == "demo" else demo.shop(3, 150)
-    if shape == "demo-shop" and as_of < "2024-07-10":
-        pytest.skip("the shop has not opened yet")
-    company = Company.from_frames(demo.settings(shape, draws=60, as_of=as_of), made)
-    for finding in every_finding(company):
-        assert finding.sentence
-        for figure in finding.figures:
-            row = figure.row()
-            assert row["low"] is None or row["low"] <= row["value"] <= row["high"], figure
-
-
 def test_too_few_events_are_too_few_to_tell(company):
     found = churn.hazard_ratios(company, "nps", minimum_events=100_000)
     assert not found.answered
