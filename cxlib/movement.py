@@ -374,6 +374,8 @@ def early_warning(
         f"nothing changes brings a false alarm with a chance of at most {percent(false_alarms, 0)}. A fall may come of other "
         "customers answering: see the mix."
     )
+    if shown["monthly revenue"].notna().any() and company.settings.currency:
+        caveats[-1] += f" Revenue is in {company.settings.currency}, of the customers of today."
     return Finding(name, f"{title}: change of {label} in {now_named}", text, "D", shown, caveats=tuple(caveats))
 
 

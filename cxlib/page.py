@@ -93,10 +93,11 @@ class Page:
         ``table`` may map the columns to show to their headings. The table is saved as CSV beside the figure.
         """
         grade = f"Evidence {finding.grade}: {GRADES[finding.grade]}." if finding.answered else ""
-        parts = [f"<p><strong>{html.escape(finding.sentence)}</strong></p>"]
+        sentence = finding.sentence if finding.answered else f"{finding.title}. {finding.sentence}"
+        parts = [f"<p><strong>{html.escape(sentence)}</strong></p>"]
         parts += [f"<p>{html.escape(c)}</p>" for c in finding.caveats]
         parts += [f"<p><em>{html.escape(grade)}</em></p>"] if grade else []
-        text = "\n".join([finding.sentence, *finding.caveats, *([grade] if grade else [])])
+        text = "\n".join([sentence, *finding.caveats, *([grade] if grade else [])])
         _display(f'<div class="finding">{"".join(parts)}</div>', text)
         if finding.answered and chart is not None and len(finding.table):
             self.figure(

@@ -35,7 +35,11 @@ def funnel(company: Company, metric: str = "", window_months: int = 12) -> Findi
     within = f" at some time in the last {window_months} months" if start else ""
     text = f"Of {found['here']:,} customers here{within}, {found['asked']:,} were asked for {metric.upper()} and "
     text += f"{found['answered']:,} answered ({percent(rows[2]['share'], 0)}): all counted, not estimated."
-    return Finding(name, f"{title}: {metric.upper()}", text, "D", pd.DataFrame(rows))
+    only = found["asked"] == found["answered"]
+    caveats = (
+        ("The export holds only answered questions: who was asked and said nothing is not in it.",) if only else ()
+    )
+    return Finding(name, f"{title}: {metric.upper()}", text, "D", pd.DataFrame(rows), caveats=caveats)
 
 
 def rates(company: Company, metric: str = "", leaving_days: int = 90) -> Finding:
@@ -244,7 +248,8 @@ def weighted(company: Company, metric: str = "", window_months: int = 12, leavin
     silent = 1 - raw.n / now.asked
     step = 10 if metric == "nps" else 0.5
     caveats = [
-        "Every answer counts here, where the headline takes the latest of each customer; the intervals take the weights as given.",
+        ("Every answer counts here, where the headline takes the latest of each customer. " if metric == "nps" else "")
+        + "The intervals take the weights as given.",
         f"Weighting mends only silence that goes with {listing(_WORDS.get(p, p) for p in now.predictors)}. If silence depends on "
         f"what somebody would have answered, no weighting can mend it: {bounds}",
         f"If the silent would have answered {number(step)} points lower than those alike who did answer, the weighted score would "
