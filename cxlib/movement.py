@@ -350,7 +350,8 @@ def early_warning(
     found = watch(company, metric, period, false_alarms, cuts)
     if found.empty:
         return unanswered(name, title, f"no segment has enough answers in two whole {period}s.")
-    last = found["period"].iloc[-1] if period == "wave" else found["period"].max()
+    seen = set(found["period"])
+    last = [w for w in counts.waves(company, metric) if w in seen][-1] if period == "wave" else max(seen)
     looks, now_named = int(found["looks"].iloc[0]), _named(last, period)
     shown = found[found["period"] == last].sort_values("p", ignore_index=True)
     behind = {cut: _behind(company, cut) for cut in shown["segment"].unique()}

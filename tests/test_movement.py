@@ -73,6 +73,13 @@ def test_waves_stand_in_the_order_in_which_they_were_asked():
     assert list(dict.fromkeys(found.table["period"])) == ["spring", "summer", "autumn"]
     assert "in wave autumn was" in found.sentence
     assert "on the wave before" in found.sentence
+    falling = survey(
+        np.r_[rng.integers(3, 6, 120), [1, 2] * 30], asked_at=asked, wave=np.repeat(["spring", "summer", "autumn"], 60),
+        channel=np.resize(["app", "email"], 180),
+    )  # fmt: skip
+    warned = movement.early_warning(falling, period="wave")
+    assert "in wave autumn for channel" in warned.sentence
+    assert warned.table["falling"].all()
 
 
 def test_a_period_of_few_answers_is_not_shown_nor_one_that_gives_it_away():
