@@ -93,7 +93,8 @@ class Page:
         ``table`` may map the columns to show to their headings. The table is saved as CSV beside the figure.
         """
         grade = f"Evidence {finding.grade}: {GRADES[finding.grade]}." if finding.answered else ""
-        sentence = finding.sentence if finding.answered else f"{finding.title}. {finding.sentence}"
+        bare = finding.sentence.startswith("Not answered")  # says why, but not what
+        sentence = f"{finding.title}. {finding.sentence}" if bare else finding.sentence
         parts = [f"<p><strong>{html.escape(sentence)}</strong></p>"]
         parts += [f"<p>{html.escape(c)}</p>" for c in finding.caveats]
         parts += [f"<p><em>{html.escape(grade)}</em></p>"] if grade else []
