@@ -12,7 +12,7 @@ import pandas as pd
 from cxlib.findings import Figure, Finding, day, listing, money, number, percent, table, unanswered
 from cxlib.intake import counts, purchases
 from cxlib.intake.company import Company
-from cxlib.scores import UNITS, Period, change, estimate, hidden, kind_of, since, write
+from cxlib.scores import UNITS, Period, change, contributions, estimate, hidden, kind_of, since, write
 from cxlib.stats import control as charting
 from cxlib.stats import draws, intervals
 from cxlib.stats.estimate import Estimate
@@ -187,7 +187,7 @@ def mix(company: Company, metric: str = "", by: str = "") -> Finding:
     if len(levels) < 2:
         return unanswered(name, title, f"no two levels of {by} have {FEWEST} answers in both years.")
     counted["use"] = counted["weight" if counts.weighted(company) else "n"].astype(float)
-    counted["total"] = _of_scores(company, metric, counted)
+    counted["total"] = contributions(company, metric, kind, counted["score"]) * counted["use"]
     resampling = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
     cube = {}
     for year in (first, last):
@@ -221,15 +221,6 @@ def mix(company: Company, metric: str = "", by: str = "") -> Finding:
         for key, r in zip(("change", "mix", "rates"), rows, strict=True)
     )  # fmt: skip
     return Finding(name, title, text, "D", table(rows, ["part"]), figures, caveats)
-
-
-def _of_scores(company: Company, metric: str, counted: pd.DataFrame) -> np.ndarray:
-    """Return each row's weighted sum of what its scores contribute to the headline statistic."""
-    if kind_of(metric) == "mean":
-        return (counted["score"] * counted["use"]).to_numpy(float)
-    worst, *_, best = counts.bands(company, metric)
-    net = counted["score"].between(best.low, best.high).astype(float)
-    return (100 * (net - counted["score"].between(worst.low, worst.high)) * counted["use"]).to_numpy(float)
 
 
 def control(company: Company, metric: str = "", window_months: int = 12, false_alarms: float = 0.05) -> Finding:

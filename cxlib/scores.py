@@ -40,7 +40,7 @@ class Parameters(parameters.Parameters):
     reopen_days: int = Field(7, ge=1, le=90)
 
 
-def _contributions(company: Company, metric: str, kind: str | counts.Band, scores: pd.Series) -> np.ndarray:
+def contributions(company: Company, metric: str, kind: str | counts.Band, scores: pd.Series) -> np.ndarray:
     """Return what each score contributes: NPS -100/0/100, the score itself, 1 for the good end, or 1 inside a band."""
     if kind == "mean":
         return scores.to_numpy(float)
@@ -82,7 +82,7 @@ def estimate(
     n = float(counted["n"].sum())
     if not n:
         return replace(UNKNOWN, n=0)
-    w, y = _weights(company, counted, weighted), _contributions(company, metric, kind, counted["score"])
+    w, y = _weights(company, counted, weighted), contributions(company, metric, kind, counted["score"])
     value = float(w @ y / w.sum())
     spread = float(w @ (y - value) ** 2 / w.sum())
     pulls = _pulls(counted, w, y)
@@ -112,7 +112,7 @@ def change(
     """
     found = [estimate(company, metric, part, kind, one_each=one_each) for part in (first, second)]
     pulls = [
-        _pulls(part, _weights(company, part), _contributions(company, metric, kind, part["score"]))
+        _pulls(part, _weights(company, part), contributions(company, metric, kind, part["score"]))
         for part in (first, second)
         if len(part)
     ]
