@@ -54,10 +54,10 @@ def _company(seed: int, **world: object):
 
 def estimates(seed: int) -> dict[str, tuple[float, float, float]]:
     """Return value, low and high of each quantity for one simulated company."""
-    from cxlib import churn, roi, value
+    from cxlib import hazards, roi, value
 
     company = _company(seed)
-    figures = [f for k in (churn.hazard_ratios(company, "nps"), value.by_score(company, "nps")) for f in k.figures]
+    figures = [f for k in (hazards.ratios(company, "nps"), value.by_score(company, "nps")) for f in k.figures]
     found = {f.name: f.estimate for f in figures}
     by_window = {w: {r.initiative: r.effect for r in roi.results(company, w)} for w in (6, 12)}
     wanted = {
@@ -72,15 +72,15 @@ def estimates(seed: int) -> dict[str, tuple[float, float, float]]:
 
 def rejections(seed: int) -> dict[str, bool]:
     """Tell which routes claim a link in a world where score and leaving are independent."""
-    from cxlib import churn
-    from cxlib.intake import counts
+    from cxlib import churn, hazards
+    from cxlib.intake import stays
     from cxlib.stats import survival
 
     company = _company(seed, **NOTHING)
-    rows = counts.last_score(company, "nps")
+    rows = stays.last_score(company, "nps")
     rows = rows[rows["band"].isin(["detractor", "promoter"])]
     naive = survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"])
-    ratio = churn.hazard_ratios(company, "nps").figures[0].estimate
+    ratio = hazards.ratios(company, "nps").figures[0].estimate
     gap = churn.by_score(company, "nps").figures[0].estimate
     return {"usual": naive.p < 0.05, "ratio": ratio.excludes(1), "gap": gap.excludes(0)}
 

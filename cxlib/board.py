@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pydantic import Field
 
-from cxlib import churn, movement, parameters, roi, scores, value
+from cxlib import hazards, movement, parameters, retention, roi, scores, value
 from cxlib.findings import GRADES, Finding, number
 from cxlib.intake.company import Company
 
@@ -28,8 +28,8 @@ def findings(company: Company, metric: str = "", window_months: int = 12) -> lis
     return [
         scores.headline(company, window_months),
         movement.early_warning(company, metric),
-        churn.rates(company),
-        churn.hazard_ratios(company, metric),
+        retention.rates(company),
+        hazards.ratios(company, metric),
         value.by_score(company, metric),
         value.of_the_base(company),
         *returns(company, window_months),

@@ -226,3 +226,38 @@ def paths(
     axes.fill_between(table[x], table["low"], table["high"], color=_GOOD, alpha=0.15, lw=0)
     axes.axhline(0, color=INK, lw=1)
     return figure
+
+
+def heat_map(
+    table: pd.DataFrame,
+    title: str,
+    row: str = "cohort",
+    column: str = "months",
+    x_label: str = "months since joining",
+    y_label: str = "",
+    scale: float = 100,
+) -> Figure:
+    """Draw shares as a grid of written percentages (row, column, value, n), the base beside the name of each row.
+
+    Cells that are not in the table, or hold no value, stay blank.
+    """
+    rows, across = list(dict.fromkeys(table[row])), sorted(table[column].unique())
+    wide = scale * table.pivot(index=row, columns=column, values="value").reindex(index=rows, columns=across).astype(
+        float
+    )
+    bases = table.groupby(row, observed=True, sort=False)["n"].max()
+    digits = 0 if scale * table["value"].max() >= 20 else 1
+    written = wide.map(lambda v: "" if math.isnan(v) else f"{v:.{digits}f}")
+    figure, axes = _axes(title, x_label, y_label, height=1.7 + 0.32 * len(rows))
+    sns.heatmap(
+        wide, ax=axes, annot=written, fmt="", cmap="Blues", linewidths=1, linecolor="white", annot_kws={"fontsize": 9},
+        cbar_kws={"label": "%", "shrink": 0.8}, mask=wide.isna(),
+    )  # fmt: skip
+    names = [f"{r:%b %Y}" if isinstance(r, pd.Timestamp) else str(r) for r in rows]
+    bases = [f"  ({_base(bases[r])})" if bases[r] > 0 else "" for r in rows]
+    axes.set_yticks([i + 0.5 for i in range(len(rows))], [a + b for a, b in zip(names, bases, strict=True)], rotation=0)
+    axes.set_xticks([i + 0.5 for i in range(len(across))], [f"{a:g}" for a in across], rotation=0)
+    axes.set_xlabel(x_label, color=MUTED)
+    axes.set_ylabel(y_label, color=MUTED)
+    axes.grid(visible=False)
+    return figure

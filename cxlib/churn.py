@@ -1,24 +1,30 @@
-"""03_churn: how many leave, and does the score tell who? The clock starts when the score was known.
+"""03_churn: does the score tell who leaves, and when? Curves whose clock starts when the score was known.
 
-For a company without contracts leaving is not seen; the question is then who buys again.
+For a company without contracts leaving is not seen; the question is then who buys again. Ratios of rates are in
+``hazards``, how many leave in ``retention``, who is at risk in ``risk``.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cxlib import parameters
-from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, those, unanswered
-from cxlib.intake import counts, invitations, purchases
+from cxlib.findings import Figure, Finding, interval, number, p_value, percent, table, those, unanswered
+from cxlib.intake import counts, invitations, purchases, stays
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, intervals, survival
 from cxlib.stats.estimate import Estimate
+
+STEPS = (91, 183, 365)  # days after the answer at which curves are compared
+SPLIT = 100  # answers of every score group a stage needs to be looked at by itself
+FEW = 0.1  # share of answers that curves at one mix may leave out
 
 
 class Parameters(parameters.Parameters):
@@ -47,299 +53,373 @@ def words(company: Company) -> Words:
     return Words("left", chosen, "still customers (%)", "leavers")
 
 
-def _why_not(company: Company, metric: str) -> str | None:
+def why_not(company: Company, metric: str, minimum_events: int) -> str | None:
     """Return why the score cannot be linked to an outcome here, None if it can."""
     if not metric:
         return counts.require(company, "responses") or "no question was answered."
     if not counts.dated(company):
         return "the answers carry no dates, so nobody can say what came first, the score or the leaving."
-    if company.settings.relationship == "contractual":
-        return counts.require(company, "customers", "joined_on", "left_on")
-    return counts.require(company, "orders")
-
-
-def rates(company: Company, periods: int = 12) -> Finding:
-    """Answer: how many leave? Churn per quarter: lost of those here at its start, newly joined not counted."""
-    name, title = "rates", "Customers lost per quarter, of those here at its start"
-    if company.settings.relationship != "contractual":
-        rule = company.settings.inactive_after_days
-        return unanswered(
-            name,
-            title,
-            f"without contracts leaving is not seen; the rule of {rule} days without an order stands for it.",
-        )
-    missing = counts.require(company, "customers", "joined_on", "left_on")
+    missing = (
+        counts.require(company, "customers", "joined_on", "left_on")
+        if company.settings.relationship == "contractual"
+        else counts.require(company, "orders")
+    )
     if missing:
-        return unanswered(name, title, f"{missing}.")
-    ends = pd.date_range(end=pd.Timestamp(company.as_of) + pd.Timedelta(days=1), periods=periods + 1, freq="QS")
-    counted = counts.base_by_period(company, [d.date() for d in ends])
-    counted = counted[counted["here"] >= company.settings.privacy.minimum_base]
-    if counted.empty:
-        return unanswered(name, title, "no quarter began with enough customers.")
-    rows = [
-        {
-            "period": r["period"],
-            "estimate": intervals.share(r["lost"], r["here"]),
-            "lost": r["lost"],
-            "joined": r["joined"],
-        }
-        for r in counted.to_dict("records")
-    ]
-    last = rows[-1]
-    e = last["estimate"]
-    text = f"In the quarter from {last['period']:%d %B %Y}, {last['lost']:,} of {e.n:,.0f} customers left: {interval(e, percent)}"
-    text += f" a quarter, which kept up for a year would be {percent(1 - (1 - e.value) ** 4)}."
-    figures = (Figure("churn-quarter", "Customers lost in the last whole quarter", e, "share of those at its start"),)
-    return Finding(name, title, text, "D", table(rows, ["period"]), figures)
-
-
-def _strata(counted: pd.DataFrame, stratum: str, bands: list[str], least: int, horizon: int) -> pd.Series:
-    """Return the level of the segment each row is compared within; levels too small for a curve of each band are one.
-
-    A level needs ``least`` answers in every band, some of them followed to the horizon.
-    """
-    found = counted[stratum]
-    for merged in ("others", "all"):
-        cells = counted.groupby([found.rename("level"), "band"], observed=True).agg(
-            n=("n", "sum"), to=("duration", "max")
-        )
-        sound = (cells["n"] >= least) & (cells["to"] >= horizon)
-        whole = sound.groupby("level").sum() == len(bands)
-        if whole.all():
-            return found
-        small = found.map(~whole).astype(bool)
-        found = found.mask(small | (merged == "all"), merged)
-    return found
-
-
-def _at_risk(part: pd.DataFrame, day: float) -> float:
-    return float(part.loc[part["duration"] >= day, "n"].sum())
-
-
-def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Finding:
-    """Answer: who leaves (or buys again) after a good and after a bad answer? Clock at the answer.
-
-    Kaplan-Meier by band over all answers, "no answer" being a band of its own, within each level of the first declared
-    segment; the levels are put together in the mix of all answers, so that bands do not differ by who is on which plan.
-    Intervals from the fold draws, as several answers of one customer overlap. Any exit counts. Weekly points.
-    """
-    w = words(company)
-    name, title = (
-        "curves",
-        f"Share of customers {'still here' if w.event == 'left' else 'not back yet'} after their answer",
-    )
-    metric = counts.choose(company, metric)
-    if why := _why_not(company, metric):
-        return unanswered(name, title, why)
-    segment = counts.segments(company)[:1]
-    counted = counts.follow_up(company, metric, horizon_days, by=segment)
-    stratum = segment[0] if segment else "stratum"
-    counted = counted if segment else counted.assign(stratum="all")
-    least = company.settings.privacy.minimum_base
-    not_followed = int(
-        invitations.response_counts(company, invitations.Asked(metric))["asked"].sum() - counted["n"].sum()
-    )
-    order = [b.name for b in counts.bands(company, metric)]
-    sizes = counted.groupby("band", observed=True)["n"].sum()
-    names = [b for b in [*order, counts.NO_ANSWER] if sizes.get(b, 0) >= least]
-    answered = [b for b in names if b != counts.NO_ANSWER]
-    if len(answered) < 2:
-        return unanswered(name, title, f"fewer than two score groups have {least} answers that can be followed.")
-    counted = counted[counted["band"].isin(names)]
-    if why := _too_few(company, metric, w, minimum_events):
-        return unanswered(name, title, why)
-    horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
-    level = _strata(counted, stratum, names, least, horizon)
-    levels = sorted(level.unique())
-    resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    weights = draws.with_plain(resampling)
-    mix = counted.groupby(level, observed=True)["n"].sum()[levels].to_numpy(float)
-    curve = {
-        band: np.tensordot(
-            mix / mix.sum(),
-            [
-                survival.survival_draws(counted[(counted["band"] == band) & (level == v)], horizon_days, weights)
-                for v in levels
-            ],
-            axes=1,
-        )
-        for band in names
-    }
-    rows = []
-    for band in names:
-        part = counted[counted["band"] == band]
-        rows.append(
-            {"band": band, "months": 0.0, "estimate": Estimate(1, 1, 1, 0, sizes[band]), "at_risk": sizes[band]}
-        )
-        for day in [*range(7, horizon, 7), horizon]:
-            drawn = curve[band][:, day - 1]
-            e = draws.estimate(drawn[0], drawn[1:], sizes[band], low=0, high=1)
-            if math.isnan(e.low):  # nobody has left yet in any resample
-                e = Estimate(e.value, *_exact(part, day), n=e.n)
-            rows.append({"band": band, "months": day / DAYS_A_MONTH, "estimate": e, "at_risk": _at_risk(part, day)})
-    worst, best = answered[0], answered[-1]
-    ends = {b: curve[b][:, horizon - 1] for b in (worst, best)}
-    gap = draws.estimate(ends[best][0] - ends[worst][0], (ends[best] - ends[worst])[1:], sizes[best] + sizes[worst])
-    mean = {b: curve[b][:, :horizon].sum(1) / DAYS_A_MONTH for b in (worst, best)}
-    longer = draws.estimate(mean[best][0] - mean[worst][0], (mean[best] - mean[worst])[1:], gap.n)
-    span = f"{number(horizon / DAYS_A_MONTH, 0)} months"
-    if w.event == "left":
-        text = (
-            f"{span} after the answer {percent(ends[best][0])} of {those(best)} and {percent(ends[worst][0])} of {those(worst)} were still "
-            f"customers: a gap of {interval(gap, lambda v: number(100 * v))} percentage points, or "
-            f"{interval(longer, lambda v: number(v, 2))} months of the next {span}."
-        )
-    else:
-        text = (
-            f"{span} after the answer {percent(1 - ends[best][0])} of {those(best)} and {percent(1 - ends[worst][0])} of "
-            f"{those(worst)} had bought again: a gap of {interval(_turned(gap), lambda v: number(100 * v))} percentage points."
-        )
-        gap = _turned(gap)
-    if not gap.excludes(0):
-        text = "No detectable link as it stands: " + text[0].lower() + text[1:]
-    figures = (
-        Figure(f"{metric}-gap", f"{best} minus {worst}: share {w.event if w.event != 'left' else 'still here'} after {span}",
-               gap, "share", "answers"),
-    )  # fmt: skip
-    caveats = (
-        f"Clock at the answer, follow-up to {company.as_of}; questions not answered are a curve of their own. "
-        + (f"All curves are at the same mix of {stratum}. " if len(levels) > 1 else "")
-        + "The groups may differ in more than their score: see the adjusted ratio below."
-        + (
-            f" Not followed: {not_followed:,} questions put after the customer had left, or before a first purchase."
-            if not_followed
-            else ""
-        ),
-    )
-    grade = "C" if len(levels) > 1 else "D"
-    return Finding(name, title, text, grade, table(rows, ["band", "months"]), figures, caveats)
-
-
-def _turned(e: Estimate) -> Estimate:
-    return Estimate(-e.value, -e.high, -e.low, e.se, e.n)
-
-
-def _exact(part: pd.DataFrame, day: int) -> tuple[float, float]:
-    """Return the interval of a survival of 1: Clopper-Pearson on those still followed at that day."""
-    n = max(_at_risk(part, day), 1.0)
-    e = intervals.share(n, n, method="clopper-pearson")
-    return e.low, e.high
-
-
-def _too_few(company: Company, metric: str, w: Words, least: int) -> str | None:
-    """Return why the outcome was seen too rarely after an answer to tell score groups apart, None if it was not."""
-    seen = counts.followed_by_event(company, metric)
-    if seen >= least:
+        return f"{missing}, so nobody can say what came first, the score or the leaving."
+    seen = stays.followed_by_event(company, metric)
+    if seen >= minimum_events:
         return None
-    text = f"only {seen:,} customers {w.event} after an answer, and fewer than {least} are too few to tell score groups apart"
+    text = f"only {seen:,} customers {words(company).event} after an answer, and fewer than {minimum_events} are too few to "
+    text += "tell score groups apart"
     if company.settings.relationship != "contractual":
         several, on_days = purchases.repeat_buyers(company)
         text += f"; in all, there are {several:,} repeat buyers ({on_days:,} of them on different days)"
     return text + "."
 
 
-def hazard_ratios(company: Company, metric: str = "", minimum_events: int = 100) -> Finding:
-    """Answer: does the score tell who leaves beyond what tenure and segment tell?
+# ---- the curves ------------------------------------------------------------------------------------------------------
 
-    Cox model on start-stop rows, a score in force from its answer to the next question, on the clock of tenure
-    (non-contractual: time since the answer), stratified by the declared segments, errors clustered on folds of customers.
-    Exits that were not the customer's choice end the follow-up (cause-specific ratio).
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Survival after the answer by band, all bands at one mix of the first segment and of the customers' stage.
+
+    ``drawn``: by band, (1 + draws) x days; the first row is as observed. ``counted``: the counts behind them.
+    """
+
+    drawn: dict[str, np.ndarray]
+    sizes: dict[str, float]
+    answered: list[str]  # the bands, worst first, without "no answer"
+    horizon: int
+    mixed_by: list[str]
+    counted: pd.DataFrame
+    not_followed: int
+    left_out: int  # answers of segments too small for curves of their own
+
+    def at(self, band: str, day: int) -> Estimate:
+        """Estimate the share still here ``day`` days after the answer (0: all)."""
+        if day == 0:
+            return Estimate(1, 1, 1, 0, self.sizes[band])
+        drawn = self.drawn[band][:, day - 1]
+        e = draws.estimate(drawn[0], drawn[1:], self.sizes[band], low=0, high=1)
+        if math.isnan(e.low):  # nobody has left yet in any resample: Clopper-Pearson on those still followed
+            n = max(self.at_risk(band, day), 1.0)
+            exact = intervals.share(n, n, method="clopper-pearson")
+            e = Estimate(e.value, exact.low, exact.high, n=e.n)
+        return e
+
+    def at_risk(self, band: str, day: float) -> float:
+        """Count the answers of a band still followed at a day."""
+        part = self.counted[self.counted["band"] == band]
+        return float(part.loc[part["duration"] >= day, "n"].sum())
+
+    def gap(self, best: str, worst: str, day: int) -> Estimate:
+        """Estimate by how much the share still here differs on a day."""
+        drawn = self.drawn[best][:, day - 1] - self.drawn[worst][:, day - 1]
+        return draws.estimate(drawn[0], drawn[1:], self.sizes[best] + self.sizes[worst])
+
+    def months(self, band: str, against: str = "") -> Estimate:
+        """Estimate the mean months as a customer within the horizon (restricted mean), or by how much two differ."""
+        drawn = self.drawn[band][:, : self.horizon].sum(1)
+        n = self.sizes[band]
+        if against:
+            drawn, n = drawn - self.drawn[against][:, : self.horizon].sum(1), n + self.sizes[against]
+        return draws.estimate(drawn[0] / DAYS_A_MONTH, drawn[1:] / DAYS_A_MONTH, n)
+
+    def median(self, band: str) -> Estimate:
+        """Estimate the months by which half had left; infinite where more than half are here at the horizon.
+
+        The interval is where the band of the curve crosses one half (Brookmeyer & Crowley 1982).
+        """
+        days = np.arange(1, self.horizon + 1)
+        ends = [self.at(band, int(d)) for d in days]
+
+        def reached(heights: np.ndarray) -> float:
+            below = np.flatnonzero(heights <= 0.5)
+            return float(days[below[0]] / DAYS_A_MONTH) if below.size else math.inf
+
+        value, low, high = (reached(np.array([getattr(e, k) for e in ends])) for k in ("value", "low", "high"))
+        return Estimate(value, low, high, n=self.sizes[band])
+
+
+def _levels(counted: pd.DataFrame, bands: list[str], least: int, horizon: int) -> pd.Series:
+    """Return the level in which each row is compared: its segment and stage, or, where that is too small, less.
+
+    A level needs ``least`` answers in every band (SPLIT to be split by stage), some of them followed to the horizon. Small
+    stages of a segment are put together, then all stages of it; only then segments are, as bands differ in them most. What is
+    still too small is in no level (NaN) if it is at most FEW of all; otherwise all are one level.
+    """
+    cells = (
+        counted.groupby(["stratum", "band"], observed=True).agg(n=("n", "sum"), to=("duration", "max")).reset_index()
+    )
+    level = pd.Series({s: s for s in cells["stratum"].astype(str).unique()})
+    segment = pd.Series({s: s.rpartition(" | ")[0] for s in level.index})
+
+    def unsound(of: pd.Series, fewest: int) -> pd.Series:
+        """Tell for each stratum whether its level is too small."""
+        sums = cells.groupby([cells["stratum"].astype(str).map(of), "band"], observed=True).agg(
+            n=("n", "sum"), to=("to", "max")
+        )
+        good = ((sums["n"] >= fewest) & (sums["to"] >= horizon)).groupby(level=0).sum() == len(bands)
+        return ~of.map(good)
+
+    level = level.mask(unsound(level, max(least, SPLIT)), segment + " | other stages")
+    level = level.mask(segment.isin(segment[unsound(level, max(least, SPLIT))]), segment)
+    level = level.mask(unsound(level, least), "others")
+    found, small = counted["stratum"].astype(str).map(level), unsound(level, least)
+    if not small.any():
+        return found
+    without = found.mask(counted["stratum"].astype(str).isin(small[small].index))
+    few = counted.loc[without.isna(), "n"].sum() <= FEW * counted["n"].sum()
+    return without if few else found.where(found.isna(), "all")
+
+
+@lru_cache(maxsize=2)  # several sections of a page read the same curves
+def curves(company: Company, metric: str, horizon_days: int, minimum_events: int) -> Curves | str:
+    """Return the curves by score, or why there are none."""
+    if why := why_not(company, metric, minimum_events):
+        return why
+    by = [*counts.segments(company)[:1], counts.STAGE]
+    counted = stays.follow_up(company, metric, horizon_days, by=by)
+    least = company.settings.privacy.minimum_base
+    asked = invitations.response_counts(company, invitations.Asked(metric))["asked"].sum()
+    sizes = counted.groupby("band", observed=True)["n"].sum()
+    order = [b.name for b in counts.bands(company, metric)]
+    names = [b for b in [*order, counts.NO_ANSWER] if sizes.get(b, 0) >= least]
+    answered = [b for b in names if b != counts.NO_ANSWER]
+    not_followed = int(asked - counted["n"].sum())
+    counted = counted[counted["band"].isin(names)]
+    if len(answered) < 2:
+        return f"fewer than two score groups have {least} answers that can be followed."
+    horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
+    level = _levels(counted, names, least, horizon)
+    left_out = int(counted.loc[level.isna(), "n"].sum())
+    counted, level = counted[level.notna()], level[level.notna()]
+    sizes, levels = counted.groupby("band", observed=True)["n"].sum(), sorted(level.unique())
+    weights = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    mix = counted.groupby(level, observed=True)["n"].sum()[levels].to_numpy(float)
+    drawn = {}
+    for band in names:
+        parts = (counted[(counted["band"] == band) & (level == v)] for v in levels)
+        each = (survival.survival_draws(part, horizon_days, weights) for part in parts)
+        drawn[band] = sum(share * one for share, one in zip(mix / mix.sum(), each, strict=True))
+    mixed_by = by if len(levels) > 1 else []
+    return Curves(drawn, sizes.to_dict(), answered, horizon, mixed_by, counted, not_followed, left_out)
+
+
+def _span(days: int) -> str:
+    return f"{number(days / DAYS_A_MONTH, 0)} months"
+
+
+def _turned(e: Estimate) -> Estimate:
+    return Estimate(-e.value, -e.high, -e.low, e.se, e.n)
+
+
+def _points(e: Estimate) -> str:
+    return interval(e, lambda v: number(100 * v))
+
+
+def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Finding:
+    """Answer: who leaves (or buys again) after a good and after a bad answer? Clock at the answer.
+
+    Kaplan-Meier by band over all answers, "no answer" being a band of its own, within each level of the first declared
+    segment and stage of the customer; the levels are put together in the mix of all answers, so that bands do not differ by
+    who is on which plan or how long a customer. Intervals from the fold draws, as several answers of one customer overlap.
+    Any exit counts. Weekly points.
     """
     w = words(company)
-    name, title = "hazard-ratios", f"How much faster they {w.rate}, against the best score group"
+    leaving = w.event == "left"
+    name, title = "curves", f"Share of customers {'still here' if leaving else 'not back yet'} after their answer"
     metric = counts.choose(company, metric)
-    if why := _why_not(company, metric):
-        return unanswered(name, title, why)
-    strata = counts.segments(company)
-    rows = counts.episodes(company, metric, strata)
-    rows = rows[rows["band"] != counts.NO_ANSWER]
-    if why := _too_few(company, metric, w, minimum_events):
-        return unanswered(name, title, why)
-    seen = float((rows["n"] * rows["chosen"]).sum())
-    by_band = rows.assign(events=rows["n"] * rows["chosen"]).groupby("band", observed=True)[["n", "events"]].sum()
-    order = [b.name for b in counts.bands(company, metric) if by_band["events"].get(b.name, 0) >= 5]
-    if len(order) < 2:
-        return unanswered(name, title, f"fewer than two score groups have 5 or more {w.events}.")
-    *others, best = order
-    rows = rows[rows["band"].isin(order)].assign(**{b: lambda d, b=b: (d["band"] == b).astype(float) for b in others})
-    try:
-        fit = survival.cox(
-            rows,
-            event="chosen",
-            covariates=others,
-            start="start",
-            stop="stop",
-            weights="n",
-            cluster="fold",
-            strata="stratum",
+    c = curves(company, metric, horizon_days, minimum_events)
+    if isinstance(c, str):
+        return unanswered(name, title, c)
+    rows = [
+        {"band": b, "months": d / DAYS_A_MONTH, "estimate": c.at(b, d), "at_risk": c.at_risk(b, d)}
+        for b in c.drawn
+        for d in [0, *range(7, c.horizon, 7), c.horizon]
+    ]
+    worst, best = c.answered[0], c.answered[-1]
+    ends = {b: c.at(b, c.horizon).value for b in (worst, best)}
+    gap, longer, span = c.gap(best, worst, c.horizon), c.months(best, worst), _span(c.horizon)
+    if leaving:
+        text = (
+            f"{span} after the answer {percent(ends[best])} of {those(best)} and {percent(ends[worst])} of {those(worst)} were "
+            f"still customers: a gap of {_points(gap)} percentage points, or "
+            f"{interval(longer, lambda v: number(v, 2))} months of the next {span}."
         )
-    except ValueError as error:
-        return unanswered(name, title, str(error))
-    if not fit.converged:
-        return unanswered(name, title, fit.message)
-    shown, figures = [], []
-    for band in others:
-        r = fit.table.loc[band]
-        e = Estimate(r["hazard_ratio"], r["low"], r["high"], r["se"], float(by_band["n"][[band, best]].sum()), r["p"])
-        shown.append({"band": f"{band} against {best}", "estimate": e, "events": by_band["events"][band], "p": r["p"]})
-        figures.append(Figure(f"{metric}-hazard-ratio-{band}", f"{band} against {best}: ratio of the rates at which they "
-                              f"{w.rate}", e, "ratio", "episodes"))  # fmt: skip
-    e = shown[0]["estimate"]
-    equal = f"At equal {'tenure' if w.event == 'left' else 'time since the answer'}"
-    equal += f" and the same {listing(strata)}, " if strata else ", "
-    if e.excludes(1):
-        text = f"{equal}{those(others[0])} {w.rate} at {interval(e, lambda v: number(v, 2))} times the rate of {those(best)}."
     else:
         text = (
-            f"No detectable link: {equal[0].lower()}{equal[1:]}{those(others[0])} {w.rate} at {interval(e, lambda v: number(v, 2))} times "
-            f"the rate of {those(best)}, which leaves no difference among what is plausible."
+            f"{span} after the answer {percent(1 - ends[best])} of {those(best)} and {percent(1 - ends[worst])} of "
+            f"{those(worst)} had bought again: a gap of {_points(_turned(gap))} percentage points."
         )
-    d = by_band["events"][[others[0], best]].astype(float)
-    seeable = math.exp(2.8 * math.sqrt((1 / d).sum()))
-    caveats = (
-        "An association at equal tenure and segment, not the effect of raising a score. It rests on "
-        f"{seen:,.0f} {w.events}; with so many, a ratio of {number(seeable, 2)} or more would be found four times in five.",
+        gap = _turned(gap)
+    if not gap.excludes(0):
+        text = "No detectable link as it stands: " + text[0].lower() + text[1:]
+    figures = (
+        Figure(f"{metric}-gap", f"{best} minus {worst}: share {'still here' if leaving else w.event} after {span}",
+               gap, "share", "answers"),
+    )  # fmt: skip
+    caveats = [f"Clock at the answer, follow-up to {company.as_of}; questions not answered are a curve of their own."]
+    if c.mixed_by:
+        caveats.append(f"All curves are at the same mix of {' and '.join(c.mixed_by)}.")
+    caveats.append("The groups may differ in more than their score: see the adjusted ratio below.")
+    if c.not_followed:
+        since = (
+            f", before {stays.watched_from(company)}, when leavers are missing," if stays.watched_from(company) else ""
+        )
+        after = "after the customer had left" if leaving else "before a first purchase"
+        caveats.append(f"Not followed: {c.not_followed:,} questions put{since} {'or ' if since else ''}{after}.")
+    if c.left_out:
+        caveats.append(f"Left out: {c.left_out:,} answers of segments too small for curves of their own.")
+    grade = "C" if c.mixed_by else "D"
+    return Finding(name, title, text, grade, table(rows, ["band", "months"]), figures, tuple(caveats))
+
+
+def summaries(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Finding:
+    """Answer: how long do they stay? Restricted mean and median months by band, within the horizon."""
+    name, title = "staying", "Months as a customer within the horizon"
+    if words(company).event != "left":
+        return unanswered(name, title, "without contracts leaving is not seen.")
+    c = curves(company, counts.choose(company, metric), horizon_days, minimum_events)
+    if isinstance(c, str):
+        return unanswered(name, title, c)
+    middle = {b: c.median(b) for b in c.drawn}
+    rows = [
+        {"band": b, "estimate": c.months(b), "still_here": c.at(b, c.horizon).value,
+         "median": interval(m, lambda v: number(v, 1), short=True) if m.value < math.inf else f"over {_span(c.horizon)}"}
+        for b, m in middle.items()
+    ]  # fmt: skip
+    each = "; ".join(
+        f"{those(r['band'])} {interval(r['estimate'], lambda v: number(v, 2), short=True)}" for r in rows[:-1]
     )
-    return Finding(name, title, text, "C", table(shown, ["band"]), tuple(figures), caveats)
+    text = f"Of the {_span(c.horizon)} after an answer they stay on average, in months (95 % interval): {each}."
+    reached = [b for b, m in middle.items() if m.value < math.inf]
+    text += "" if reached else f" Half of no group has left within {_span(c.horizon)}, so no median is reached."
+    return Finding(name, title, text, "C" if c.mixed_by else "D", table(rows, ["band"]))
 
 
-def naive(company: Company, metric: str = "", horizon_days: int = 365) -> Finding:
+def differences(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Finding:
+    """Answer: how far apart are the groups after 3, 6 and 12 months, in percentage points and in customers of today?"""
+    name, title = "differences", "Gap to the worst score group, 3, 6 and 12 months after the answer"
+    metric = counts.choose(company, metric)
+    c = curves(company, metric, horizon_days, minimum_events)
+    if isinstance(c, str):
+        return unanswered(name, title, c)
+    leaving, worst = words(company).event == "left", c.answered[0]
+    steps = sorted({min(d, c.horizon) for d in STEPS if d <= horizon_days})
+    now = stays.today(company, metric) if leaving else None
+    here = float(now.loc[now["band"] == worst, "n"].sum()) if leaving else math.nan
+    rows = []
+    for better in c.answered[:0:-1]:
+        for day in steps:
+            e = c.gap(better, worst, day)
+            e = e if leaving else _turned(e)
+            customers = {"customers": here * e.value, "customers_low": here * e.low, "customers_high": here * e.high}
+            rows.append(
+                {"groups": f"{better} minus {worst}", "after": _span(day), "estimate": e}
+                | (customers if leaving else {})
+            )
+    apart = [r["after"] for r in rows if r["estimate"].excludes(0)]
+    first = rows[len(steps) - 1]
+    text = f"{first['groups'].capitalize()} after {first['after']}: {_points(first['estimate'])} percentage points"
+    if leaving and here:
+        text += (
+            f"; on the {here:,.0f} customers of today whose last answer within a year was that of a {those(worst, False)}, this is "
+            f"{interval(Estimate(first['customers'], first['customers_low'], first['customers_high']), lambda v: number(v, 0))} customers"
+        )
+    text += f". {len(apart)} of {len(rows)} gaps are told apart from none, each taken by itself."
+    caveats = ("A gap between groups as they are: it is not what would come of changing their scores.",)
+    return Finding(name, title, text, "C" if c.mixed_by else "D", table(rows, ["groups", "after"]), caveats=caveats)
+
+
+def kept(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Finding:
+    """Answer: how many customers more would be here at the horizon if the worst group left like the next better one?
+
+    The gap of the curves at the horizon times the customers of today in the worst group, under the same fold draws. An
+    association counted in customers: nobody says that raising a score would keep them.
+    """
+    name, title = "kept", "What the gap amounts to: customers, if the worst group left like the next better one"
+    if words(company).event != "left":
+        return unanswered(name, title, "without contracts leaving is not seen.")
+    metric = counts.choose(company, metric)
+    c = curves(company, metric, horizon_days, minimum_events)
+    if isinstance(c, str):
+        return unanswered(name, title, c)
+    worst, now = c.answered[0], stays.today(company, metric)
+    weights = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    mine = now[now["band"] == worst].groupby("fold")["n"].sum().reindex(range(weights.shape[1]), fill_value=0)
+    here = weights @ mine.to_numpy(float)
+    if here[0] < company.settings.privacy.minimum_base:
+        return unanswered(name, title, f"too few customers of today answered as {those(worst)} within a year.")
+    rows = []
+    for better in c.answered[1:]:
+        drawn = here * (c.drawn[better][:, c.horizon - 1] - c.drawn[worst][:, c.horizon - 1])
+        rows.append({"left_like": those(better), "estimate": draws.estimate(drawn[0], drawn[1:], here[0])})
+    e, whole = rows[0]["estimate"], lambda v: number(v, 0)
+    text = (
+        f"If the {here[0]:,.0f} customers of today who last answered as {those(worst)} left like {those(c.answered[1])}, "
+        f"{interval(e, whole)} more of them would be here after {_span(c.horizon)}."
+    )
+    if not e.excludes(0):
+        text = f"No detectable number: {text[0].lower()}{text[1:]}"
+    figures = (
+        Figure(
+            "kept",
+            f"More customers after {_span(c.horizon)}, if {those(worst)} left like {those(c.answered[1])}",
+            e,
+            "customers",
+        ),
+    )
+    caveats = (
+        "An association counted in customers, not a promise: it holds if nothing but the score set the groups apart, and if "
+        "who changes group then leaves like that group. What an initiative brings is asked in 06_roi.",
+    )
+    return Finding(name, title, text, "C" if c.mixed_by else "D", table(rows, ["left_like"]), figures, caveats)
+
+
+# ---- the usual mistake -----------------------------------------------------------------------------------------------
+
+
+def naive(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Finding:
     """Show once what the usual curve does: last known score, clock from sign-up, so the future decides the group."""
     name, title = "naive", "The usual curve, and why it is wrong"
     metric = counts.choose(company, metric)
     if company.settings.relationship != "contractual":
         return unanswered(name, title, "the mistake needs a sign-up date and a date of leaving.")
-    if why := _why_not(company, metric):
+    if why := why_not(company, metric, 1):
         return unanswered(name, title, why)
-    counted = counts.last_score(company, metric)
+    counted = stays.last_score(company, metric)
     order = [b.name for b in counts.bands(company, metric)]
     sizes = counted.groupby("band", observed=True)["n"].sum()
     names = [b for b in order if sizes.get(b, 0) >= company.settings.privacy.minimum_base]
     if len(names) < 2:
         return unanswered(name, title, "fewer than two score groups are large enough.")
-    rows, rest = [], {}
+    rows, ends = [], {}
+    grid = np.array([0, *range(7, horizon_days, 7), horizon_days])
     for band in names:
         part = counted[counted["band"] == band]
-        km = survival.kaplan_meier(part["duration"], part["event"], part["n"])
-        grid = np.array([0, *range(7, horizon_days, 7), horizon_days])
-        at = np.searchsorted(km["time"], grid, side="right") - 1
-        points = km.iloc[at].reset_index(drop=True)
+        points = survival.survival_at(survival.kaplan_meier(part["duration"], part["event"], part["n"]), grid)
+        points = points[points["value"].notna()]
         rows += [
-            {"band": band, "months": d / DAYS_A_MONTH, "at_risk": _at_risk(part, d),
-             "estimate": Estimate(p["survival"], p["low"], p["high"], p["se"], sizes[band])}
-            for d, p in zip(grid, points.to_dict("records"), strict=True)
+            {"band": band, "months": p["time"] / DAYS_A_MONTH, "at_risk": p["n"],
+             "estimate": Estimate(p["value"], p["low"], p["high"], p["se"], sizes[band])}
+            for p in points.to_dict("records")
         ]  # fmt: skip
-        rest[band] = points["survival"].iloc[-1]
+        ends[band] = points["value"].iloc[-1]
     two = counted[counted["band"].isin([names[0], names[-1]])]
     test = survival.log_rank(two["duration"], two["event"], two["band"], two["n"])
     claim = "would claim a link" if test.p < 0.05 else "would claim no link"
     text = (
-        f"Drawn from sign-up by the last known score, {percent(rest[names[-1]])} of {those(names[-1])} and {percent(rest[names[0]])} of "
-        f"{those(names[0])} stay {number(horizon_days / DAYS_A_MONTH, 0)} months, and its test {claim} (p {_p(test.p)}). To have given a "
-        "late score one must have stayed until then: the curve sits too high and its gaps are not to be read."
+        f"Drawn from sign-up by the last known score, {percent(ends[names[-1]])} of {those(names[-1])} and "
+        f"{percent(ends[names[0]])} of {those(names[0])} stay {_span(horizon_days)}, and its test {claim} ({p_value(test.p)}). "
     )
+    c = curves(company, metric, horizon_days, minimum_events)
+    if not isinstance(c, str) and {names[0], names[-1]} <= set(c.drawn):
+        right = {b: c.at(b, c.horizon).value for b in (names[0], names[-1])}
+        shift = " and ".join(
+            f"{number(100 * (ends[b] - right[b]))} points for {those(b)}" for b in (names[-1], names[0])
+        )
+        text += f"Against the curves with the clock at the answer it is off by {shift}. "
+    text += "To have given a late score one must have stayed until then: the curve sits too high and its gaps are not to be read."
     return Finding(name, title, text, "D", table(rows, ["band", "months"]))
-
-
-def _p(p: float) -> str:
-    return "under 0.001" if p < 0.001 else number(p, 3)

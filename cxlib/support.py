@@ -266,7 +266,8 @@ def closed_by_clock(company: Company) -> Finding:
 
 def _stayed_away(counted: pd.DataFrame, days: Sequence[int], least: int, weights: np.ndarray) -> dict[int, Estimate]:
     """Return the share not back within each number of days (Kaplan-Meier), where enough cases were followed so long."""
-    drawn, n = survival.survival_draws(counted, max(days), weights), float(counted["n"].sum())
+    events = counted.assign(events=counted["n"] * counted["event"])
+    drawn, n = survival.survival_draws(events, max(days), weights), float(counted["n"].sum())
     long_enough = [d for d in days if counted.loc[counted["duration"] >= d, "n"].sum() >= least]
     return {d: share(drawn[:, d - 1], n) for d in long_enough}
 

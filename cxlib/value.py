@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cxlib import parameters
 from cxlib.findings import Figure, Finding, interval, money, number, percent, table, those, unanswered
-from cxlib.intake import counts, purchases
+from cxlib.intake import counts, purchases, stays
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, finance, survival
@@ -80,15 +80,16 @@ def _contractual(company: Company, metric: str) -> Finding:
     title = f"Value of the next {m.horizon_months} months after an answer, at today's mix and prices"
     segment = counts.segments(company)[:1]
     horizon = math.ceil(m.horizon_months * DAYS_A_MONTH)
-    counted = counts.follow_up(company, metric, horizon, by=segment)
+    counted = stays.follow_up(company, metric, horizon, by=segment)
     base = purchases.paying_base(company, by=segment)
     stratum = segment[0] if segment else "stratum"
-    if not segment:
-        counted, base = counted.assign(stratum="all"), base.assign(stratum="all")
+    base = base.rename(columns={stratum: "stratum"}) if segment else base.assign(stratum="all")
     least = company.settings.privacy.minimum_base
     order = [b.name for b in counts.bands(company, metric)] + [counts.NO_ANSWER]
     followed = (
-        counted.groupby([stratum, "band"], observed=True).agg(n=("n", "sum"), longest=("duration", "max")).reset_index()
+        counted.groupby(["stratum", "band"], observed=True)
+        .agg(n=("n", "sum"), longest=("duration", "max"))
+        .reset_index()
     )
     sound = followed[(followed["n"] >= least) & (followed["longest"] >= horizon)]
     names = [b for b in order if (sound["band"] == b).any()]
@@ -97,14 +98,14 @@ def _contractual(company: Company, metric: str) -> Finding:
         return unanswered(
             name, title, f"fewer than two score groups have {least} answers followed for {m.horizon_months} months."
         )
-    strata = [s for s in base[stratum].unique() if set(names) <= set(sound.loc[sound[stratum] == s, "band"])]
+    strata = [s for s in base["stratum"].unique() if set(names) <= set(sound.loc[sound["stratum"] == s, "band"])]
     if not strata:
         return unanswered(
             name, title, f"in no {stratum} can all score groups be followed for {m.horizon_months} months."
         )
     resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
     with_plain = draws.with_plain(resampling)
-    pays, customers = _base_sums(base[base[stratum].isin(strata)], stratum, strata, with_plain)
+    pays, customers = _base_sums(base[base["stratum"].isin(strata)], "stratum", strata, with_plain)
     rate = finance.per_period_rate(m.discount_rate, 12, m.discount_convention)
     factors = finance.discount_factors(rate, m.horizon_months, m.first_flow)
     first = 0 if m.first_flow == "now" else 1
@@ -113,7 +114,7 @@ def _contractual(company: Company, metric: str) -> Finding:
     for band in names:
         months = []
         for s in strata:
-            part = counted[(counted[stratum] == s) & (counted["band"] == band)]
+            part = counted[(counted["stratum"] == s) & (counted["band"] == band)]
             still = survival.survival_draws(part, horizon, with_plain)
             still = np.hstack([np.ones((len(still), 1)), still])
             months.append(still[:, paid_on] @ factors)
@@ -137,7 +138,7 @@ def _contractual(company: Company, metric: str) -> Finding:
         Figure("value-gap", f"{best} minus {worst}: value over {m.horizon_months} months", gap,
                f"{company.settings.currency} per customer", "answers"),
     )  # fmt: skip
-    left_out = set(base[stratum]) - set(strata)
+    left_out = set(base["stratum"]) - set(strata)
     caveats = [
         "The gap is in how long they stay, at the price paid today; upselling is not in it. It goes with the score and is "
         "not what raising a score would bring."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxlib import agreement, churn, data_check, movement, open_company, roi, scores, silence, support, value
+from cxlib import agreement, churn, data_check, hazards, movement, open_company, roi, scores, silence, support, value
 
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -46,7 +46,7 @@ def test_garden_centres_set_nothing_aside_and_say_what_has_no_date(garden):
     assert len(garden.set_aside) == 0
     assert "none had to be set aside" in data_check.rows(garden).sentence
     assert numbers(silence.rates(garden))["nps-response-rate"].value == pytest.approx(13_612 / 13_954)
-    for found in (churn.by_score(garden), churn.hazard_ratios(garden), value.by_score(garden)):
+    for found in (churn.by_score(garden), hazards.ratios(garden), value.by_score(garden)):
         assert not found.answered
     assert "no dates" in churn.by_score(garden).sentence
 
@@ -104,7 +104,7 @@ def test_software_company_shows_old_tickets_and_two_definitions_of_leaving(softw
 
 
 def test_software_company_finds_no_detectable_link_from_csat_to_leaving(software):
-    for found in (churn.by_score(software), churn.hazard_ratios(software)):
+    for found in (churn.by_score(software), hazards.ratios(software)):
         assert found.sentence.startswith("No detectable link")
     assert value.by_score(software).sentence.startswith("No detectable gap")
 

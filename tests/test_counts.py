@@ -81,46 +81,6 @@ def test_bands_follow_the_scale_and_its_direction():
     assert names("ces", {"scale": [1, 5], "version": "1.0"}) == [("hard", 4, 5), ("neutral", 3, 3), ("easy", 1, 2)]
 
 
-def test_follow_up_starts_at_the_answer_and_counts_both_its_days(company):
-    rows = counts.follow_up(company, "nps", 1000)
-    found = {(r.band, r.duration, r.event): r.n for r in rows.itertuples()}
-    assert found == {
-        ("promoter", 333, 0): 1,  # a, answered 3 February, still here on 31 December
-        ("detractor", 153, 0): 1,  # a again, from 1 August
-        ("detractor", 213, 1): 1,  # b, 1 February to 31 August
-        ("no answer", 61, 1): 1,  # c, asked 1 April, left 31 May
-        ("passive", 180, 0): 1,  # d, from 5 July
-    }
-
-
-def test_follow_up_is_cut_at_the_horizon(company):
-    rows = counts.follow_up(company, "nps", 100)
-    assert (rows["duration"] <= 100).all()
-    assert rows.loc[rows["event"] == 1, "band"].tolist() == ["no answer"]
-
-
-def test_an_episode_never_begins_before_its_answer_and_ends_at_the_next_question(company):
-    rows = counts.episodes(company, "nps", ["plan"])
-    found = {(r.stratum, r.band): (r.start, r.stop, r.event, r.chosen) for r in rows.itertuples()}
-    assert found == {
-        ("x", "promoter"): (33, 213, 0, 0),  # 3 February to 1 August, days since 1 January
-        ("x", "detractor"): found["x", "detractor"],
-        ("y", "no answer"): (31, 92, 1, 0),  # left, but not by choice
-        ("(none)", "passive"): (34, 214, 0, 0),
-    }
-    both = rows[rows["band"] == "detractor"][["start", "stop", "event", "chosen"]].to_numpy().tolist()
-    assert sorted(both) == [[31, 244, 1, 1], [213, 366, 0, 0]]
-
-
-def test_the_usual_layout_takes_the_last_score_back_to_sign_up(company):
-    rows = counts.last_score(company, "nps")
-    assert {(r.band, r.duration, r.event) for r in rows.itertuples()} == {
-        ("detractor", 366, 0),
-        ("detractor", 244, 1),
-        ("passive", 214, 0),
-    }
-
-
 def test_one_customer_one_voice_keeps_the_latest_answer(company):
     every = counts.score_counts(company, "nps")
     latest = counts.score_counts(company, "nps", latest_only=True)
@@ -131,11 +91,6 @@ def test_one_customer_one_voice_keeps_the_latest_answer(company):
         pd.Timestamp("2024-01-01"): 2,
         pd.Timestamp("2024-07-01"): 2,
     }
-
-
-def test_churn_counts_those_here_at_the_start_and_not_the_new_ones(company):
-    rows = counts.base_by_period(company, [date(2024, 2, 1), date(2024, 6, 1), date(2024, 12, 31)])
-    assert rows[["here", "lost", "joined"]].to_numpy().tolist() == [[2, 0, 1], [2, 1, 1]]
 
 
 def test_purchases_of_one_day_are_one_and_weeks_run_to_the_as_of_date(company):

@@ -14,7 +14,23 @@ MODULES = {
     ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p
     for p in (ROOT / "cxlib").rglob("*.py")
 }
-QUESTIONS = {"agreement", "data_check", "movement", "scores", "silence", "support", "churn", "value", "roi", "board"}
+QUESTIONS = {
+    "agreement",
+    "data_check",
+    "movement",
+    "scores",
+    "silence",
+    "support",
+    "churn",
+    "hazards",
+    "retention",
+    "renewals",
+    "tenure",
+    "risk",
+    "value",
+    "roi",
+    "board",
+}
 
 
 def room(module: str) -> str:

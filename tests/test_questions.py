@@ -16,15 +16,17 @@ from cxlib import (
     data_check,
     demo,
     findings,
+    hazards,
     movement,
     open_company,
+    retention,
     roi,
     scores,
     silence,
     support,
     value,
 )
-from cxlib.intake import counts
+from cxlib.intake import stays
 from cxlib.intake.company import Company
 from cxlib.stats import survival
 from cxlib.stats.estimate import Estimate
@@ -59,7 +61,7 @@ def holds(estimate, truth):
 
 
 def test_hazard_ratios_of_the_demo(company):
-    found = churn.hazard_ratios(company, "nps")
+    found = hazards.ratios(company, "nps")
     assert found.grade == "C"
     for band in ("detractor", "passive"):
         assert holds(figures(found)[f"nps-hazard-ratio-{band}"], TRUTH["hazard_ratio"][band])
@@ -98,7 +100,7 @@ def test_the_initiative_given_to_everybody_at_once_gets_no_number(company, initi
 
 def test_wording_follows_the_grade(company, initiatives):
     assert "resulted in" in roi.statement(company, initiatives["Local account managers"])
-    for found in (churn.hazard_ratios(company), churn.by_score(company), value.by_score(company)):
+    for found in (hazards.ratios(company), churn.by_score(company), value.by_score(company)):
         assert found.grade in "CD"
         assert "result" not in found.sentence
     assert findings.leads_to("C") == "goes with"
@@ -116,10 +118,10 @@ def test_without_any_link_the_usual_curve_claims_one_and_ours_does_not():
     claims = {"usual": 0, "ratio": 0, "gap": 0}
     for seed in range(6):
         company = null_company(500 + seed)
-        rows = counts.last_score(company, "nps")
+        rows = stays.last_score(company, "nps")
         rows = rows[rows["band"].isin(["detractor", "promoter"])]
         claims["usual"] += survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"]).p < 0.05
-        claims["ratio"] += churn.hazard_ratios(company, "nps").figures[0].estimate.excludes(1)
+        claims["ratio"] += hazards.ratios(company, "nps").figures[0].estimate.excludes(1)
         claims["gap"] += churn.by_score(company, "nps").figures[0].estimate.excludes(0)
     # by chance alone: one claim or none in six, with probability .97; the usual curve claims in nearly all
     assert claims["usual"] >= 5
@@ -132,7 +134,7 @@ def test_intervals_of_several_companies_hold_the_truth():
     held = pd.DataFrame(index=range(8), columns=["ratio", "value", "calls", "managers"], dtype=bool)
     for i in held.index:
         company = Company.from_frames(demo.settings("demo", draws=300), demo.subscription(700 + i, 3000))
-        ratio = figures(churn.hazard_ratios(company, "nps"))["nps-hazard-ratio-detractor"]
+        ratio = figures(hazards.ratios(company, "nps"))["nps-hazard-ratio-detractor"]
         gap = figures(value.by_score(company, "nps"))["value-gap"]
         effects = {r.initiative: r.effect for r in roi.results(company)}
         short = {r.initiative: r.effect for r in roi.results(company, 6)}
@@ -156,8 +158,8 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
         scores.headline(bare), scores.distribution(bare), movement.trend(bare), movement.mix(bare), movement.control(bare),
         movement.early_warning(bare), scores.differences(bare), scores.agents(bare), silence.funnel(bare),
         silence.rates(bare), silence.weighted(bare), silence.comments(bare), agreement.together(bare),
-        agreement.satisfied_leavers(bare), agreement.composite(bare), support.times(bare), churn.rates(bare),
-        churn.by_score(bare), churn.hazard_ratios(bare), churn.naive(bare),
+        agreement.satisfied_leavers(bare), agreement.composite(bare), support.times(bare), retention.rates(bare),
+        churn.by_score(bare), hazards.ratios(bare), churn.naive(bare),
         value.by_score(bare), value.of_the_base(bare), roi.summary(bare, roi.results(bare)),
     ]  # fmt: skip
     assert not any(f.answered for f in found)
@@ -166,13 +168,13 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
 
 
 def test_too_few_events_are_too_few_to_tell(company):
-    found = churn.hazard_ratios(company, "nps", minimum_events=100_000)
+    found = hazards.ratios(company, "nps", minimum_events=100_000)
     assert not found.answered
     assert "too few to tell" in found.sentence
 
 
 def test_no_detectable_link_is_said_so():
-    found = churn.hazard_ratios(null_company(503), "nps")
+    found = hazards.ratios(null_company(503), "nps")
     assert found.sentence.startswith("No detectable link")
     assert "would be found four times in five" in found.caveats[0]
 
@@ -198,7 +200,7 @@ def test_a_roll_out_whose_waiting_customers_are_unknown_gets_no_number():
 def test_the_shop_answers_with_repeat_purchases(shop):
     found = churn.by_score(shop)
     assert "bought again" in found.sentence
-    assert not churn.rates(shop).answered
+    assert not retention.rates(shop).answered
     base = value.of_the_base(shop)
     assert base.answered
     purchases = figures(base)["base-purchases"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxlib import agreement, churn, data_check, demo, movement, roi, scores, silence, support, value
+from cxlib import agreement, churn, data_check, demo, hazards, movement, retention, roi, scores, silence, support, value
 from cxlib.intake.company import Company
 
 
@@ -17,8 +17,8 @@ def every_finding(company):
         silence.comments(company), agreement.together(company), agreement.satisfied_leavers(company),
         agreement.composite(company), support.times(company), support.curve(company), support.closed_by_clock(company),
         support.first_contact(company), support.repeat_contacts(company), support.by_team(company),
-        support.against(company, "csat"), support.against(company, "ces"), churn.rates(company),
-        churn.by_score(company, minimum_events=5), churn.hazard_ratios(company, minimum_events=5), churn.naive(company),
+        support.against(company, "csat"), support.against(company, "ces"), retention.rates(company),
+        churn.by_score(company, minimum_events=5), hazards.ratios(company, minimum_events=5), churn.naive(company),
         value.by_score(company), value.of_the_base(company, minimum_repeat_buyers=5),
     ]  # fmt: skip
     results = roi.results(company)

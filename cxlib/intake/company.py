@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import pickle
@@ -13,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import ibis
 import ibis.expr.types as ir
 import numpy as np
@@ -22,7 +20,7 @@ import pyarrow as pa
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.intake import checks, reading, tables, yaml_file
+from cxlib.intake import checks, engines, reading, tables, yaml_file
 from cxlib.intake import settings as company_yaml
 from cxlib.intake.settings import FILE, TABLES, Export, Settings, did_you_mean
 from cxlib.intake.tables import CONTRACT, ID, Rows
@@ -78,7 +76,7 @@ class Company:
         }
         checked = company_yaml.check({"name": "Frames", **settings, "sources": sources})
         slug = re.sub(r"\W+", "-", checked.name.lower()).strip("-")
-        return cls(slug, checked, checked.as_of, _duckdb(), _Frames(frames))
+        return cls(slug, checked, checked.as_of, engines.own(), _Frames(frames))
 
     def __repr__(self) -> str:
         return f"Company({self.name!r}, as_of={self.as_of.isoformat()})"
@@ -138,6 +136,10 @@ class Company:
 
     # --- putting by -----------------------------------------------------------------------------------------------
 
+    def put_by(self, name: str, rows: ir.Table) -> ir.Table:
+        """Write rows that several counts start from into the engine; one that is not ours works them out each time."""
+        return self.engine.create_table(name, rows, overwrite=True) if self._owns_engine else rows
+
     def keep(self, folder: Path) -> None:
         """Put the checked tables by in ``folder``, so that other processes of a run need not read the exports again.
 
@@ -162,7 +164,7 @@ class Company:
             return None
         state = pickle.loads(state_file.read_bytes())
         columns, company = state.pop("columns"), cls.__new__(cls)
-        company.__dict__ |= state | {"engine": _duckdb(), "_owns_engine": True, "_file": file}
+        company.__dict__ |= state | {"engine": engines.own(), "_owns_engine": True, "_file": file}
         company._checked = {
             n: company.engine.read_parquet(folder / f"{n}.parquet", table_name=f"_{n}") for n in columns
         }
@@ -324,13 +326,6 @@ class Company:
         return [("monthly_revenue and orders differ by more than a fifth", int(sums["n"]), detail)]
 
 
-def _duckdb() -> ibis.BaseBackend:
-    engine = ibis.duckdb.connect()
-    with contextlib.suppress(duckdb.Error):  # a notebook without ipywidgets has no progress bar, and no switch for it
-        engine.raw_sql("SET enable_progress_bar = false")
-    return engine
-
-
 class _Files:
     """Reads the exports of a folder, each file once."""
 
@@ -430,25 +425,6 @@ class _Database:
         return [(self._scheme, None, None)]
 
 
-def _connect(address: str) -> tuple[ibis.BaseBackend, str]:
-    """Return the engine behind ``database`` and the scheme of its address; the address shows in no error."""
-    for name in re.findall(r"\$\{(\w+)\}", address):
-        if name not in os.environ:
-            raise InputError(
-                f"database: the environment variable {name} is not set", file=FILE, remedy=f"Set it: export {name}=..."
-            )
-        address = address.replace(f"${{{name}}}", os.environ[name])
-    scheme = address.partition("://")[0] if "://" in address else "no scheme"
-    try:
-        return ibis.connect(address), scheme
-    except Exception:
-        raise InputError(
-            f"The database cannot be opened ({scheme})",
-            file=FILE,
-            remedy="Check the address, that its server answers, and that the driver is installed.",
-        ) from None
-
-
 def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> Company:
     """Open a company: a folder under ``data/`` by its name, or a path to a folder with company.yaml or to that file.
 
@@ -462,9 +438,9 @@ def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> C
     if kept and (company := Company._kept(Path(kept), file, day)):
         return company
     if settings.database is not None:
-        engine, scheme = _connect(settings.database)
+        engine, scheme = engines.connect(settings.database)
         return Company(file.parent.name, settings, day, engine, _Database(engine, scheme))
-    engine = _duckdb()
+    engine = engines.own()
     return Company(file.parent.name, settings, day, engine, _Files(engine, file.parent / settings.folder, file))
 
 

@@ -9,7 +9,6 @@ a stay is (last day - first day + 1) days long and never zero.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -268,129 +267,6 @@ def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.D
     rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
     counted = rows.filter(_.rank == 0).group_by(["score", "fold"]).agg(n=_.count(), weight=_.weight.sum())
     return counted.order_by(["score", "fold"]).execute()
-
-
-def _with_outcome(company: Company, rows: ibis.Table) -> ibis.Table:
-    """Add the outcome to rows that have ``when``: leaving (contractual) or the next order (non-contractual).
-
-    Adds ``last_day`` (of follow-up), ``event`` (the outcome was seen) and ``chosen`` (the exit was a choice).
-    """
-    if company.settings.relationship == "contractual":
-        who = people(company).select("customer_id", "started", "left_on", "last_day", "chosen")
-        joined = rows.inner_join(who, "customer_id")
-        return joined.mutate(event=joined.left_on.notnull())
-    orders = company.orders.select(buyer="customer_id", bought=_.ordered_at)
-    later = rows.select("response_id", "customer_id", "when").inner_join(
-        orders, [_.customer_id == orders.buyer, _.when.cast("date") < orders.bought.cast("date")]
-    )
-    following = later.group_by("response_id").agg(next_order=_.bought.min().cast("date"))
-    joined = rows.left_join(following, "response_id").drop("response_id_right")
-    joined = joined.inner_join(people(company).select("customer_id", "started"), "customer_id")
-    joined = joined.filter(days(joined.when, joined.started) >= 0)  # before the first purchase nobody can buy again
-    return joined.mutate(
-        last_day=ibis.coalesce(joined.next_order, ibis.literal(company.as_of)),
-        event=joined.next_order.notnull(),
-        chosen=joined.next_order.notnull(),
-    )
-
-
-def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count answers by (``by``, band, duration, event, fold): the clock starts when the score was known.
-
-    duration in days, cut at ``horizon_days``; event 1 = left (contractual) or bought again (non-contractual).
-    Questions asked after the customer left, or before a first purchase, are not followed.
-    """
-    rows = _with_outcome(company, answers(company, metric, by).filter(_.when.notnull()))
-    rows = rows.filter(days(_.last_day, _.when) >= 0)
-    length = days(rows.last_day, rows.when) + 1
-    rows = rows.mutate(
-        duration=ibis.least(length, horizon_days),
-        event=(rows.event & (length <= horizon_days)).cast("int64"),
-    )
-    keys = [*by, "band", "duration", "event", "fold"]
-    return rows.group_by(keys).agg(n=_.count()).order_by(keys).execute()
-
-
-def episodes(company: Company, metric: str, strata: Sequence[str] = ()) -> pd.DataFrame:
-    """Count start-stop episodes by (stratum, band, start, stop, event, chosen, fold).
-
-    An episode runs from the day a score was known to the next question of the metric, to the outcome or to the
-    as-of date, on the clock of tenure in days (non-contractual: of days since the answer). The days between a
-    question and its answer belong to no score. event: left, or bought again; chosen: left by choice.
-    """
-    rows = answers(company, metric, strata).filter(_.when.notnull())
-    order = ibis.window(group_by="customer_id", order_by=["asked", "response_id"])
-    rows = rows.mutate(asked=ibis.coalesce(rows.asked_at, rows.when).cast("date"))
-    rows = rows.mutate(next_asked=rows.asked.lead().over(order))
-    rows = _with_outcome(company, rows)
-    tenure_clock = company.settings.relationship == "contractual"
-    origin = rows.started if tenure_clock else rows.when
-    ends = days(rows.last_day, origin) + 1
-    cut = ibis.coalesce(days(rows.next_asked, origin), ends)
-    rows = rows.mutate(
-        start=days(rows.when, origin),
-        stop=ibis.least(ends, cut),
-        event=(rows.event & (ends <= cut)).cast("int64"),
-        chosen=(rows.event & rows.chosen & (ends <= cut)).cast("int64"),
-        stratum=_joined(rows, strata),
-    )
-    keys = ["stratum", "band", "start", "stop", "event", "chosen", "fold"]
-    return rows.filter(_.stop > _.start).group_by(keys).agg(n=_.count()).order_by(keys).execute()
-
-
-def _joined(rows: ibis.Table, columns: Sequence[str]) -> ibis.Value:
-    """Return one text of several columns, "Basic | North"; "all" for none."""
-    if not columns:
-        return ibis.literal("all")
-    return ibis.literal(" | ").join([rows[c] for c in columns])
-
-
-def followed_by_event(company: Company, metric: str) -> int:
-    """Count the customers who answered and later left (contractual) or bought again (non-contractual)."""
-    rows = _with_outcome(company, answers(company, metric).filter(_.answered & _.when.notnull()))
-    rows = rows.filter(rows.event & (days(rows.last_day, rows.when) >= 0))
-    return int(rows.customer_id.nunique().execute() or 0)
-
-
-def last_score(company: Company, metric: str) -> pd.DataFrame:
-    """Count customers by (band of their last answer, duration from sign-up, event, fold).
-
-    The layout behind the usual, wrong curve: it knows the score before it was given. Only ever drawn as a warning.
-    """
-    rows = answers(company, metric).filter(_.answered & _.when.notnull())
-    newest = ibis.row_number().over(ibis.window(group_by="customer_id", order_by=[ibis.desc("when"), "response_id"]))
-    rows = rows.mutate(rank=newest).filter(_.rank == 0).select("customer_id", "band", "fold")
-    rows = rows.inner_join(people(company).select("customer_id", "started", "left_on", "last_day"), "customer_id")
-    rows = rows.filter(_.started.notnull())
-    rows = rows.mutate(duration=days(rows.last_day, rows.started) + 1, event=rows.left_on.notnull().cast("int64"))
-    keys = ["band", "duration", "event", "fold"]
-    return rows.group_by(keys).agg(n=_.count()).order_by(keys).execute()
-
-
-def base_by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count, for each period from one date to the next: here at the start, lost of these, joined in it.
-
-    ``starts`` are the first days of the periods and, last, the end of the last one.
-    """
-    who = people(company)
-    who = who.filter(_.started.notnull())
-    who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), NONE) for k in by})
-    sums = {}
-    for i, (first, following) in enumerate(itertools.pairwise(starts)):
-        begin, end = ibis.literal(first), ibis.literal(following)
-        here = (who.started < begin) & (who.left_on.isnull() | (who.left_on >= begin))
-        sums[f"here_{i}"] = here.cast("int64").sum()
-        sums[f"lost_{i}"] = (here & (who.left_on < end)).fill_null(False).cast("int64").sum()
-        sums[f"joined_{i}"] = ((who.started >= begin) & (who.started < end)).cast("int64").sum()
-    wide = (who.group_by(list(by)) if by else who).agg(**sums).execute()
-    parts = []
-    for i, first in enumerate(starts[:-1]):
-        part = wide[list(by)].copy() if by else pd.DataFrame(index=wide.index)
-        part["period"] = pd.Timestamp(first)
-        for what in ("here", "lost", "joined"):
-            part[what] = wide[f"{what}_{i}"]
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
 
 
 def dated(company: Company) -> bool:

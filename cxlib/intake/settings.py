@@ -128,9 +128,10 @@ class Money(_Model):
 
 
 class Privacy(_Model):
-    """What is kept from a reader: groups smaller than ``minimum_base`` customers."""
+    """What is kept from a reader: groups smaller than ``minimum_base`` customers, and the ids of those at risk."""
 
     minimum_base: Annotated[int, Field(ge=1)] = 30
+    at_risk_list: bool = False
 
 
 class Filter(_Model):
@@ -330,6 +331,7 @@ class Settings(_Model):
     relationship: Literal["contractual", "noncontractual"]
     inactive_after_days: Annotated[int, Field(gt=0)] | None = None
     involuntary_reasons: Words = []
+    leavers_since: date | None = None  # who left before is missing from the exports
     currency: str | None = None
     money: Money | None = None
     metrics: dict[str, Metric] = {}
@@ -373,6 +375,10 @@ class Settings(_Model):
             _refuse(
                 "has inactive_after_days beside relationship: contractual",
                 "Leave it out: with a contract a customer is gone on left_on.",
+            )
+        if self.leavers_since is not None and self.leavers_since > self.as_of:
+            _refuse(
+                "has leavers_since after as_of", "Give the first day whose leavers are in the exports, or leave it out."
             )
         if self.money is not None and not self.currency:
             _refuse("has money without a currency", "Write for instance currency: GBP.")

@@ -308,7 +308,7 @@ def cox(
         pulls = sum_by(codes, dfbeta, len(groups))
         covariance = pulls.T @ pulls
     return CoxResult(
-        table=_table(names, coef, covariance, naive, z, count.sum()),
+        table=wald_table(names, coef, covariance, naive, z, count.sum()),
         log_likelihood=float(value),
         log_likelihood_null=float(null[0]),
         score=float(null[1] @ np.linalg.solve(null[2], null[1])),
@@ -393,9 +393,10 @@ def _message(runaway: Sequence[str], failure: str) -> str:
     return failure and f"{failure}. Look for near-duplicate covariates and extreme values, or leave a covariate out."
 
 
-def _table(
+def wald_table(
     names: list[str], coef: np.ndarray, covariance: np.ndarray, naive: np.ndarray, z: float, n: float
 ) -> pd.DataFrame:
+    """Give the table of a CoxResult: ``covariance`` and ``naive`` are covariates x covariates, ``z`` the normal quantile."""
     se = np.sqrt(np.diag(covariance))
     known = np.isfinite(coef)
     with np.errstate(over="ignore"):  # an interval may reach past the largest number: infinity

@@ -119,14 +119,13 @@ def survival_matrix(events: ArrayLike, exits: ArrayLike, entries: ArrayLike | No
 def survival_draws(counts: pd.DataFrame, length: int, weights_matrix: np.ndarray) -> np.ndarray:
     """Give the Kaplan-Meier survival at times 1 .. ``length`` under each resample of the folds (draws x length).
 
-    ``counts`` has columns duration (whole numbers, 1 .. ``length``), event (0 or 1), fold and n; ``weights_matrix`` is
-    draws x folds, a row of ones giving the plain curve.
+    ``counts`` has columns duration (whole numbers, 1 .. ``length``), fold, n (all who are last seen then) and events (of
+    these, with the event); ``weights_matrix`` is draws x folds, a row of ones giving the plain curve.
     """
     cells = np.zeros((2, weights_matrix.shape[1], length))
     where = (counts["fold"].to_numpy(), counts["duration"].to_numpy() - 1)
-    n = counts["n"].to_numpy(float)
-    np.add.at(cells[0], where, n * counts["event"].to_numpy())
-    np.add.at(cells[1], where, n)
+    np.add.at(cells[0], where, counts["events"].to_numpy(float))
+    np.add.at(cells[1], where, counts["n"].to_numpy(float))
     return survival_matrix(weights_matrix @ cells[0], weights_matrix @ cells[1])
 
 

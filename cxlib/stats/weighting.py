@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
+from cxlib.stats import logistic
 from cxlib.stats.checks import column, frequency_weights, numbers, refuse, sum_by, z_value
 from cxlib.stats.likelihood import collapse
 
@@ -79,14 +80,14 @@ def response_model(
     Sources: Little & Rubin 2019; Seaman & White 2013, Statistical Methods in Medical Research 22.
     """
     z = z_value(confidence)
-    n, yes = (_counts(cells, name) for name in (asked, answered))
+    n, yes = (logistic.counts(cells, name) for name in (asked, answered))
     refuse(yes > n * (1 + 1e-9), f"{answered} is more than {asked}", "Count an answer only where somebody was asked.")
     _somebody(yes)
     people = n > 0
     yes = np.where(yes > n * (1 - 1e-12), n, yes)  # sums of weights differ by rounding
     cells, n, yes = cells[people], n[people], yes[people]
 
-    coded = [_codes(cells, name) for name in predictors]
+    coded = [logistic.codes(cells, name) for name in predictors]
     rows, where = collapse(np.column_stack([np.zeros(len(n), dtype=int), *(codes for codes, _ in coded)]))
     asked_of, answered_of = sum_by(where, np.column_stack([n, yes]), len(rows)).T
     blocks = [np.eye(len(levels))[codes] for codes, (_, levels) in zip(rows.T[1:], coded, strict=True)]
@@ -96,14 +97,14 @@ def response_model(
     # each level is compared with the one most asked among cells that are not decided
     others = [np.arange(block.shape[1]) != ((asked_of * ~decided) @ block).argmax() for block in blocks]
     design = np.hstack([ones, *(block[:, other] for block, other in zip(blocks, others, strict=True))])
-    coefficients, covariance, told = _logistic(design[~decided], asked_of[~decided], answered_of[~decided])
+    coefficients, covariance, told = logistic.maximum(design[~decided], asked_of[~decided], answered_of[~decided])
     fitted = np.where(decided, answered_of > 0, special.expit(design @ coefficients))
     likelihood = special.xlogy(answered_of, fitted) + special.xlog1py(asked_of - answered_of, -fitted)
     probability = np.full(len(people), math.nan)
     probability[people] = fitted[where]
     if cluster is not None:
         pulls = design[where] * (yes - n * fitted[where])[:, None]
-        covariance, z = _clustered(covariance, pulls, _codes(cells, cluster)[0], confidence)
+        covariance, z = logistic.clustered(covariance, pulls, logistic.codes(cells, cluster)[0], confidence)
 
     # the level compared with has 1 by definition and no interval
     other = np.concatenate([[True], *others])
@@ -197,7 +198,7 @@ def rake(
     """
     if not margins:
         raise ValueError("no margin is given; name at least one column and its totals.")
-    yes = _counts(cells, answered)
+    yes = logistic.counts(cells, answered)
     _somebody(yes)
     used = yes > 0
     known = {name: _known(name, totals) for name, totals in margins.items()}
@@ -250,29 +251,6 @@ def silent_would_need(total: float, n_answered: float, n_asked: float, value: fl
     return (value * n_asked - total) / silent if silent else math.nan
 
 
-def _counts(cells: pd.DataFrame, name: str) -> np.ndarray:
-    """Give a column of counts, checked."""
-    counts = column(_present(cells, name), name)
-    refuse(counts < 0, f"{name} is negative", "It counts people.")
-    return counts
-
-
-def _present(cells: pd.DataFrame, name: str) -> pd.Series:
-    """Give a column that has no gaps."""
-    if name not in cells:
-        raise ValueError(f"there is no column {name!r} among {', '.join(map(str, cells.columns))}.")
-    refuse(
-        cells[name].isna().to_numpy(), f"{name} is missing", "Give those of whom it is not known a level of their own."
-    )
-    return cells[name]
-
-
-def _codes(cells: pd.DataFrame, name: str) -> tuple[np.ndarray, list[object]]:
-    """Number the levels of a column: the code of each row, and the levels in order."""
-    codes, levels = pd.factorize(_present(cells, name), sort=True)
-    return codes, list(levels)
-
-
 def _somebody(answered: np.ndarray) -> None:
     if not answered.sum() > 0:
         raise ValueError("nobody answered, so there is no answer to weight; check the filter that made the cells.")
@@ -298,41 +276,6 @@ def _decided(design: np.ndarray, n: np.ndarray, yes: np.ndarray) -> np.ndarray:
     return ~open_
 
 
-def _logistic(design: np.ndarray, n: np.ndarray, yes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit a logistic regression that has a maximum: coefficients, covariance, and which of them the rows can tell."""
-
-    def likelihood(at: np.ndarray) -> float:
-        return float(yes @ special.log_expit(design @ at) + (n - yes) @ special.log_expit(-design @ at))
-
-    coefficients, reached = np.zeros(design.shape[1]), likelihood(np.zeros(design.shape[1]))
-    for _ in range(200):  # Newton's method, with no step longer than 4 in log-odds or too long to gain
-        chance, other = special.expit(design @ coefficients), special.expit(-design @ coefficients)
-        root = np.sqrt(n * chance * other)
-        inverse = np.linalg.pinv(root[:, None] * design)
-        pull = yes * other - (n - yes) * chance
-        step = inverse @ (pull / root)
-        gain = float(step @ (design.T @ pull))
-        step /= max(1.0, np.abs(design @ step).max(initial=0) / 4)
-        while (ahead := likelihood(coefficients + step)) < reached - 1e-12 * abs(reached):
-            step = step / 2
-        coefficients, reached = coefficients + step, ahead
-        if gain < 1e-10:
-            break
-    told = np.isclose(np.diag(np.linalg.pinv(design) @ design), 1)
-    return coefficients, inverse @ inverse.T, told
-
-
-def _clustered(
-    inverse: np.ndarray, pulls: np.ndarray, cluster: np.ndarray, confidence: float
-) -> tuple[np.ndarray, float]:
-    """Give the sandwich covariance from the score of each row, and the t quantile that goes with it."""
-    clusters = cluster.max() + 1
-    if clusters < 2:
-        return np.full_like(inverse, math.nan), math.nan
-    sums = sum_by(cluster, pulls, clusters) @ inverse
-    return sums.T @ sums * clusters / (clusters - 1), float(stats.t.isf((1 - confidence) / 2, clusters - 1))
-
-
 def _known(name: str, totals: Totals) -> pd.Series:
     """Give known totals as checked numbers by level."""
     totals = pd.Series(totals)
@@ -347,7 +290,7 @@ def _known(name: str, totals: Totals) -> pd.Series:
 
 def _targets(cells: pd.DataFrame, name: str, totals: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Give the level of each cell as a code, and the share that each level shall have."""
-    codes, levels = _codes(cells, name)
+    codes, levels = logistic.codes(cells, name)
     target = totals.reindex(levels)
     if extra := _named(target.index[~(target > 0)]):
         raise ValueError(f"{name}: {extra} has answers but no total above 0; give one, or leave these answers out.")

@@ -1,0 +1,83 @@
+"""Does the churn page find what is there, and nothing where there is nothing? Worlds of ``leaving``, walked through the page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import leaving
+from benchmarks.simulation import simulate
+
+CUSTOMERS = 2500
+ROUTES = ("score in force (start-stop)", "clock at the answer", "landmarks")
+
+
+def _company(seed: int, world: leaving.World):
+    from cxlib.intake.company import Company
+
+    return Company.from_frames(*leaving.make(seed, CUSTOMERS, world))
+
+
+def claims(seed: int) -> dict[str, bool]:
+    """Tell which routes claim a link in a world without any."""
+    from cxlib import churn, hazards
+    from cxlib.intake import stays
+    from cxlib.stats import survival
+
+    company = _company(seed, leaving.NULL)
+    rows = stays.last_score(company, "nps")
+    rows = rows[rows["band"].isin(["detractor", "promoter"])]
+    usual = survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"])
+    table = hazards.routes(company, "nps").table.set_index("route")
+    found = {r: bool((table.loc[r, "low"] > 1) | (table.loc[r, "high"] < 1)) for r in ROUTES}
+    gap = churn.by_score(company, "nps").figures[0].estimate
+    return {"usual curve: last score, clock from sign-up (log-rank)": usual.p < 0.05} | found | {
+        "gap of the curves after 12 months": gap.excludes(0)
+    }  # fmt: skip
+
+
+def _estimates(seed: int, world: leaving.World) -> dict[str, tuple[float, float, float]]:
+    from cxlib import churn, hazards
+
+    company = _company(seed, world)
+    found = {f.name: f.estimate for f in hazards.ratios(company, "nps").figures}
+    wanted = {
+        "hazard_ratio_detractor": found["nps-hazard-ratio-detractor"],
+        "hazard_ratio_passive": found["nps-hazard-ratio-passive"],
+        "gap": churn.by_score(company, "nps").figures[0].estimate,
+    }
+    return {k: (e.value, e.low, e.high) for k, e in wanted.items()} | _incidence(company)
+
+
+def _incidence(company) -> dict[str, tuple[float, float, float]]:
+    """Return the share gone by choice and by failed payment 12 and 24 months after sign-up."""
+    return {}
+
+
+def known(seed: int) -> dict[str, tuple[float, float, float]]:
+    """Estimate in the world of ratios 2.0 and 1.3."""
+    return _estimates(seed, leaving.KNOWN)
+
+
+def late(seed: int) -> dict[str, tuple[float, float, float]]:
+    """Estimate in the same world, where who left more than three years ago is missing."""
+    return _estimates(seed, leaving.World(leavers_since=True))
+
+
+def decided(seed: int) -> dict[str, float]:
+    """Return the ratio without and with a delay of 90 days in the world where the score only falls after the decision."""
+    from cxlib import hazards
+
+    found = hazards.delayed(_company(seed, leaving.DECIDED_BEFORE), "nps")
+    value = found.table.set_index("delay")["value"]
+    return {"at once": value["0 days"], "after 90 days": value["90 days"], "said": "shrinks toward 1" in found.sentence}
+
+
+def coverage(found: pd.DataFrame, true: dict[str, float]) -> pd.DataFrame:
+    """Return, by quantity: truth, mean estimate, share of companies whose interval holds the truth."""
+    rows = []
+    for name in found:
+        value, low, high = (found[name].map(lambda t, i=i: t[i]) for i in range(3))
+        covered = ((low <= true[name]) & (true[name] <= high)).mean()
+        rows.append({"quantity": name.replace("_", " "), "truth": true[name], "mean estimate": value.mean(), "covered": covered})
+    return pd.DataFrame(rows)

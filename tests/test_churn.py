@@ -1,0 +1,171 @@
+"""Curves by score whose clock starts at the answer, what they amount to, and the usual mistake beside them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import leaving
+from cxlib import churn, open_company
+from cxlib.intake import counts, stays
+from cxlib.intake.company import Company
+from cxlib.stats import survival
+
+
+@pytest.fixture(scope="module")
+def company():
+    return open_company("demo")
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return open_company("demo-shop")
+
+
+@pytest.fixture(scope="module")
+def without_link():
+    return Company.from_frames(*leaving.make(6, 2500, leaving.NULL))
+
+
+def curves(company):
+    return churn.curves(company, "nps", 365, 100)
+
+
+# ---- the curves ------------------------------------------------------------------------------------------------------
+
+
+def test_a_company_without_segments_gets_the_plain_kaplan_meier_curve_of_each_stage_in_one_mix(company):
+    frames = {n: company.frame(n) for n in ("customers", "responses")}
+    frames["customers"] = frames["customers"][["customer_id", "joined_on", "left_on"]]
+    frames["responses"] = frames["responses"].query("metric == 'nps'").drop(columns=["fold"])
+    frames["responses"] = frames["responses"][
+        ["response_id", "customer_id", "metric", "asked_at", "answered_at", "score"]
+    ]
+    settings = {
+        "as_of": "2026-06-30",
+        "relationship": "contractual",
+        "metrics": {"nps": {"scale": [0, 10]}},
+        "draws": 50,
+    }
+    plain = Company.from_frames(settings, frames)
+    found = churn.curves(plain, "nps", 365, 100)
+    counted = stays.follow_up(plain, "nps", 365, by=[counts.STAGE])
+    level = churn._levels(counted, list(found.drawn), 30, found.horizon)
+    mix = counted.groupby(level)["n"].sum() / counted["n"].sum()
+    for band in found.drawn:
+        heights = []
+        for name in mix.index:
+            part = counted[(level == name) & (counted["band"] == band)]
+            rows = part.loc[part.index.repeat(part["n"])]
+            event = np.concatenate([[1] * e + [0] * (n - e) for e, n in zip(part["events"], part["n"], strict=True)])
+            curve = survival.kaplan_meier(rows["duration"], event)
+            heights.append(curve.loc[curve["time"] <= 183, "survival"].iloc[-1])
+        assert found.at(band, 183).value == pytest.approx(float(mix.to_numpy() @ heights), abs=1e-12)
+
+
+def test_small_stages_are_put_together_before_segments_are():
+    rows = [
+        {"stratum": f"{plan} | {stage}", "band": band, "duration": 365, "fold": 1, "n": n, "events": 0}
+        for plan, each in {"Basic": (150, 150, 20), "Pro": (120, 60, 60), "Rare": (4, 4, 4)}.items()
+        for stage, n in zip(("first", "second", "third"), each, strict=True)
+        for band in ("promoter", "detractor")
+    ]
+    counted = pd.DataFrame(rows)
+    level = churn._levels(counted, ["promoter", "detractor"], 30, 365)
+    found = dict(zip(counted["stratum"], level, strict=True))
+    assert found["Basic | first"] == "Basic"  # its third stage is too small for a curve of its own, and alone in that
+    assert found["Pro | first"] == "Pro | first"
+    assert found["Pro | second"] == found["Pro | third"] == "Pro | other stages"
+    assert level[counted["stratum"].str.startswith("Rare")].isna().all()
+    rare = counted.assign(n=counted["n"].where(~counted["stratum"].str.startswith("Rare"), 39))
+    assert set(churn._levels(rare[rare["stratum"] != "Rare | third"], ["promoter", "detractor"], 80, 365)) == {"all"}
+
+
+def test_the_curve_says_gap_months_and_that_groups_may_differ(company):
+    found = churn.by_score(company, "nps")
+    gap = found.figures[0].estimate
+    assert gap.low < gap.value < gap.high
+    assert found.grade == "C"
+    assert "percentage points" in found.sentence
+    assert any("differ in more than their score" in c for c in found.caveats)
+    assert (found.table.groupby("band")["at_risk"].diff().dropna() <= 0).all()
+
+
+def test_restricted_means_are_the_area_and_a_median_beyond_the_horizon_is_not_reached(company):
+    c = curves(company)
+    for band in c.drawn:
+        area = sum(c.at(band, d).value for d in range(1, c.horizon + 1)) / counts.DAYS_A_MONTH
+        assert c.months(band).value == pytest.approx(area, rel=1e-9)
+        assert math.isinf(c.median(band).value)
+    assert "no median is reached" in churn.summaries(company, "nps").sentence
+
+
+def test_gaps_are_given_in_points_and_in_customers_of_today(company):
+    found = churn.differences(company, "nps")
+    here = stays.today(company, "nps").set_index("band")["n"].groupby(level=0).sum()["detractor"]
+    assert (found.table["customers"] == found.table["value"] * here).all()
+    assert list(found.table["after"][:3]) == ["3 months", "6 months", "12 months"]
+
+
+def test_customers_kept_are_the_gap_times_those_of_today_and_no_promise(company):
+    found = churn.kept(company, "nps")
+    c, row = curves(company), found.table.set_index("left_like").loc["passives"]
+    assert row["value"] == pytest.approx(row["n"] * c.gap("passive", "detractor", c.horizon).value)
+    assert "not a promise" in found.caveats[0]
+    assert found.figures[0].unit == "customers"
+
+
+def test_the_usual_curve_says_by_how_much_it_is_off(company):
+    found = churn.naive(company, "nps")
+    assert "would claim a link" in found.sentence
+    assert "it is off by" in found.sentence
+
+
+# ---- worlds with known truth -----------------------------------------------------------------------------------------
+
+
+def test_where_the_score_says_nothing_the_curves_say_so_and_the_usual_one_claims(without_link):
+    assert "No detectable link" in churn.by_score(without_link, "nps").sentence
+    assert "would claim a link" in churn.naive(without_link, "nps").sentence
+
+
+def test_curves_come_near_the_truth_where_early_leavers_are_missing():
+    world = leaving.World(leavers_since=True)
+    true = leaving.truths(world, 200_000)
+    held = []
+    for seed in range(3):
+        c = curves(Company.from_frames(*leaving.make(40 + seed, 2500, world)))
+        held += [c.at(b, 365).low <= true[f"still_here_{b}"] <= c.at(b, 365).high for b in leaving.BANDS]
+    assert sum(held) >= 7  # of 9
+
+
+# ---- what cannot be said ---------------------------------------------------------------------------------------------
+
+
+def test_a_shop_says_who_bought_again_and_nothing_of_leaving(shop):
+    assert "bought again" in churn.by_score(shop).sentence
+    assert churn.differences(shop).answered
+    for found in (churn.kept(shop), churn.summaries(shop), churn.naive(shop)):
+        assert not found.answered
+        assert "without contracts" in found.sentence or "sign-up date" in found.sentence
+
+
+def test_a_snapshot_has_scores_but_no_dates_and_says_what_that_means():
+    n = 400
+    rng = np.random.default_rng(1)
+    ids = [f"C{i}" for i in range(n)]
+    customers = pd.DataFrame(
+        {"customer_id": ids, "tenure": rng.integers(1, 60, n), "left": rng.choice(["yes", "no"], n)}
+    )
+    responses = pd.DataFrame({"response_id": ids, "customer_id": ids, "metric": "nps", "score": rng.integers(0, 11, n)})
+    settings = {
+        "as_of": "2025-12-31", "relationship": "contractual", "metrics": {"nps": {"scale": [0, 10]}},
+        "sources": {"customers": {"tenure_unit": "months"}},
+    }  # fmt: skip
+    company = Company.from_frames(settings, {"customers": customers, "responses": responses})
+    for found in (churn.by_score(company), churn.naive(company), churn.kept(company)):
+        assert not found.answered
+        assert "what came first" in found.sentence

@@ -1,0 +1,164 @@
+"""Ratios of rates: the fit is the one from rows, its assumptions are looked at, and worlds with known truth are recovered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import leaving
+from cxlib import hazards, open_company
+from cxlib.intake import stays
+from cxlib.intake.company import Company
+from cxlib.stats import survival
+
+
+@pytest.fixture(scope="module")
+def company():
+    return open_company("demo")
+
+
+def world(which, seed=5, customers=2500):
+    return Company.from_frames(*leaving.make(seed, customers, which))
+
+
+@pytest.fixture(scope="module")
+def known():
+    return world(leaving.KNOWN, customers=6000)
+
+
+@pytest.fixture(scope="module")
+def decided():
+    return world(leaving.DECIDED_BEFORE)
+
+
+def rows(episodes):
+    frame = episodes.rows.execute()
+    return frame.assign(
+        detractor=(frame["band"] == "detractor").astype(float), passive=(frame["band"] == "passive").astype(float)
+    )
+
+
+@pytest.mark.parametrize("make", [
+    lambda c: stays.in_force(c, "nps", ["plan"]),
+    lambda c: stays.in_force(c, "nps", ["plan"], delay_days=30),
+    lambda c: stays.since_answer(c, "nps", 365, ["plan"]),
+    lambda c: stays.landmarks(c, "nps", [183, 365], 365, ["plan"]),
+])  # fmt: skip
+def test_the_fit_from_counts_is_the_cox_regression_of_the_rows_with_errors_by_fold(known, make):
+    ours = hazards._ratios(known, "nps", make(known)).fit
+    fit = survival.cox(
+        rows(make(known)),
+        "event",
+        ["detractor", "passive"],
+        start="start",
+        stop="stop",
+        cluster="fold",
+        strata="stratum",
+    )
+    assert ours.result.table[["coef", "se"]].to_numpy() == pytest.approx(fit.table[["coef", "se"]].to_numpy(), rel=1e-6)
+    assert ours.result.log_likelihood == pytest.approx(fit.log_likelihood, rel=1e-10)
+
+
+def test_ratios_of_two_and_of_1_3_are_recovered(known):
+    found = {f.name: f.estimate for f in hazards.ratios(known, "nps").figures}
+    for band, true in (("detractor", 2.0), ("passive", 1.3)):
+        e = found[f"nps-hazard-ratio-{band}"]
+        assert e.low < true < e.high
+
+
+def test_three_routes_say_the_same_where_there_is_something_and_where_there_is_nothing(known):
+    assert hazards.routes(known, "nps").sentence.startswith("All 3 routes find a link")
+    found = hazards.routes(world(leaving.NULL, 12), "nps")
+    assert found.sentence.startswith("No detectable link by any of 3 routes")
+    assert "landmark at 12 months" in set(found.table["route"])
+
+
+def test_the_landmarks_together_are_each_of_them_and_no_later_score(known):
+    found = hazards.routes(known, "nps").table.set_index("route")
+    alone = hazards._ratios(known, "nps", stays.landmarks(known, "nps", [365], 365, ["plan"]))
+    assert found.loc["landmark at 12 months", "value"] == pytest.approx(alone.estimate("detractor").value, rel=1e-6)
+
+
+def test_where_leaving_was_decided_before_the_delay_shrinks_the_ratio_and_the_page_says_so(decided):
+    found = hazards.delayed(decided, "nps")
+    value = found.table.set_index("delay")["value"]
+    assert value["0 days"] > 1.6
+    assert abs(np.log(value["90 days"])) < np.log(value["0 days"]) / 2
+    assert "shrinks toward 1" in found.sentence
+    assert "may have decided already" in found.sentence
+
+
+def test_where_the_score_comes_first_the_delay_does_not_shrink_it(known):
+    found = hazards.delayed(known, "nps")
+    assert "No detectable change with the delay" in found.sentence
+    assert found.table["low"].iloc[0] > 1
+
+
+def crossing(seed=3, n=4000):
+    """Detractors leave four times as fast in the first year and half as fast after it."""
+    rng = np.random.default_rng(seed)
+    bad = rng.random(n) < 0.5
+    joined = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 700, n), unit="D")
+    early, late = np.where(bad, 4.0, 1.0) * 0.0006, np.where(bad, 0.5, 1.0) * 0.0012
+    luck = rng.standard_exponential(n)
+    days = np.where(luck < early * 335, luck / early, 335 + (luck - early * 335) / late) + 30
+    left = joined + pd.to_timedelta(np.floor(days), unit="D")
+    gone = left <= pd.Timestamp("2024-12-31")
+    ids = [f"C{i:05d}" for i in range(n)]
+    asked = joined + pd.Timedelta(days=30)
+    customers = pd.DataFrame({"customer_id": ids, "joined_on": joined, "left_on": left.where(gone)})
+    responses = pd.DataFrame(
+        {"response_id": ids, "customer_id": ids, "metric": "nps", "asked_at": asked, "answered_at": asked,
+         "score": np.where(bad, 2, 10)}
+    )  # fmt: skip
+    settings = {
+        "as_of": "2024-12-31",
+        "relationship": "contractual",
+        "metrics": {"nps": {"scale": [0, 10]}},
+        "draws": 100,
+    }
+    return Company.from_frames(settings, {"customers": customers, "responses": responses})
+
+
+def test_a_ratio_that_crosses_one_is_told_by_period_and_not_by_its_average():
+    company = crossing()
+    found = hazards.periods(company, "nps")
+    assert "changes with tenure" in found.sentence
+    assert found.table["value"].iloc[0] > 3
+    assert found.table["value"].iloc[-1] < 0.7
+    said = hazards.ratios(company, "nps").sentence
+    assert "only its average" in said
+    assert "in the first" in said
+
+
+def test_a_constant_ratio_is_not_called_changing(known):
+    found = hazards.periods(known, "nps")
+    assert "No detectable change" in found.sentence
+    assert found.table["low"].max() < 2.0 * 1.3
+
+
+def test_price_and_support_cases_are_adjusted_for_and_the_gain_is_told(company):
+    found = hazards.adjusted(company, "nps")
+    what = found.table["what"].tolist()
+    assert "price: high against price: low" in what
+    assert "1 case against no case" in what
+    assert "twice the log-likelihood" in found.sentence
+    again = found.table[found.table["what"] == "detractor against promoter"]
+    assert (again["low"] > 1).all()
+
+
+def test_a_group_without_leavers_gets_no_ratio():
+    settings, frames = leaving.make(5, 2500, leaving.KNOWN)
+    gone = set(frames["customers"].loc[frames["customers"]["left_on"].notna(), "customer_id"])
+    low = frames["responses"]["customer_id"].isin(gone) & frames["responses"]["score"].notna()
+    frames["responses"].loc[low, "score"] = 3.0  # whoever left had said 3, nobody else less than 9
+    frames["responses"].loc[~low & frames["responses"]["score"].notna(), "score"] = 10.0
+    company = Company.from_frames(settings, frames)
+    found = hazards.ratios(company, "nps")
+    assert not found.answered
+    assert "fewer than two score groups have 5 or more leavers" in found.sentence
+
+
+def test_nothing_beside_tenure_is_said_so(known):
+    assert "nothing is known of customers beside tenure and segments" in hazards.adjusted(known, "nps").sentence

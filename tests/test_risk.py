@@ -1,0 +1,292 @@
+"""Risk: companies whose truth is known, fields that know too much, and a list that is not for everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from surveys import CSAT, figures, survey
+
+from cxlib import demo, landmark, open_company, risk
+from cxlib.errors import InputError
+from cxlib.intake import snapshots
+from cxlib.intake.company import Company
+
+pytestmark = pytest.mark.filterwarnings("error")
+HERE = Path(__file__).parent / "companies"
+EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
+ALL = (risk.beyond, risk.odds, risk.signals, risk.calibration, risk.leakage, risk.summary)
+# A world in which nothing but the plan tells who leaves, and one in which the score tells a lot.
+NOTHING = {"link": False, "silence": 1.0, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
+MUCH = {"hazard_ratios": (3.0, 9.0), "answering": 0.9, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
+LISTED = {"minimum_base": 30, "at_risk_list": True}
+
+
+def made(customers=4000, seed=5, change=None, world=MUCH, **settings):
+    frames = demo.subscription(seed, customers, **world)
+    if change:
+        change(frames)
+    return Company.from_frames(demo.settings("demo", draws=200, privacy=LISTED, **settings), frames)
+
+
+@pytest.fixture(scope="module")
+def unlinked():
+    return made(world=NOTHING)
+
+
+@pytest.fixture(scope="module")
+def linked():
+    return made()
+
+
+# ---- what the score adds -----------------------------------------------------------------------------------------
+
+
+def test_a_score_that_tells_nothing_adds_nothing(unlinked):
+    found = risk.beyond(unlinked, "nps")
+    assert found.sentence.startswith(
+        "The score adds nothing detectable over time as a customer, plan, region, monthly price"
+    )
+    gain = figures(found)["nps-gain"]
+    assert gain.low <= 0.003
+    assert abs(gain.value) < 0.01
+
+
+def test_a_score_that_tells_much_is_found_out_of_time(linked):
+    found = risk.beyond(linked, "nps")
+    assert found.sentence.startswith("NPS tells who leaves beyond time as a customer, plan")
+    assert figures(found)["nps-gain"].low > 0
+    shown = found.table.set_index(["measure", "model"])["value"]
+    for measure in ("concordance", "lift of the top tenth", "mean log score"):
+        difference = shown[measure, "with the score"] - shown[measure, "without the score"]
+        assert shown[measure, "gain"] == pytest.approx(difference)
+        assert difference > 0
+
+
+def test_odds_are_in_the_order_of_the_true_hazards(linked):
+    shown = risk.odds(linked).table.set_index(["field", "level"])["value"]["NPS answer"]
+    relative = shown / shown["promoter"]
+    assert 1.5 < relative["passive"] < 5
+    assert 3 < relative["detractor"] < 11  # 9 when they have just said so; a score grows old in half a year
+    assert relative["passive"] < relative["detractor"]
+
+
+def test_the_snapshots_judged_are_those_counted_by_hand(linked):
+    trial = landmark.trial_of(linked, 182)
+    day = pd.Timestamp(trial.test_day)
+    people = linked.frame("customers")
+    here = people[(people["joined_on"] <= day) & ~(people["left_on"] <= day)]
+    soon = (here["left_on"] <= day + pd.Timedelta(days=182)) & (here["left_reason"] != "payment failed")
+    assert trial.test["n"].sum() == len(here)
+    assert trial.test["left"].sum() == soon.sum()
+    given = linked.frame("responses").query("metric == 'nps'").dropna(subset="score")
+    given = given[given["answered_at"].dt.normalize().between(day - pd.Timedelta(days=365), day)]
+    last = given.sort_values(["answered_at", "response_id"]).groupby("customer_id")["score"].last()
+    score = here["customer_id"].map(last)
+    leaving = trial.test.groupby("NPS answer")[["n", "left"]].sum()
+    for band, mine in {"promoter": score >= 9, "detractor": score <= 6, "no answer": score.isna()}.items():
+        assert leaving.loc[band].tolist() == [mine.sum(), (mine & soon).sum()]
+    assert max(trial.fitted.days) == trial.test_day - pd.Timedelta(days=182)  # outcomes known when the test begins
+
+
+def test_of_several_signals_the_one_that_tells_is_found(linked, unlinked):
+    shown = risk.signals(linked).table.set_index("signal")
+    assert shown.loc["NPS answer", "found"]
+    assert shown["value"].drop("all together").idxmax() == "NPS answer"
+    assert not shown.loc["support contacts", "found"] or shown.loc["support contacts", "value"] > 0
+    nothing = risk.signals(unlinked)
+    assert "adds anything detectable" in nothing.sentence
+    assert not nothing.table["found"].any()
+    assert risk.signals(linked).table["n"].nunique() == 1  # the same customers
+
+
+# ---- is the model any good ---------------------------------------------------------------------------------------
+
+
+def test_probabilities_are_held_against_what_came(linked):
+    found = risk.calibration(linked)
+    shown, known = found.table, figures(found)
+    trial = landmark.trial_of(linked, 182)
+    assert shown["n"].sum() == trial.test["n"].sum()
+    assert shown["events"].sum() == trial.test["left"].sum()
+    assert known["calibration-slope"].low < 1 < known["calibration-slope"].high
+    assert "can be read as they stand" in found.sentence
+    assert known["risk-concordance"].low > 0.6
+    share = shown["events"].sum() / shown["n"].sum()
+    assert known["brier"].value < share * (1 - share)
+
+
+def test_probabilities_out_of_date_are_called_so():
+    """Half of those who left before the test are forgotten: what is predicted is too low."""
+
+    def forget(frames):
+        people = frames["customers"]
+        gone = (people["left_on"] < "2025-12-30") & (people.index % 2 == 0)
+        frames["customers"] = people.assign(
+            left_on=people["left_on"].mask(gone), left_reason=people["left_reason"].mask(gone)
+        )
+        for name in ("responses", "orders", "contacts", "exposures"):
+            frames[name] = frames[name].head(200)
+
+    made_up = made(2500, change=forget)
+    assert "cannot be read as they stand: they are too low" in risk.calibration(made_up).sentence
+
+
+# ---- what knows too much -----------------------------------------------------------------------------------------
+
+
+def leak(frames):
+    people = frames["customers"]
+    gone = people["left_on"].notna()
+    people["why"] = np.where(gone, "words of " + people["customer_id"], None)
+    people["closing"] = np.where(gone, "closed", "open")
+    late = people[gone].head(40)
+    after = pd.DataFrame({"contact_id": [f"X{i}" for i in range(40)], "customer_id": late["customer_id"].to_numpy(),
+                          "opened_at": late["left_on"].to_numpy()})  # fmt: skip
+    frames["contacts"] = pd.concat([frames["contacts"], after], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def leaky():
+    return made(2500, change=leak, segments=["plan", "closing", "why"])
+
+
+def test_fields_that_know_the_outcome_are_listed_and_get_no_ratio(leaky):
+    found = risk.leakage(leaky)
+    shown = found.table.set_index("what")["kind"].to_dict()
+    assert shown["why"] == shown["closing"] == "column of customers"
+    assert shown["contacts"] == "recorded after leaving"
+    assert "40 of" in found.table.set_index("what").loc["contacts", "reason"]
+    assert "plan" not in shown
+    assert found.sentence.startswith("why and closing know the outcome and get no ratio")
+    assert not {"why", "closing"} & set(risk.odds(leaky).table["field"])
+    assert "Left out, as they tell the outcome itself: closing and why." in risk.beyond(leaky).caveats
+    assert figures(risk.calibration(leaky))["risk-concordance"].value < 0.9
+
+
+def test_where_nothing_leaks_it_is_said(linked):
+    found = risk.leakage(linked)
+    assert found.sentence == "No field, column or record was found that knows who has left."
+
+
+# ---- who is at risk ----------------------------------------------------------------------------------------------
+
+
+def test_the_list_is_worth_what_it_says_and_in_order(linked):
+    listed = risk.at_risk(linked, most=10_000)
+    people = linked.frame("customers").set_index("customer_id")
+    here = people[people["left_on"].isna()]
+    assert set(listed["customer_id"]) == set(here.index)
+    assert listed["probability"].between(0, 1).all()
+    money = linked.settings.money
+    worth = here.loc[listed["customer_id"], "monthly_revenue"].to_numpy() * money.gross_margin * money.horizon_months
+    assert listed["value_at_risk"].to_numpy() == pytest.approx(listed["probability"].to_numpy() * worth)
+    assert listed["value_at_risk"].is_monotonic_decreasing
+    assert list(risk.at_risk(linked, most=7)["customer_id"]) == list(listed["customer_id"][:7])
+    likely = listed.sort_values("probability").iloc[-50:]
+    assert likely["reasons"].str.contains("NPS answer: detractor \\(x [2-9]").all()
+    promoters = listed.loc[listed["NPS answer"] == "promoter", "reasons"]
+    assert not promoters.str.contains("NPS answer").any()
+    known = figures(risk.summary(linked))
+    assert known["expected-leavers"].value == pytest.approx(listed["probability"].sum())
+    assert known["value-at-risk"].value == pytest.approx(listed["value_at_risk"].sum())
+
+
+def test_the_list_needs_leave():
+    frames = demo.subscription(1, 300)
+    closed = Company.from_frames(demo.settings("demo"), frames)
+    with pytest.raises(InputError, match="at_risk_list: true"):
+        risk.at_risk(closed)
+
+
+def test_the_summary_names_nobody_and_hides_small_groups(linked):
+    found = risk.summary(linked)
+    shown = found.table.set_index(["risk", "price"])
+    assert not {"customer_id", "reasons"} & set(found.table)
+    text = found.sentence + " ".join(found.caveats) + found.table.to_csv()
+    assert not any(c in text for c in risk.at_risk(linked, most=50)["customer_id"])
+    seen = shown["n"].dropna()
+    assert (seen >= 30).all()
+    whole = shown.loc[("all", "all")]
+    assert whole["n"] == shown.xs("all", level="price")["n"].drop("all").sum()
+    assert whole["low"] < whole["value"] < whole["high"]
+    hidden = shown["value"].isna()
+    assert (shown["n"].isna() == hidden).all()
+    assert "do not say who would be saved" in found.caveats[0]
+
+
+def test_without_money_there_is_a_list_without_value():
+    frames = demo.subscription(5, 1500, **MUCH)
+    frames["customers"] = frames["customers"].drop(columns="monthly_revenue")
+    settings = demo.settings("demo", draws=50, privacy=LISTED)
+    without = Company.from_frames({k: v for k, v in settings.items() if k != "money"}, frames)
+    listed = risk.at_risk(without)
+    assert listed["value_at_risk"].isna().all()
+    assert listed["probability"].is_monotonic_decreasing
+    assert "value-at-risk" not in figures(risk.summary(without))
+    # From orders, what they paid in the last year stands for the monthly price.
+    paying = Company.from_frames(settings, frames)
+    top = risk.at_risk(paying).iloc[0]
+    orders = paying.frame("orders").query("customer_id == @top.customer_id")
+    year = orders.loc[orders["ordered_at"] > pd.Timestamp(paying.as_of) - pd.Timedelta(days=364), "revenue"].sum()
+    expected = top["probability"] * year * (365.25 / 12 / 365) * 0.75 * 24
+    assert top["value_at_risk"] == pytest.approx(expected)
+
+
+# ---- where there is no answer ------------------------------------------------------------------------------------
+
+
+def test_companies_without_contracts_dates_or_leavers_are_told_why(linked):
+    for question in ALL:
+        assert "without contracts nobody is seen to leave" in question(survey([1, 5] * 40)).sentence
+    frames = demo.subscription(1, 300)
+    few = Company.from_frames(demo.settings("demo"), frames)
+    assert "are needed to fit a model" in risk.beyond(few).sentence
+    late = made(1200, leavers_since="2026-03-01")
+    for question in (risk.beyond, risk.odds, risk.signals, risk.calibration, risk.summary):
+        assert "there is no day 182 days before" in question(late).sentence
+    with pytest.raises(InputError, match="No list of customers at risk"):
+        risk.at_risk(late)
+
+
+def test_a_company_without_answers_still_gets_its_probabilities():
+    def silence(frames):
+        del frames["responses"]
+
+    quiet = made(2500, change=silence, world=MUCH | {"hazard_ratios": (1.5, 2.5)})
+    assert "no responses table" in risk.beyond(quiet).sentence
+    assert risk.calibration(quiet).answered
+    assert set(risk.at_risk(quiet)) == {"customer_id", "probability", "value_at_risk", "reasons"}
+
+
+def test_leavers_since_limits_the_snapshots_fitted():
+    company = made(4000, leavers_since="2025-03-15")
+    assert [str(d) for d in landmark.trial_of(company, 182).fitted.days] == ["2025-07-01", "2025-04-01"]
+
+
+@pytest.mark.skipif(not EXPORTS.exists(), reason="the exports of the three companies are not beside the project")
+def test_other_companies_get_findings_or_reasons():
+    software = open_company(HERE / "ravenstack")
+    assert risk.beyond(software).sentence.startswith("The score adds nothing detectable")
+    late = risk.leakage(software).table.set_index("what")["kind"]
+    assert late["CSAT"] == late["contacts"] == "recorded after leaving"
+    assert "cannot be read as they stand" in risk.calibration(software).sentence
+    for name in ("nps_fr", "olist"):
+        company = open_company(HERE / name)
+        assert not any(question(company).answered for question in ALL)
+
+
+def test_the_shop_is_told_where_to_look():
+    assert "04_value" in risk.beyond(open_company("demo-shop")).sentence
+
+
+def test_metrics_unknown_are_refused():
+    with pytest.raises(InputError, match="nosuch"):
+        risk.beyond(survey([1, 5] * 40, metrics=CSAT), "nosuch")
+
+
+def test_names_of_fields_do_not_meet_those_of_columns():
+    own = {snapshots.TENURE, snapshots.PRICE, snapshots.CONTACTS, snapshots.LAST_ORDER}
+    assert all(" " in name for name in own)
