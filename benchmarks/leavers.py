@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from benchmarks import leaving
-from benchmarks.simulation import simulate
 
 CUSTOMERS = 2500
 ROUTES = ("score in force (start-stop)", "clock at the answer", "landmarks")
+NAMES = {
+    "hazard_ratio_detractor": "hazard ratio, detractor against promoter",
+    "hazard_ratio_passive": "hazard ratio, passive against promoter",
+    "gap": "gap of the curves 12 months after the answer, promoter minus detractor",
+    "gone_chosen_12": "gone by choice 12 months after sign-up",
+    "gone_chosen_24": "gone by choice 24 months after sign-up",
+    "gone_failed_12": "gone by failed payment 12 months after sign-up",
+    "gone_failed_24": "gone by failed payment 24 months after sign-up",
+}
 
 
 def _company(seed: int, world: leaving.World):
@@ -51,7 +58,14 @@ def _estimates(seed: int, world: leaving.World) -> dict[str, tuple[float, float,
 
 def _incidence(company) -> dict[str, tuple[float, float, float]]:
     """Return the share gone by choice and by failed payment 12 and 24 months after sign-up."""
-    return {}
+    from cxlib import tenure
+
+    table, found = tenure.causes(company).table, {}
+    for name, reason in (("gone_chosen", "cancelled"), ("gone_failed", leaving.FAILED)):
+        mine = table[table["group"] == reason].set_index("time")
+        for months in (12, 24):
+            found[f"{name}_{months}"] = tuple(float(v) for v in mine.loc[months, ["value", "low", "high"]])
+    return found
 
 
 def known(seed: int) -> dict[str, tuple[float, float, float]]:
@@ -79,5 +93,6 @@ def coverage(found: pd.DataFrame, true: dict[str, float]) -> pd.DataFrame:
     for name in found:
         value, low, high = (found[name].map(lambda t, i=i: t[i]) for i in range(3))
         covered = ((low <= true[name]) & (true[name] <= high)).mean()
-        rows.append({"quantity": name.replace("_", " "), "truth": true[name], "mean estimate": value.mean(), "covered": covered})
+        row = {"quantity": NAMES[name], "truth": true[name], "mean estimate": value.mean(), "covered": covered}
+        rows.append(row)
     return pd.DataFrame(rows)

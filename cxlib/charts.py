@@ -217,6 +217,24 @@ def control(table: pd.DataFrame, title: str, x: str = "period", y_label: str = "
     return figure
 
 
+def calibration(table: pd.DataFrame, title: str, x: str = "predicted") -> Figure:
+    """Draw shares seen against shares predicted, a dot with its interval for each group; on the line they agree.
+
+    ``table``: x, value, low, high (shares 0-1) and n.
+    """
+    figure, axes = _axes(title, "predicted (%)", "seen (%)", width=5.6, height=4.6)
+    most = 105 * max(table[x].max(), table["high"].max())
+    axes.plot([0, most], [0, most], color=MUTED, lw=1, ls="--", label="as predicted")
+    axes.vlines(100 * table[x], 100 * table["low"], 100 * table["high"], color=_GOOD, lw=2.4, alpha=0.55)
+    axes.scatter(
+        100 * table[x], 100 * table["value"], color=_GOOD, s=34, zorder=3, label=f"tenths of {table['n'].sum():,.0f}"
+    )
+    axes.set_xlim(0, most)
+    axes.set_ylim(0, most)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
 def paths(
     table: pd.DataFrame, title: str, y_label: str, x: str = "month", x_label: str = "months since the start"
 ) -> Figure:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from cxlib import parameters
 from cxlib.findings import Figure, Finding, interval, number, p_value, percent, table, those, unanswered
-from cxlib.intake import counts, invitations, purchases, stays
+from cxlib.intake import counts, purchases, stays
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.stats import draws, intervals, survival
@@ -26,6 +26,24 @@ STEPS = (91, 183, 365)  # days after the answer at which curves are compared
 SPLIT = 100  # answers of every score group a stage needs to be looked at by itself
 FEW = 0.1  # share of answers that curves at one mix may leave out
 
+# What the tables of the page show, by the heading a reader sees.
+DIFFERENCES = {
+    "groups": "Groups",
+    "after": "After",
+    "customers": "Customers of today",
+    "customers_low": "Low",
+    "customers_high": "High",
+}
+STAYING = {
+    "band": "Group",
+    "value": "Months on average",
+    "low": "Low",
+    "high": "High",
+    "median": "Median months",
+    "n": "Answers",
+}
+KEPT = {"left_like": "Left like", "value": "More customers", "low": "Low", "high": "High", "n": "Customers of today"}
+
 
 class Parameters(parameters.Parameters):
     """Parameters of 03_churn."""
@@ -33,6 +51,7 @@ class Parameters(parameters.Parameters):
     metric: str = ""
     horizon_days: int = Field(365, ge=30, le=3650)
     minimum_events: int = Field(100, ge=1)
+    risk_days: int = Field(182, ge=30, le=1825)
 
 
 @dataclass(frozen=True)
@@ -182,12 +201,11 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     by = [*counts.segments(company)[:1], counts.STAGE]
     counted = stays.follow_up(company, metric, horizon_days, by=by)
     least = company.settings.privacy.minimum_base
-    asked = invitations.response_counts(company, invitations.Asked(metric))["asked"].sum()
     sizes = counted.groupby("band", observed=True)["n"].sum()
     order = [b.name for b in counts.bands(company, metric)]
     names = [b for b in [*order, counts.NO_ANSWER] if sizes.get(b, 0) >= least]
     answered = [b for b in names if b != counts.NO_ANSWER]
-    not_followed = int(asked - counted["n"].sum())
+    not_followed = stays.asked(company, metric) - int(counted["n"].sum())
     counted = counted[counted["band"].isin(names)]
     if len(answered) < 2:
         return f"fewer than two score groups have {least} answers that can be followed."
@@ -309,17 +327,14 @@ def differences(company: Company, metric: str = "", horizon_days: int = 365, min
     leaving, worst = words(company).event == "left", c.answered[0]
     steps = sorted({min(d, c.horizon) for d in STEPS if d <= horizon_days})
     now = stays.today(company, metric) if leaving else None
-    here = float(now.loc[now["band"] == worst, "n"].sum()) if leaving else math.nan
+    here = float(now.loc[now["band"] == worst, "n"].sum()) if leaving else math.nan  # nobody knows who is here
     rows = []
     for better in c.answered[:0:-1]:
         for day in steps:
             e = c.gap(better, worst, day)
             e = e if leaving else _turned(e)
             customers = {"customers": here * e.value, "customers_low": here * e.low, "customers_high": here * e.high}
-            rows.append(
-                {"groups": f"{better} minus {worst}", "after": _span(day), "estimate": e}
-                | (customers if leaving else {})
-            )
+            rows.append({"groups": f"{better} minus {worst}", "after": _span(day), "estimate": e} | customers)
     apart = [r["after"] for r in rows if r["estimate"].excludes(0)]
     first = rows[len(steps) - 1]
     text = f"{first['groups'].capitalize()} after {first['after']}: {_points(first['estimate'])} percentage points"

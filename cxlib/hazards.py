@@ -27,6 +27,7 @@ from cxlib.stats.estimate import Estimate
 FEWEST = 5  # events of a score group, below which it is left out of a ratio
 DELAYS = (0, 30, 60, 90)  # days
 LANDMARKS = (183, 365, 548, 730, 1095)  # days after joining
+ADJUSTED = {"what": "Against", "at_equal": "At equal", "value": "Ratio", "low": "Low", "high": "High"}
 IN_FORCE, AT_ANSWER, AT_LANDMARK = "score in force (start-stop)", "clock at the answer", "landmarks"
 
 

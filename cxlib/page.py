@@ -130,6 +130,17 @@ class Page:
         shown = pd.DataFrame(texts).rename(columns=dict(headings or {}))
         _display(shown.to_html(index=False, border=0, escape=True, na_rep="–"), shown.to_string(index=False))
 
+    def private(self, frame: pd.DataFrame, name: str) -> None:
+        """Write a table that is not for the shared page into the report's private folder; the page says only how long it is."""
+        if self._out is None:
+            print(f"{len(frame):,} rows; a report writes them to its private folder and never onto a page.")
+            return
+        (self._out / "private").mkdir(parents=True, exist_ok=True)
+        frame.to_csv(self._out / "private" / f"{name}.csv", index=False)
+        print(
+            f"{len(frame):,} rows were written to private/{self.company.as_of}/{name}.csv, beside this report and not in it."
+        )
+
     def close(self) -> None:
         """Check what the page has shown: every interval holds its value, every answered finding has a sentence."""
         figures = [f for k in self._findings for f in k.figures]

@@ -248,6 +248,13 @@ def growth(company: Company, by: str = "", quarters: int = 8) -> Finding:
     return Finding(name, title, text, "D", shown, tuple(figures), (*caveats, *hidden, *about_dates(company)))
 
 
+def growth_axis(company: Company) -> dict[str, object]:
+    """Return how the chart of ``growth`` is scaled and named: a share, or without contracts a number."""
+    if company.settings.relationship != "contractual":
+        return {"scale": 1, "y_label": "new customers in the quarter"}
+    return {"scale": 100, "y_label": "net growth in the quarter (%)"}
+
+
 def _new_customers(company: Company, name: str, by: str, quarters: int) -> Finding:
     """Count new customers of a company without contracts: first orders, the last year against the year before."""
     title = "New customers by quarter"

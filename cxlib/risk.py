@@ -22,9 +22,23 @@ from cxlib.landmark import Fitted, Trial
 from cxlib.stats import disclosure, draws, intervals, logistic, scoring
 from cxlib.stats.estimate import Estimate
 
-RISKS = (0.02, 0.05, 0.1, 0.2, 0.4)  # ends of bands of probability, where enough customers are in each
+RISKS = (0.05, 0.1, 0.2)  # ends of bands of probability, where enough customers are in each
 A_BAND = 5  # times the minimum base
+HALVES = ("lower half", "upper half")
 ALL = "all"
+
+# What the tables of the page show, by the heading a reader sees.
+BEYOND = {"measure": "Measure", "model": "Model", "value": "Value", "low": "Low", "high": "High"}
+LEAKAGE = {"what": "What", "kind": "Kind", "reason": "Why it is left out"}
+GRID = {
+    "risk": "Probability",
+    "price": "Monthly price",
+    "n": "Customers",
+    "value": "Expected to leave",
+    "low": "Low",
+    "high": "High",
+    "value_at_risk": "Value at risk",
+}
 
 
 def _gain(one: pd.DataFrame, other: pd.DataFrame, measure: str, n: float) -> Estimate:
@@ -115,39 +129,6 @@ def _no_score(company: Company, trial: Trial, metric: str) -> str | None:
     if answer(metric) not in trial.answers or heard < least:
         return f"fewer than {least} customers of a snapshot had answered {metric.upper()}."
     return None
-
-
-def odds(company: Company, horizon_days: int = 182) -> Finding:
-    """Answer: what goes with leaving, each at equal others? Odds ratios of the latest model, errors clustered by fold."""
-    name, title = "odds", "What goes with leaving, at equal others"
-    if why := landmark.why_not(company):
-        return unanswered(name, title, why)
-    fitted = landmark.fitted_by(company, company.as_of, horizon_days)
-    if isinstance(fitted, str):
-        return unanswered(name, title, fitted)
-    found = fitted.fit(fitted.fields).table
-    found = found[found["n"] >= company.settings.privacy.minimum_base]
-    rows = [
-        {
-            "field": r["predictor"],
-            "level": r["level"],
-            "estimate": Estimate(r["odds_ratio"], r["low"], r["high"], n=r["n"]),
-        }
-        for r in found.to_dict("records")
-    ]
-    clear = sorted((r for r in rows if r["estimate"].excludes(1)), key=lambda r: -abs(math.log(r["estimate"].value)))
-    said = [f"{r['field']} {r['level']} {interval(r['estimate'], lambda v: number(v, 2))}" for r in clear[:3]]
-    text = f"Odds of leaving by choice within {horizon_days} days, at equal other fields: " + (
-        f"most apart from their comparison are {'; '.join(said)}."
-        if said
-        else "no level is detectably apart from its comparison."
-    )
-    caveats = (
-        "Each level is compared with the most common one of its field (1). Associations: what else goes with a field is not in it.",
-        f"{len(rows)} ratios: about one in twenty leaves 1 out by luck alone. Snapshots of {listing(day(d) for d in fitted.days)}, "
-        f"with {fitted.leavers:,.0f} different leavers or more.",
-    )
-    return Finding(name, title, text, "C", table(rows, ["field", "level"]), caveats=caveats)
 
 
 def signals(company: Company, horizon_days: int = 182) -> Finding:
@@ -388,10 +369,10 @@ def summary(company: Company, horizon_days: int = 182) -> Finding:
     n, p = today["n"].to_numpy(float), model.probability(known)
     ends = _ends(n, p, A_BAND * company.settings.privacy.minimum_base)
     risk = np.searchsorted(ends, p, side="right")
-    price = today[PRICE].to_numpy() if PRICE in today else np.full(len(today), ALL)
+    price = today[PRICE].map(_half).to_numpy() if PRICE in today else np.full(len(today), ALL)
     stake = today["a_month"].fillna(0.0).to_numpy(float) * _worth(company)
     risks = [r for r in range(len(ends), -1, -1) if (risk == r).any()]
-    prices = [v for v in (*snapshots.PRICES[::-1], snapshots.NOT_KNOWN, ALL) if (price == v).any()]
+    prices = [v for v in (*HALVES[::-1], snapshots.NOT_KNOWN, ALL) if (price == v).any()]
     cells = [(r, v) for r in risks for v in prices]
     mask = np.array([(risk == r) & (price == v) for r, v in cells])
     sums = np.vstack([[a == r for a, __ in cells] for r in risks] + [[b == v for __, b in cells] for v in prices if len(prices) > 1]
@@ -449,6 +430,12 @@ def summary(company: Company, horizon_days: int = 182) -> Finding:
     if unseen:
         caveats.append(f"{len(unseen)} groups are not shown, as they are small or would give a small one away.")
     return Finding(name, title, text, "C", table(rows, ["risk", "price"]), tuple(figures), tuple(caveats))
+
+
+def _half(price: str) -> str:
+    """Return the half of prices that a quarter belongs to: grids of more cells would have to hide most of them."""
+    known = snapshots.PRICES
+    return HALVES[known.index(price) // 2] if price in known else price
 
 
 def _ends(n: np.ndarray, p: np.ndarray, least: float) -> list[float]:

@@ -16,20 +16,21 @@ MODULES = {
 }
 QUESTIONS = {
     "agreement",
+    "board",
+    "churn",
     "data_check",
+    "hazards",
+    "landmark",
     "movement",
+    "renewals",
+    "retention",
+    "risk",
+    "roi",
     "scores",
     "silence",
     "support",
-    "churn",
-    "hazards",
-    "retention",
-    "renewals",
     "tenure",
-    "risk",
     "value",
-    "roi",
-    "board",
 }
 
 

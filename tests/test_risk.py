@@ -17,7 +17,7 @@ from cxlib.intake.company import Company
 pytestmark = pytest.mark.filterwarnings("error")
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
-ALL = (risk.beyond, risk.odds, risk.signals, risk.calibration, risk.leakage, risk.summary)
+ALL = (risk.beyond, risk.signals, risk.calibration, risk.leakage, risk.summary)
 # A world in which nothing but the plan tells who leaves, and one in which the score tells a lot.
 NOTHING = {"link": False, "silence": 1.0, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
 MUCH = {"hazard_ratios": (3.0, 9.0), "answering": 0.9, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
@@ -66,7 +66,8 @@ def test_a_score_that_tells_much_is_found_out_of_time(linked):
 
 
 def test_odds_are_in_the_order_of_the_true_hazards(linked):
-    shown = risk.odds(linked).table.set_index(["field", "level"])["value"]["NPS answer"]
+    fitted = landmark.fitted_by(linked, linked.as_of, 182)
+    shown = fitted.fit(fitted.fields).table.set_index(["predictor", "level"])["odds_ratio"]["NPS answer"]
     relative = shown / shown["promoter"]
     assert 1.5 < relative["passive"] < 5
     assert 3 < relative["detractor"] < 11  # 9 when they have just said so; a score grows old in half a year
@@ -161,7 +162,8 @@ def test_fields_that_know_the_outcome_are_listed_and_get_no_ratio(leaky):
     assert "40 of" in found.table.set_index("what").loc["contacts", "reason"]
     assert "plan" not in shown
     assert found.sentence.startswith("why and closing know the outcome and get no ratio")
-    assert not {"why", "closing"} & set(risk.odds(leaky).table["field"])
+    fitted = landmark.fitted_by(leaky, leaky.as_of, 182)
+    assert not {"why", "closing"} & set(fitted.fit(fitted.fields).table["predictor"])
     assert "Left out, as they tell the outcome itself: closing and why." in risk.beyond(leaky).caveats
     assert figures(risk.calibration(leaky))["risk-concordance"].value < 0.9
 
@@ -245,7 +247,7 @@ def test_companies_without_contracts_dates_or_leavers_are_told_why(linked):
     few = Company.from_frames(demo.settings("demo"), frames)
     assert "are needed to fit a model" in risk.beyond(few).sentence
     late = made(1200, leavers_since="2026-03-01")
-    for question in (risk.beyond, risk.odds, risk.signals, risk.calibration, risk.summary):
+    for question in (risk.beyond, risk.signals, risk.calibration, risk.summary):
         assert "there is no day 182 days before" in question(late).sentence
     with pytest.raises(InputError, match="No list of customers at risk"):
         risk.at_risk(late)

@@ -35,11 +35,11 @@ def spells(company: Company, metric: str) -> ir.Table:
     last_day (of follow-up), event (left, or bought again, on that day) and chosen (by choice), all dates being days.
     """
     own = segments(company)
-    rows = answers(company, metric, own).filter(_.when.notnull())
+    rows = answers(company, metric).filter(_.when.notnull())
     rows = rows.mutate(asked=ibis.coalesce(rows.asked_at, rows.when).cast("date"), when=rows.when.cast("date"))
-    rows = rows.select("customer_id", "fold", *own, "band", "asked", "when")
     in_turn = ibis.window(group_by="customer_id", order_by=["asked", "when", "band"])
-    rows = _with_outcome(company, rows.mutate(next_asked=rows.asked.lead().over(in_turn)))
+    rows = rows.select("customer_id", "fold", "band", "asked", "when", next_asked=rows.asked.lead().over(in_turn))
+    rows = _with_outcome(company, rows, own)
     tenure = days(rows.when, rows.started)
     stages = [(tenure < until, stage) for until, stage in STAGES]
     rows = rows.mutate(**{STAGE: ibis.cases((tenure.isnull(), NONE), *stages, else_=LAST_STAGE)})
@@ -60,10 +60,12 @@ def spells(company: Company, metric: str) -> ir.Table:
     return company.put_by(f"_spells_{metric}", rows.filter(_.last_day >= _.when).select(*names))
 
 
-def _with_outcome(company: Company, rows: ir.Table) -> ir.Table:
-    """Add the outcome to rows that have ``when``: leaving (contractual) or the next order (non-contractual)."""
+def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Table:
+    """Add the outcome to rows that have ``when``: leaving (contractual) or the next order; and the segments ``own``."""
+    who = people(company)
+    who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), NONE) for k in own})
     if company.settings.relationship == "contractual":
-        who = people(company).select("customer_id", "started", "left_on", "last_day", "chosen")
+        who = who.select("customer_id", *own, "started", "left_on", "last_day", "chosen")
         joined = rows.inner_join(who, "customer_id")
         return joined.mutate(event=joined.left_on.notnull())
     orders = company.orders.select(buyer="customer_id", bought=_.ordered_at.cast("date"))
@@ -71,7 +73,7 @@ def _with_outcome(company: Company, rows: ir.Table) -> ir.Table:
     later = moments.inner_join(orders, [moments.customer_id == orders.buyer, moments.when < orders.bought])
     following = later.group_by(["customer_id", "when"]).agg(next_order=later.bought.min())
     joined = rows.left_join(following, ["customer_id", "when"]).drop("customer_id_right", "when_right")
-    joined = joined.inner_join(people(company).select("customer_id", "started"), "customer_id")
+    joined = joined.inner_join(who.select("customer_id", *own, "started"), "customer_id")
     joined = joined.filter(_.when >= _.started)  # before the first purchase nobody can buy again
     return joined.mutate(
         last_day=ibis.coalesce(joined.next_order, ibis.literal(company.as_of)),
@@ -279,6 +281,11 @@ def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Seque
 
 
 # ---- plain counts ----------------------------------------------------------------------------------------------------
+
+
+def asked(company: Company, metric: str) -> int:
+    """Count the questions of a metric, followed or not."""
+    return int(company.responses.filter(_.metric == metric).count().execute())
 
 
 def followed_by_event(company: Company, metric: str) -> int:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PRIVATE = "private"
+
 
 class Busy(Exception):
     """Another run of the same company holds the lock."""
@@ -69,6 +71,16 @@ def install(scratch: Path, good: Path) -> None:
         raise
     shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(failed(good), ignore_errors=True)  # out of date: the report of this date is whole now
+
+
+def keep_private(scratch: Path, good: Path) -> None:
+    """Move what is not to be shared out of the report, to ``private/<as_of>/`` beside it, in place of what was there."""
+    if not (scratch / PRIVATE).exists():
+        return
+    kept = good.parent / PRIVATE / good.name
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    (scratch / PRIVATE).rename(kept)
 
 
 def failed(good: Path) -> Path:

@@ -299,8 +299,10 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
         about["outcome"], about["error"] = FAILED, f"Private content would be published: {'; '.join(found)}"
         write()
     if about["outcome"] == DONE:
+        folders.keep_private(scratch, good)
         folders.install(scratch, good)
         return good
+    shutil.rmtree(scratch / folders.PRIVATE, ignore_errors=True)
     privacy.scrub(scratch, hidden)
     return folders.keep_failed(scratch, good)
 
