@@ -157,11 +157,11 @@ def _of_leaving(companies: int) -> str:
     nothing = pd.DataFrame({"route": claims.index, "claims a link": claims.to_numpy()})
     known = leavers.coverage(simulate(leavers.known, companies), leaving.truths(leaving.KNOWN))
     late = leavers.coverage(simulate(leavers.late, companies), leaving.truths(leaving.World(leavers_since=True)))
-    decided = simulate(leavers.decided, companies // 5)
+    decided = simulate(leavers.decided, companies // 5).mean()
     return f"""## Who leaves
 
-{companies} companies of {leavers.CUSTOMERS:,} customers for each of the first three tables: they join over six years, are asked every half-year
-(up to 12 times), 35 % answer, scores drift up with tenure and differ by plan, as leaving does; some exits are failed
+{companies} companies of {leavers.CUSTOMERS:,} customers for each of the first three tables: they join over six years, are
+asked every half-year (up to 12 times), 35 % answer, scores drift up with tenure and differ by plan, as leaving does; some exits are failed
 payments. With so many a share of 95 % is known to about {100 * 1.96 * (0.95 * 0.05 / companies) ** 0.5:.1f} points.
 
 ### No link at all
@@ -180,9 +180,9 @@ Scores have nothing to do with leaving: a sound route claims a link in about 5 o
 
 ### Leaving decided before the score falls
 
-{len(decided)} companies in which the score has no say, but falls once leaving is decided, 20 to 80 days before: the ratio of detractors
-is {decided["at once"].mean():.2f} on average when a score counts at once and {decided["after 90 days"].mean():.2f} when it counts from 90 days later on; the page says
-that it shrinks toward 1 in {100 * decided["said"].mean():.0f} % of them.
+{companies // 5} companies in which the score has no say, but falls once leaving is decided, 20 to 80 days before: the ratio
+of detractors is {decided["at once"]:.2f} on average when a score counts at once and {decided["after 90 days"]:.2f} when it
+counts from 90 days later on; the page says that it shrinks toward 1 in {100 * decided["said"]:.0f} % of them.
 """
 
 

@@ -62,9 +62,13 @@ def curves(
 ) -> Figure:
     """Draw shares over time by group with their bands, at-risk counts under the axis.
 
-    ``table``: group, x, value, low, high (shares 0-1) and at_risk. ``overlay``: the same, drawn dashed, as a warning.
+    ``table``: group, x, value, low, high (shares 0-1) and at_risk. ``overlay``, or a column ``naive``: the
+    same, drawn dashed, as a warning.
     """
     figure, axes = _axes(title, x_label, y_label, height=4.6)
+    dashed = "naive: last score from sign-up"
+    if overlay is None and "naive" in table:
+        overlay, dashed = table.assign(value=table["naive"]), "naive: other reasons as lost from sight"
     overlay = overlay if overlay is not None and len(overlay) else None
     names = list(dict.fromkeys(table[group]))
     top = table[x].max()
@@ -94,7 +98,7 @@ def curves(
     handles, labels = axes.get_legend_handles_labels()
     if overlay is not None:
         handles.append(plt.Line2D([], [], color=MUTED, lw=1.3, ls=(0, (4, 2))))
-        labels.append("naive: last score from sign-up")
+        labels.append(dashed)
     axes.legend(handles, labels, frameon=False, fontsize=9)
     return figure
 

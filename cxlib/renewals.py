@@ -261,9 +261,9 @@ def between_purchases(company: Company) -> Finding:
             e,
             "days",
             "purchases",
-            note="" if math.isfinite(e.low) else "not reached within the follow-up",
         )
         for q, e in quartiles.items()
+        if math.isfinite(e.high)  # else the follow-up does not tell
     )
     caveats = (
         f"{n - seen:,} of {n:,} stretches are still open and count as long as followed; without them the median would seem to be "

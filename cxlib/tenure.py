@@ -129,7 +129,7 @@ def by_tenure(company: Company, by: str = "") -> Finding:
     s = _stays(company, by)
     if not s.ends:
         return unanswered(name, title, "there are too few customers for a curve.")
-    levels, rows, figures, mean, curves = sorted(s.ends), [], [], {}, {}
+    levels, rows, figures, mean, middle, curves = sorted(s.ends), [], [], {}, {}, {}
     end = min(s.ends.values())
     horizon = whole if (whole := s.scale * (end // s.scale)) > s.start else end
     for level in levels:
@@ -141,14 +141,11 @@ def by_tenure(company: Company, by: str = "") -> Finding:
             part["duration"], part["event"], horizon, part["n"], part["entry"] if part["entry"].any() else None
         )
         mean[level] = _scaled(m, lambda v: (v - s.start) / s.scale)
-        half = _scaled(survival.median_survival(curves[level]), lambda v: v / s.scale)
+        half = middle[level] = _scaled(survival.median_survival(curves[level]), lambda v: v / s.scale)
         own = "" if level == "all" else f" of {level}"
-        note = "" if math.isfinite(half.low) else "half have not left within the follow-up"
-        figures.append(
-            Figure(
-                slug("tenure-median", level), f"Time until half{own} had left", replace(half, n=n), s.unit, note=note
-            )
-        )
+        if math.isfinite(half.high):  # else the follow-up does not tell; the sentence says so
+            label = f"Time until half{own} had left"
+            figures.append(Figure(slug("tenure-median", level), label, replace(half, n=n), s.unit))
         figures.append(
             Figure(slug("tenure-mean", level), f"Mean time here within {s.age(horizon)}{own}", mean[level], s.unit)
         )
@@ -160,7 +157,8 @@ def by_tenure(company: Company, by: str = "") -> Finding:
     }
     last, caveats = ages[-1], []
     if len(levels) == 1:
-        text = f"{s.age(last)} after joining {interval(at[best][last], percent)} of customers were still here; {_half(figures[0])}."
+        text = f"{s.age(last)} after joining {interval(at[best][last], percent)} of customers were still here; "
+        text += f"{_half(middle[best], s.unit)}."
         figures.append(Figure("tenure-here", f"Still here after {s.age(last)}", at[best][last], "share"))
     else:
         gaps = {a: intervals.difference(at[best][a], at[worst][a]) for a in ages}
@@ -169,7 +167,7 @@ def by_tenure(company: Company, by: str = "") -> Finding:
         differ = f"The levels of {by} {'differ' if test.p < 0.05 else 'do not detectably differ'} (log-rank {p_value(test.p)})."
         text = (
             f"{differ} {s.age(last)} after joining {interval(at[best][last], percent)} of {best} and {interval(at[worst][last], percent)} "
-            f"of {worst} were still here, a gap of {points(gaps[last])}; of {worst} {_half(figures[2 * levels.index(worst)])}."
+            f"of {worst} were still here, a gap of {points(gaps[last])}; of {worst} {_half(middle[worst], s.unit)}."
         )
         figures += [Figure(f"tenure-gap-{number(a / s.scale, 0)}", f"{best} minus {worst}: still here after {s.age(a)}", g, "share")
                     for a, g in gaps.items()]  # fmt: skip
@@ -192,13 +190,9 @@ def _scaled(e: Estimate, to: Callable[[float], float]) -> Estimate:
     return Estimate(to(e.value), to(e.low), to(e.high), n=e.n)
 
 
-def _half(f: Figure) -> str:
-    e = f.estimate
-    return (
-        f"half had left after {interval(e)} {f.unit}"
-        if math.isfinite(e.value)
-        else "half have not left within the follow-up"
-    )
+def _half(e: Estimate, unit: str) -> str:
+    known = math.isfinite(e.value)
+    return f"half had left after {interval(e)} {unit}" if known else "half have not left within the follow-up"
 
 
 def causes(company: Company, by: str = "") -> Finding:

@@ -169,3 +169,16 @@ def test_a_snapshot_has_scores_but_no_dates_and_says_what_that_means():
     for found in (churn.by_score(company), churn.naive(company), churn.kept(company)):
         assert not found.answered
         assert "what came first" in found.sentence
+
+
+def test_exits_of_both_kinds_add_up_to_all_that_left(company):
+    found = churn.exits(company, "nps").table
+    c = curves(company)
+    for band in c.drawn:
+        part = c.counted[c.counted["band"] == band]
+        both = found[found["band"] == band]["value"].sum()
+        rows = part.loc[part.index.repeat(part["n"])]
+        event = np.concatenate([[1] * e + [0] * (n - e) for e, n in zip(part["events"], part["n"], strict=True)])
+        gone = 1 - survival.survival_at(survival.kaplan_meier(rows["duration"], event), [c.horizon])["value"].iloc[0]
+        assert both == pytest.approx(gone, abs=1e-9)
+    assert (found["naive"] > found["value"]).all()

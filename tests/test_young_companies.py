@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from cxlib import agreement, churn, data_check, demo, hazards, movement, retention, roi, scores, silence, support, value
+from cxlib import (
+    agreement,
+    churn,
+    data_check,
+    demo,
+    hazards,
+    movement,
+    renewals,
+    retention,
+    risk,
+    roi,
+    scores,
+    silence,
+    support,
+    tenure,
+    value,
+)
 from cxlib.intake.company import Company
 
 
@@ -19,6 +35,11 @@ def every_finding(company):
         support.first_contact(company), support.repeat_contacts(company), support.by_team(company),
         support.against(company, "csat"), support.against(company, "ces"), retention.rates(company),
         churn.by_score(company, minimum_events=5), hazards.ratios(company, minimum_events=5), churn.naive(company),
+        *(f(company, minimum_events=5) for f in (churn.differences, churn.summaries, churn.kept, churn.exits)),
+        *(f(company, minimum_events=5) for f in (hazards.periods, hazards.routes, hazards.delayed, hazards.adjusted)),
+        *(f(company) for f in (risk.beyond, risk.signals, risk.calibration, risk.leakage, risk.summary)),
+        *(f(company) for f in (retention.growth, retention.cohorts, retention.early, tenure.by_tenure, tenure.causes)),
+        *(f(company) for f in (renewals.renewals, renewals.repurchase, renewals.between_purchases)),
         value.by_score(company), value.of_the_base(company, minimum_repeat_buyers=5),
     ]  # fmt: skip
     results = roi.results(company)

@@ -90,9 +90,9 @@ def watched_from(company: Company) -> date | None:
 def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
     """Count answers by (stratum, band, duration, fold): the clock starts when the score was known.
 
-    Columns n (all last seen then) and events (of these, who left, or without contracts bought again); duration in days, both
-    ends counted, cut at ``horizon_days``. The stratum is ``by``, declared segments or STAGE, as one text. Answers from before
-    ``leavers_since`` are not followed: of those who gave them, only who stayed is known.
+    Columns n (all last seen then), events (of these, who left, or without contracts bought again) and chosen (who left by
+    choice); duration in days, both ends counted, cut at ``horizon_days``. The stratum is ``by``, declared segments or STAGE,
+    as one text. Answers from before ``leavers_since`` are not followed: of those who gave them, only who stayed is known.
     """
     rows = spells(company, metric)
     if since := watched_from(company):
@@ -102,10 +102,12 @@ def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str
         stratum=_stratum(rows, by),
         duration=ibis.least(length, horizon_days).cast("int16"),
         gone=(rows.event & (length <= horizon_days)).cast("int64"),
+        left=(rows.event & rows.chosen & (length <= horizon_days)).cast("int64"),
     )
     keys = ["stratum", "band", "duration", "fold"]
     rows = rows.mutate(fold=rows.fold.cast("int16")).group_by(keys)
-    counted = rows.agg(n=_.count().cast("int32"), events=_.gone.sum().cast("int32")).execute()
+    sums = {"n": _.count(), "events": _.gone.sum(), "chosen": _.left.sum()}
+    counted = rows.agg(**{k: v.cast("int32") for k, v in sums.items()}).execute()
     return counted.astype(
         {"stratum": "category", "band": "category"}
     )  # at 10 million customers it has millions of rows
