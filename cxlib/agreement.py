@@ -11,6 +11,7 @@ import pandas as pd
 from cxlib.findings import Figure, Finding, interval, listing, number, percent, table, unanswered
 from cxlib.intake import counts
 from cxlib.intake.company import Company
+from cxlib.resamples import resamples
 from cxlib.scores import estimate, hidden, since
 from cxlib.stats import association, draws
 
@@ -22,7 +23,7 @@ def together(company: Company, within_days: int = 180) -> Finding:
     """
     name, title = "together", "Scores of the same customer together"
     found, least = counts.metrics(company), company.settings.privacy.minimum_base
-    resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
+    resampling = resamples(company)[1:]
     rows, use = [], "weight" if counts.weighted(company) else "n"
     for first, second in itertools.combinations(found, 2):
         counted = counts.pairs(company, first, second, within_days)
@@ -124,7 +125,7 @@ def composite(company: Company, by: str = "", window_months: int = 12, draws_of_
     if len(found) < 2 or not (by or counts.segments(company)):
         return unanswered(name, title, "it needs two scores and a segment.")
     by = by or counts.most_levels(company)
-    resampling = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    resampling = resamples(company)
     start, scaled, sizes = since(company, window_months), {}, {}
     for metric in found:
         counted = counts.score_counts(company, metric, by=[by], since=start)

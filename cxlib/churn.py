@@ -19,6 +19,7 @@ from cxlib.findings import Figure, Finding, interval, number, p_value, percent, 
 from cxlib.intake import counts, purchases, stays
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
+from cxlib.resamples import resamples
 from cxlib.stats import competing, draws, intervals, survival
 from cxlib.stats.estimate import Estimate
 
@@ -40,6 +41,15 @@ STAYING = {
     "low": "Low",
     "high": "High",
     "median": "Median months",
+    "n": "Answers",
+}
+EXITS = {
+    "kind": "Gone",
+    "band": "Group",
+    "value": "Share",
+    "low": "Low",
+    "high": "High",
+    "naive": "Naive",
     "n": "Answers",
 }
 KEPT = {"left_like": "Left like", "value": "More customers", "low": "Low", "high": "High", "n": "Customers of today"}
@@ -214,7 +224,7 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     left_out = int(counted.loc[level.isna(), "n"].sum())
     counted, level = counted[level.notna()], level[level.notna()]
     sizes, levels = counted.groupby("band", observed=True)["n"].sum(), sorted(level.unique())
-    weights = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    weights = resamples(company)
     mix = counted.groupby(level, observed=True)["n"].sum()[levels].to_numpy(float)
     drawn = {}
     for band in names:
@@ -362,7 +372,7 @@ def kept(company: Company, metric: str = "", horizon_days: int = 365, minimum_ev
     if isinstance(c, str):
         return unanswered(name, title, c)
     worst, now = c.answered[0], stays.today(company, metric)
-    weights = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    weights = resamples(company)
     mine = now[now["band"] == worst].groupby("fold")["n"].sum().reindex(range(weights.shape[1]), fill_value=0)
     here = weights @ mine.to_numpy(float)
     if here[0] < company.settings.privacy.minimum_base:
@@ -405,7 +415,7 @@ def exits(company: Company, metric: str = "", horizon_days: int = 365, minimum_e
     c = curves(company, counts.choose(company, metric), horizon_days, minimum_events)
     if isinstance(c, str):
         return unanswered(name, title, c)
-    weights = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    weights = resamples(company)
     rows = []
     for kind, (own, other) in {"by choice": (1, 2), "otherwise": (2, 1)}.items():
         for band in c.drawn:

@@ -21,6 +21,7 @@ from cxlib.findings import Figure, Finding, interval, listing, number, p_value, 
 from cxlib.intake import counts, stays
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
+from cxlib.resamples import resamples
 from cxlib.stats import draws, person_time
 from cxlib.stats.estimate import Estimate
 
@@ -256,8 +257,7 @@ def routes(company: Company, metric: str = "", horizon_days: int = 365, minimum_
         if not isinstance(r, str) and (r.others[0], r.best) == pair and r.total >= 20:
             route = f"landmark at {number(tenure / DAYS_A_MONTH, 0)} months"
             rows.append({"route": route, "estimate": r.estimate(pair[0]), "events": r.total})
-    weights = draws.fold_weights(company.settings.draws, company.settings.seed)
-    drawn = {k: r.fit.draws(draws.with_plain(weights))[:, 0] for k, r in found.items()}
+    drawn = {k: r.fit.draws(resamples(company))[:, 0] for k, r in found.items()}
     against = next(iter(drawn))
     apart = []
     for k in list(drawn)[1:]:
@@ -307,7 +307,7 @@ def delayed(company: Company, metric: str = "", minimum_events: int = 100) -> Fi
         for d, r in sound.items()
         if worst in r.others
     ]
-    weights = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    weights = resamples(company)
     near, far = (sound[d].fit.draws(weights)[:, 0] for d in (0, last))
     change = draws.estimate((far - near)[0], (far - near)[1:], sound[0].total)
     e0, e1 = (sound[d].estimate(worst) for d in (0, last))

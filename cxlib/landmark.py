@@ -20,7 +20,8 @@ from cxlib.intake import counts, snapshots
 from cxlib.intake.company import Company
 from cxlib.intake.counts import NO_ANSWER
 from cxlib.intake.snapshots import PRICE, answer
-from cxlib.stats import draws, logistic, scoring
+from cxlib.resamples import resamples
+from cxlib.stats import logistic, scoring
 
 LEAST_LEFT, LEAST_TESTED = 50, 20  # leavers to fit to, and to judge by
 FEWEST = 5  # leavers of a level of a segment for it to be told apart
@@ -136,7 +137,7 @@ def trial_of(company: Company, horizon: int) -> Trial | str:
     of_metrics = [answer(m) for m in metrics_of(company)]
     base = [k for k in fitted.fields if k not in of_metrics]
     answers = [k for k in fitted.fields if k in of_metrics]
-    matrix = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    matrix = resamples(company)
     return Trial(fitted, test, test_day, base, answers, matrix)
 
 

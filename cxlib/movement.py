@@ -12,6 +12,7 @@ import pandas as pd
 from cxlib.findings import Figure, Finding, day, listing, money, number, percent, table, unanswered
 from cxlib.intake import counts, purchases
 from cxlib.intake.company import Company
+from cxlib.resamples import resamples
 from cxlib.scores import UNITS, Period, change, contributions, estimate, hidden, kind_of, since, write
 from cxlib.stats import control as charting
 from cxlib.stats import draws, intervals
@@ -188,7 +189,7 @@ def mix(company: Company, metric: str = "", by: str = "") -> Finding:
         return unanswered(name, title, f"no two levels of {by} have {FEWEST} answers in both years.")
     counted["use"] = counted["weight" if counts.weighted(company) else "n"].astype(float)
     counted["total"] = contributions(company, metric, kind, counted["score"]) * counted["use"]
-    resampling = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    resampling = resamples(company)
     cube = {}
     for year in (first, last):
         part = counted[counted["period"] == year]

@@ -13,7 +13,8 @@ from cxlib.findings import Figure, Finding, day, interval, listing, number, perc
 from cxlib.intake import base, counts
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
-from cxlib.retention import about_dates, points, resampling, slug
+from cxlib.resamples import resamples
+from cxlib.retention import about_dates, points, slug
 from cxlib.stats import competing, draws, intervals, survival
 from cxlib.stats.estimate import Estimate
 from cxlib.tenure import read
@@ -115,7 +116,7 @@ def _payments(company: Company, days: int, months: int, by: str) -> _Told:
     first = last - timedelta(days=int(months * DAYS_A_MONTH) - 1)
     first = max(first, since + timedelta(days=term) if since else first)
     counted = base.payments_due(company, first, last, term, grace, [by] if by else [])
-    weights, rows, hidden = resampling(company), [], 0
+    weights, rows, hidden = resamples(company), [], 0
     for level, part in [("all", counted), *(counted.groupby(by, observed=True) if by else [])]:
         if part["due"].sum() < least:
             hidden += 1
@@ -230,8 +231,8 @@ def between_purchases(company: Company) -> Finding:
     seen, n = int(closed["n"].sum()), int(counted["n"].sum())
     if seen < least:
         return unanswered(name, title, f"only {seen} purchases were followed by another on a later day.")
-    course = competing.follow(counted["duration"], counted["event"], counted["fold"], counted["n"], resampling(company))
-    short = competing.follow(closed["duration"], closed["event"], closed["fold"], closed["n"], resampling(company))
+    course = competing.follow(counted["duration"], counted["event"], counted["fold"], counted["n"], resamples(company))
+    short = competing.follow(closed["duration"], closed["event"], closed["fold"], closed["n"], resamples(company))
     end = int(course.times[course.at_risk >= least][-1])
     rows = []
     for group, c in (("with those still open", course), ("only those that ended", short)):

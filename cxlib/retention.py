@@ -17,6 +17,7 @@ from cxlib.findings import Figure, Finding, day, interval, number, percent, tabl
 from cxlib.intake import base, counts
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
+from cxlib.resamples import resamples
 from cxlib.stats import draws, intervals, survival
 from cxlib.stats.estimate import Estimate
 
@@ -36,11 +37,6 @@ def why_not(company: Company, snapshot: bool = False) -> str | None:
         )  # fmt: skip
     missing = counts.require(company, "customers", "joined_on", "left_on")
     return f"{missing}." if missing else None
-
-
-def resampling(company: Company) -> np.ndarray:
-    """Return the weights of the folds: as observed, then the draws."""
-    return draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
 
 
 def _ratio(above: np.ndarray, below: np.ndarray, n: float, low: float | None = None) -> Estimate:
@@ -109,7 +105,7 @@ def rates(company: Company, period: str = "quarter", periods: int = 12) -> Findi
         return unanswered(name, title, f"no {period} began with enough customers.")
     priced, involuntary = "fee_here" in counted, company.settings.involuntary_reasons
     columns = [c for c in counted if c not in ("period", "fold")]
-    keys, drawn = draws.resample(counted, "fold", columns, ["period"], resampling(company))
+    keys, drawn = draws.resample(counted, "fold", columns, ["period"], resamples(company))
     rows = []
     for i, first in enumerate(keys["period"]):
         d = {c: drawn[:, i, j] for j, c in enumerate(columns)}
@@ -207,7 +203,7 @@ def growth(company: Company, by: str = "", quarters: int = 8) -> Finding:
     if counted.empty:
         return unanswered(name, title, "no quarter began with enough customers.")
     least, starts = company.settings.privacy.minimum_base, sorted(counted["period"].unique())[-4:]
-    weights, rows, year, hidden_cells = resampling(company), [], {}, 0
+    weights, rows, year, hidden_cells = resamples(company), [], {}, 0
     for level, part in [("all", counted), *(counted.groupby(by, observed=True) if by else [])]:
         keys, drawn = draws.resample(part, "fold", ["here", "joined", "gone"], ["period"], weights)
         for i, first in enumerate(keys["period"]):

@@ -19,7 +19,8 @@ from cxlib.intake import counts, snapshots
 from cxlib.intake.company import Company
 from cxlib.intake.snapshots import CONTACTS, PRICE, answer
 from cxlib.landmark import Fitted, Trial
-from cxlib.stats import disclosure, draws, intervals, logistic, scoring
+from cxlib.resamples import resamples
+from cxlib.stats import disclosure, intervals, logistic, scoring
 from cxlib.stats.estimate import Estimate
 
 RISKS = (0.05, 0.1, 0.2)  # ends of bands of probability, where enough customers are in each
@@ -384,7 +385,7 @@ def summary(company: Company, horizon_days: int = 182) -> Finding:
     )
     groups = np.vstack([*([mask] if len(prices) > 1 else []), sums.astype(float) @ mask > 0])
     hidden = np.r_[hide.cells, hide.totals] if len(prices) > 1 else hide.totals
-    matrix = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    matrix = resamples(company)
     leaving, lost = _expected(model, known, matrix, groups * n), _expected(model, known, matrix, groups * stake)
     unseen = {name for name, hide_it in zip(names, hidden, strict=True) if hide_it}
     rows = []

@@ -22,6 +22,7 @@ from cxlib import parameters
 from cxlib.findings import Figure, Finding, day, interval, leads_to, money, number, percent, table, unanswered
 from cxlib.intake import counts, purchases
 from cxlib.intake.company import Company
+from cxlib.resamples import resamples
 from cxlib.stats import draws, effects, finance, intervals
 from cxlib.stats.estimate import Estimate
 
@@ -228,8 +229,7 @@ def _per_customer(company: Company, grid: pd.DataFrame) -> tuple[dict[str, np.nd
     Arrays are (1 + draws) x months, row 0 as observed. Strata are weighted by all customers in them, so that a chance
     difference in the mix of the arms does not pass for an effect.
     """
-    resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    weights = draws.with_plain(resampling)
+    weights = resamples(company)
     keys, sums = draws.resample(
         grid, "fold", ["customers", "here", "earned", "service", "net"], ["arm", "stratum", "month"], weights
     )

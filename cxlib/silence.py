@@ -12,6 +12,7 @@ from cxlib.findings import Figure, Finding, interval, listing, number, percent, 
 from cxlib.intake import counts, invitations, purchases
 from cxlib.intake.company import Company
 from cxlib.intake.invitations import Asked
+from cxlib.resamples import resamples
 from cxlib.scores import UNITS, UNKNOWN, estimate, hidden, kind_of, since, write
 from cxlib.stats import draws, weighting
 from cxlib.stats.estimate import Estimate
@@ -53,7 +54,7 @@ def rates(company: Company, metric: str = "", leaving_days: int = 90) -> Finding
         return unanswered(name, title, "no question was answered.")
     until = _settled(company, metric)
     leaves = company.settings.relationship == "contractual" and company.has("customers", "left_on") and until
-    resampling = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    resampling = resamples(company)
     soon = f"left within {leaving_days} days"
     asks = {"all": Asked(metric, until=until)} | {
         c: Asked(metric, (c,), until=until) for c in counts.cuts(company, metric)
@@ -105,7 +106,7 @@ def comments(company: Company, metric: str = "") -> Finding:
     metric = counts.choose(company, metric)
     if not metric or not company.has("responses", "comment"):
         return unanswered(name, title, "the answers carry no comments." if metric else "no question was answered.")
-    resampling = draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    resampling = resamples(company)
     counted = invitations.comment_counts(company, metric)
     keys, sums = draws.resample(counted, "fold", ["weight", "commented", "customers", "n"], ["band"], resampling)
     order = [b.name for b in counts.bands(company, metric) if b.name in set(keys["band"])]

@@ -20,6 +20,7 @@ from cxlib.findings import Figure, Finding, interval, listing, number, percent, 
 from cxlib.intake import cases, counts, invitations
 from cxlib.intake.cases import RESOLUTION, RESPONSE
 from cxlib.intake.company import Company
+from cxlib.resamples import resamples
 from cxlib.stats import draws, intervals, survival
 from cxlib.stats.association import rank_correlation
 from cxlib.stats.competing import Course, follow, share
@@ -47,10 +48,6 @@ def _course(counted: pd.DataFrame, goal: str, weights: np.ndarray) -> Course:
     """Follow cases of a table of ``cases.waits``, in hours, to the end named ``goal``, others forestalling it."""
     ended = np.where(counted["cause"] == goal, 1, np.where(counted["cause"] == cases.OPEN, 0, 2))
     return follow(counted["minutes"] / 60, ended, counted["fold"], counted["n"], weights)
-
-
-def _weights(company: Company) -> np.ndarray:
-    return draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
 
 
 def _since(company: Company, months: int) -> date:
@@ -105,7 +102,7 @@ def times(company: Company, window_months: int = 12, by: str | None = None) -> F
     name, title, since = "support-times", "How long customers wait for support", _since(company, window_months)
     if why := _why_not(company, by=by, since=since):
         return unanswered(name, title, why)
-    weights, keys = _weights(company), [by] if by else []
+    weights, keys = resamples(company), [by] if by else []
     levels, clock = _shown(company, by, since) if by else [], _clock(company)
     rows, figures, said, ends, caveats = [], [], [], [], []
     for what in _measures(company):
@@ -166,7 +163,7 @@ def curve(company: Company, what: str = "both", window_months: int = 12, hours: 
     asked = [m for m in cases.NEEDS if what in ("both", m)]
     if why := _why_not(company, *([] if what == "both" else [cases.NEEDS[what]]), since=since):
         return unanswered(name, title, why)
-    parts, said, weights = [], [], _weights(company)
+    parts, said, weights = [], [], resamples(company)
     for measure in [m for m in asked if m in _measures(company)]:
         course = _course(cases.waits(company, measure, since=since), GOAL[measure], weights)
         low, high = course.bounds(course.waiting)
@@ -186,7 +183,7 @@ def by_team(company: Company, by: str = "agent", window_months: int = 12) -> Fin
     name, title, since = f"support-by-{by}", f"Median times by {by}", _since(company, window_months)
     if why := _why_not(company, by=by, since=since):
         return unanswered(name, title, why)
-    levels, weights, rows, said = _shown(company, by, since), _weights(company), [], []
+    levels, weights, rows, said = _shown(company, by, since), resamples(company), [], []
     if len(levels) < 2:
         return unanswered(name, title, f"fewer than two levels of {by} have enough customers.")
     for what in _measures(company):
@@ -239,7 +236,7 @@ def closed_by_clock(company: Company) -> Finding:
     name, title = "closed-by-clock", "Time to resolution with and without cases closed by the clock"
     if why := _why_not(company, "resolved_at"):
         return unanswered(name, title, why)
-    clock, weights = _clock(company), _weights(company)
+    clock, weights = _clock(company), resamples(company)
     counted = cases.closed(company, _ages(clock))
     n, hits, silent = (float(counted[c].sum()) for c in ("closed", "by_clock", "unanswered"))
     if clock.empty:
@@ -281,7 +278,7 @@ def first_contact(company: Company, reopen_days: int = 7) -> Finding:
     name, title = "first-contact", "Share of closed cases solved at first contact, by definition"
     if why := _why_not(company, "resolved_at"):
         return unanswered(name, title, why)
-    clock, weights, least = _ages(_clock(company)), _weights(company), company.settings.privacy.minimum_base
+    clock, weights, least = _ages(_clock(company)), resamples(company), company.settings.privacy.minimum_base
     needs = {cases.REOPENED: "reopened_at", cases.SAME_TOPIC: "topic", cases.ANY: "contact_id"}
     days, rows = sorted({*REOPEN_DAYS, reopen_days}), []
     for definition in [d for d, needed in needs.items() if company.has("contacts", needed)]:
@@ -318,7 +315,7 @@ def repeat_contacts(company: Company, within_days: int = 30) -> Finding:
     name, title = "repeat-contacts", f"Share of cases followed by another within {within_days} days"
     if why := _why_not(company):
         return unanswered(name, title, why)
-    weights, least = _weights(company), company.settings.privacy.minimum_base
+    weights, least = resamples(company), company.settings.privacy.minimum_base
     since = max(_since(company, 12), cases.first_opened(company) - timedelta(days=1))
     rows, rates = [], []
     for segment in [None, *counts.segments(company)]:
@@ -382,7 +379,7 @@ def _links(company: Company, reopen_days: int) -> dict[tuple[str, str], tuple[pd
 
     A measure with fewer than two levels to show is left out.
     """
-    found, resampling, least = {}, _weights(company)[1:], company.settings.privacy.minimum_base
+    found, resampling, least = {}, resamples(company)[1:], company.settings.privacy.minimum_base
     answers = {m: cases.behind_answers(company, m, reopen_days) for m in _metrics(company)}
     for metric, what in itertools.product(answers, MEASURES):
         t = answers[metric][answers[metric]["measure"] == what]

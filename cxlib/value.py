@@ -17,6 +17,7 @@ from cxlib.findings import Figure, Finding, interval, money, number, percent, ta
 from cxlib.intake import counts, purchases, stays
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
+from cxlib.resamples import resamples
 from cxlib.stats import draws, finance, survival
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma
@@ -103,8 +104,7 @@ def _contractual(company: Company, metric: str) -> Finding:
         return unanswered(
             name, title, f"in no {stratum} can all score groups be followed for {m.horizon_months} months."
         )
-    resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    with_plain = draws.with_plain(resampling)
+    with_plain = resamples(company)
     pays, customers = _base_sums(base[base["stratum"].isin(strata)], "stratum", strata, with_plain)
     rate = finance.per_period_rate(m.discount_rate, 12, m.discount_convention)
     factors = finance.discount_factors(rate, m.horizon_months, m.first_flow)
@@ -191,8 +191,7 @@ def _noncontractual(company: Company, metric: str, window_days: int, least_buyer
     cells = counted.groupby(["earlier", "band"], observed=True)["n"].sum().unstack(fill_value=0)
     levels = [e for e in cells.index if (cells.loc[e, names] >= 5).all()]
     kept = counted[counted["earlier"].isin(levels)]
-    resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    weights = draws.with_plain(resampling)
+    weights = resamples(company)
     sums = np.zeros((2, weights.shape[1], len(levels), len(names)))
     inside = kept[kept["band"].isin(names)]
     where = (
@@ -302,8 +301,7 @@ def _base_contractual(company: Company) -> Finding:
     segment = counts.segments(company)[:1] or ["all"]
     base = purchases.paying_base(company, by=[] if segment == ["all"] else segment)
     base = base.assign(all="all", revenue=base["revenue"].fillna(0.0))
-    resampling = draws.fold_weights(company.settings.draws, company.settings.seed)
-    keys, drawn = draws.resample(base, "fold", ["revenue", "n"], segment, resampling)
+    keys, drawn = draws.resample(base, "fold", ["revenue", "n"], segment, resamples(company)[1:])
     sums = base.groupby(segment[0], observed=True)[["revenue", "n"]].sum()
     rows = []
     for i, level in enumerate(keys[segment[0]]):

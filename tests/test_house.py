@@ -23,6 +23,7 @@ QUESTIONS = {
     "landmark",
     "movement",
     "renewals",
+    "resamples",
     "retention",
     "risk",
     "roi",
