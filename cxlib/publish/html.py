@@ -17,7 +17,7 @@ from cxlib.publish import record
 
 TEMPLATES = Path(__file__).parent / "template"
 INDEX = "index.html"
-AT_ONCE = 6  # findings of a page that the first page shows; the others are folded
+AT_ONCE = 6  # findings, and numbers, of a page that the first page shows; the others are folded
 TITLE = "Return on customer experience"
 GRADES = {
     "A": ("randomised", "Customers were assigned by chance, so the difference is the effect."),
@@ -338,7 +338,9 @@ def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, objec
                 }
             )
         if own:
-            groups.append({"title": page["title"], "href": f"{name}.html", "numbers": own})
+            first, further = own[:AT_ONCE], own[AT_ONCE:]
+            group = {"title": page["title"], "href": f"{name}.html", "first": first, "further": further}
+            groups.append(group | {"more": len(further)})
     return groups
 
 
