@@ -11,6 +11,7 @@ import pytest
 from cxlib import page, parameters
 from cxlib.errors import InputError
 from cxlib.findings import Figure, Finding
+from cxlib.publish import folders
 from cxlib.stats.estimate import Estimate
 
 
@@ -80,3 +81,15 @@ def test_an_interval_that_misses_its_value_stops_the_page(opened):
     opened.show(Finding("x", "X", "x", figures=(wrong,)))
     with pytest.raises(AssertionError, match="bad"):
         opened.close()
+
+
+def test_what_is_private_leaves_the_report_and_is_never_shown(opened, tmp_path, capsys):
+    opened.private(pd.DataFrame({"customer_id": ["C-4711", "C-4712"]}), "at_risk")
+    assert "C-4711" not in capsys.readouterr().out
+    scratch, good = tmp_path, tmp_path.parent / "2026-06-30"
+    folders.keep_private(scratch, good)
+    kept = good.parent / "private" / good.name / "at_risk.csv"
+    assert list(pd.read_csv(kept)["customer_id"]) == ["C-4711", "C-4712"]
+    assert not list(scratch.rglob("at_risk.csv"))
+    folders.keep_private(scratch, good)  # a later report of that date without a list
+    assert not kept.exists()

@@ -16,7 +16,7 @@ from ibis import _
 
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
-from cxlib.intake.counts import NONE, PERIODS, days, people, segments
+from cxlib.intake.counts import PERIODS, as_text, days, people, segments
 
 STARTS = {"week": "W-MON", "month": "MS", "quarter": "QS", "year": "YS"}  # pandas' names of their first days
 NO_REASON = "no reason given"
@@ -67,11 +67,6 @@ def _sum(condition: ir.BooleanValue) -> ir.Value:
     return condition.fill_null(False).cast("int64").sum()
 
 
-def _by(rows: ir.Table, by: Sequence[str]) -> ir.Table:
-    """Return rows whose columns ``by`` are text, the empty ones a level of their own."""
-    return rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by}) if by else rows
-
-
 # ---- periods and cohorts ---------------------------------------------------------------------------------------------
 
 
@@ -83,7 +78,7 @@ def by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) 
     Where monthly_revenue is mapped: fee_here, fee_lost, fee_gained (joined and still here at the end) and unpriced (here
     without a fee).
     """
-    who, priced = _by(people(company).filter(_.started.notnull()), by), company.has("customers", "monthly_revenue")
+    who, priced = as_text(people(company).filter(_.started.notnull()), by), company.has("customers", "monthly_revenue")
     into, out = (sum((day >= ibis.literal(s)).cast("int64") for s in starts) for day in (who.started, who.left_on))
     who = who.mutate(into=into, out=ibis.coalesce(out, len(starts)))  # how many of the starts lie before that day
     fee = ibis.coalesce(who.monthly_revenue, 0.0).sum()
@@ -163,7 +158,7 @@ def tenures(company: Company, by: Sequence[str] = (), reasons: bool = False, sin
         length, entry, seen = who.tenure, ibis.literal(0), who.tenure.notnull()
     cause = ibis.coalesce(who.left_reason, NO_REASON) if reasons else ibis.literal("left")
     who = who.mutate(duration=length, entry=entry.cast("int64"), cause=left.ifelse(cause, "")).filter(seen)
-    who = _by(who, by)
+    who = as_text(who, by)
     ends = who.group_by([*by, "duration", "cause"]).agg(n=_.count()).order_by([*by, "duration", "cause"]).execute()
     if since is None:
         return ends.assign(entry=0)
@@ -199,7 +194,7 @@ def contract_ends(company: Company, first: date, last: date, within_days: int, b
     ``within_days`` up to the end, and so are not due.
     """
     who = people(company)
-    who = _by(who.filter(who.contract_ends_on.between(ibis.literal(first), ibis.literal(last))), by)
+    who = as_text(who.filter(who.contract_ends_on.between(ibis.literal(first), ibis.literal(last))), by)
     here = ibis.coalesce(who.started < who.contract_ends_on, True)
     late = days(who.left_on, who.contract_ends_on)
     due = here & (who.left_on.isnull() | (late >= 0))
@@ -241,7 +236,7 @@ def payments_due(
     paid = [ibis.literal(d - timedelta(days=term)) for d in (first, last)]
     rows = rows.filter(rows.day.between(*paid))
     if by:
-        rows = rows.inner_join(_by(company.customers.select("customer_id", *by), by), "customer_id")
+        rows = rows.inner_join(as_text(company.customers.select("customer_id", *by), by), "customer_id")
     keys = [*by, "fold"]
     return rows.group_by(keys).agg(due=_.count(), kept=_sum(rows.gap <= term + grace)).order_by(keys).execute()
 

@@ -137,8 +137,11 @@ class Company:
     # --- putting by -----------------------------------------------------------------------------------------------
 
     def put_by(self, name: str, rows: ir.Table) -> ir.Table:
-        """Write rows that several counts start from into the engine; one that is not ours works them out each time."""
-        return self.engine.create_table(name, rows, overwrite=True) if self._owns_engine else rows
+        """Write rows that several counts start from into the engine; one that is not ours works them out each time.
+
+        Each call writes a table of its own, so that none changes under those who hold it.
+        """
+        return self.engine.create_table(ibis.util.gen_name(name), rows) if self._owns_engine else rows
 
     def keep(self, folder: Path) -> None:
         """Put the checked tables by in ``folder``, so that other processes of a run need not read the exports again.

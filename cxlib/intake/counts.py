@@ -95,6 +95,17 @@ def days(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
     return later.cast("date").delta(earlier.cast("date"), unit="day")
 
 
+def stage(age: ibis.Value) -> ibis.Value:
+    """Return how long somebody has been a customer, as text, from days since the start."""
+    cases = [(age < until, name) for until, name in STAGES]
+    return ibis.cases((age.isnull(), NONE), *cases, else_=LAST_STAGE)
+
+
+def as_text(rows: ibis.Table, by: Sequence[str]) -> ibis.Table:
+    """Return rows whose columns ``by`` are text, the empty ones a level of their own."""
+    return rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by}) if by else rows
+
+
 def people(company: Company) -> ibis.Table:
     """Return customers with ``started`` (joined, else first order), ``left_on``, ``last_day`` and ``chosen``.
 
@@ -148,9 +159,8 @@ def answers(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table
     rows = rows.mutate(weight=ibis.coalesce(*weights))
     if STAGE in by:
         age = days(ibis.coalesce(rows.asked_at, rows.when), rows._started)
-        cases = [(age < until, name) for until, name in STAGES]
-        rows = rows.mutate(**{STAGE: ibis.cases((age.isnull(), NONE), *cases, else_=LAST_STAGE)})
-    rows = rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by})
+        rows = rows.mutate(**{STAGE: stage(age)})
+    rows = as_text(rows, by)
     return rows.drop(*[c for c in ("_customer_weight", "_started") if c in rows.columns])
 
 

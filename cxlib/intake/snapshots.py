@@ -101,7 +101,7 @@ def _rows(company: Company, on: tuple[date, ...], horizon_days: int, metrics: Se
     gone = (days(who.left_on, who.day) <= horizon_days).fill_null(False)
     age = days(who.day, who.started)
     columns = {
-        TENURE: ibis.cases(*((age < until, name) for until, name in counts.STAGES), else_=counts.LAST_STAGE),
+        TENURE: counts.stage(age),
         "left": (gone & who.chosen).cast("int64"),
         "other": (gone & ~who.chosen).cast("int64"),
         "a_month": who.monthly_revenue.cast("float64"),

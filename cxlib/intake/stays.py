@@ -18,7 +18,7 @@ import pandas as pd
 from ibis import _
 
 from cxlib.intake.company import Company
-from cxlib.intake.counts import LAST_STAGE, NO_ANSWER, NONE, STAGE, STAGES, answers, days, people, segments
+from cxlib.intake.counts import NO_ANSWER, NONE, STAGE, answers, as_text, days, people, segments, stage
 
 FOLDS = 256
 RECENT_DAYS = 90  # before an episode, in which support cases are counted
@@ -40,9 +40,7 @@ def spells(company: Company, metric: str) -> ir.Table:
     in_turn = ibis.window(group_by="customer_id", order_by=["asked", "when", "band"])
     rows = rows.select("customer_id", "fold", "band", "asked", "when", next_asked=rows.asked.lead().over(in_turn))
     rows = _with_outcome(company, rows, own)
-    tenure = days(rows.when, rows.started)
-    stages = [(tenure < until, stage) for until, stage in STAGES]
-    rows = rows.mutate(**{STAGE: ibis.cases((tenure.isnull(), NONE), *stages, else_=LAST_STAGE)})
+    rows = rows.mutate(**{STAGE: stage(days(rows.when, rows.started))})
     names = (
         "customer_id",
         "fold",
@@ -62,8 +60,7 @@ def spells(company: Company, metric: str) -> ir.Table:
 
 def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Table:
     """Add the outcome to rows that have ``when``: leaving (contractual) or the next order; and the segments ``own``."""
-    who = people(company)
-    who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), NONE) for k in own})
+    who = as_text(people(company), own)
     if company.settings.relationship == "contractual":
         who = who.select("customer_id", *own, "started", "left_on", "last_day", "chosen")
         joined = rows.inner_join(who, "customer_id")
@@ -262,7 +259,7 @@ def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Seque
     """Add ``price`` (thirds of the monthly revenue within the first segment) and ``cases`` (in RECENT_DAYS before the score)."""
     if "price" in names:
         first = segments(company)[:1]
-        who = company.customers.mutate(**{k: ibis.coalesce(_[k].cast("string"), NONE) for k in first})
+        who = as_text(company.customers, first)
         place = who.monthly_revenue.percent_rank().over(ibis.window(group_by=first, order_by=who.monthly_revenue))
         price = ibis.cases(
             (who.monthly_revenue.isnull(), PRICES[3]),

@@ -75,10 +75,10 @@ def install(scratch: Path, good: Path) -> None:
 
 def keep_private(scratch: Path, good: Path) -> None:
     """Move what is not to be shared out of the report, to ``private/<as_of>/`` beside it, in place of what was there."""
-    if not (scratch / PRIVATE).exists():
-        return
     kept = good.parent / PRIVATE / good.name
     shutil.rmtree(kept, ignore_errors=True)
+    if not (scratch / PRIVATE).exists():
+        return
     kept.parent.mkdir(mode=0o700, exist_ok=True)
     (scratch / PRIVATE).rename(kept)
 
