@@ -31,7 +31,7 @@ def truths() -> dict[str, float]:
     return {
         "hazard_ratio_detractor": truth["hazard_ratio"]["detractor"],
         "hazard_ratio_passive": truth["hazard_ratio"]["passive"],
-        "value_gap": truth["value_gap"]["value"],
+        "value_gap": truth["value_gap"]["at_equal_tenure"]["value"],
         "welcome_calls_effect": truth["welcome_calls"]["net_margin"]["value"],
         "local_managers_effect": truth["account_managers"]["value"],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pydantic import Field
 
-from cxlib import hazards, movement, parameters, retention, roi, scores, value
+from cxlib import buying, forecast, hazards, movement, parameters, retention, roi, scores, value
 from cxlib.findings import GRADES, Finding, number
 from cxlib.intake.company import Company
 
@@ -25,13 +25,14 @@ def returns(company: Company, window_months: int = 12) -> list[Finding]:
 
 def findings(company: Company, metric: str = "", window_months: int = 12) -> list[Finding]:
     """Return the headline findings along the chain: score, leaving, value, return."""
+    contractual = company.settings.relationship == "contractual"
     return [
         scores.headline(company, window_months),
         movement.early_warning(company, metric),
         retention.rates(company),
         hazards.ratios(company, metric),
         value.by_score(company, metric),
-        value.of_the_base(company),
+        forecast.base(company, metric) if contractual else buying.base(company),
         *returns(company, window_months),
     ]
 

@@ -63,12 +63,14 @@ def curves(
     """Draw shares over time by group with their bands, at-risk counts under the axis.
 
     ``table``: group, x, value, low, high (shares 0-1) and at_risk. ``overlay``, or a column ``naive``: the
-    same, drawn dashed, as a warning.
+    same, drawn dashed, as a warning. A column ``projected`` is drawn dashed too: what a model makes of the same.
     """
     figure, axes = _axes(title, x_label, y_label, height=4.6)
     dashed = "naive: last score from sign-up"
     if overlay is None and "naive" in table:
         overlay, dashed = table.assign(value=table["naive"]), "naive: other reasons as lost from sight"
+    if overlay is None and "projected" in table:
+        overlay, dashed = table.assign(value=table["projected"]), "by the model"
     overlay = overlay if overlay is not None and len(overlay) else None
     names = list(dict.fromkeys(table[group]))
     top = table[x].max()

@@ -19,13 +19,12 @@ from cxlib.findings import Figure, Finding, interval, number, p_value, percent, 
 from cxlib.intake import counts, purchases, stays
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
+from cxlib.mix import levels
 from cxlib.resamples import resamples
 from cxlib.stats import competing, draws, intervals, survival
 from cxlib.stats.estimate import Estimate
 
 STEPS = (91, 183, 365)  # days after the answer at which curves are compared
-SPLIT = 100  # answers of every score group a stage needs to be looked at by itself
-FEW = 0.1  # share of answers that curves at one mix may leave out
 
 # What the tables of the page show, by the heading a reader sees.
 DIFFERENCES = {
@@ -171,38 +170,6 @@ class Curves:
         return Estimate(value, low, high, n=self.sizes[band])
 
 
-def _levels(counted: pd.DataFrame, bands: list[str], least: int, horizon: int) -> pd.Series:
-    """Return the level in which each row is compared: its segment and stage, or, where that is too small, less.
-
-    A level needs ``least`` answers in every band (SPLIT to be split by stage), some of them followed to the horizon. Small
-    stages of a segment are put together, then all stages of it; only then segments are, as bands differ in them most. What is
-    still too small is in no level (NaN) if it is at most FEW of all; otherwise all are one level.
-    """
-    cells = (
-        counted.groupby(["stratum", "band"], observed=True).agg(n=("n", "sum"), to=("duration", "max")).reset_index()
-    )
-    level = pd.Series({s: s for s in cells["stratum"].astype(str).unique()})
-    segment = pd.Series({s: s.rpartition(" | ")[0] for s in level.index})
-
-    def unsound(of: pd.Series, fewest: int) -> pd.Series:
-        """Tell for each stratum whether its level is too small."""
-        sums = cells.groupby([cells["stratum"].astype(str).map(of), "band"], observed=True).agg(
-            n=("n", "sum"), to=("to", "max")
-        )
-        good = ((sums["n"] >= fewest) & (sums["to"] >= horizon)).groupby(level=0).sum() == len(bands)
-        return ~of.map(good)
-
-    level = level.mask(unsound(level, max(least, SPLIT)), segment + " | other stages")
-    level = level.mask(segment.isin(segment[unsound(level, max(least, SPLIT))]), segment)
-    level = level.mask(unsound(level, least), "others")
-    found, small = counted["stratum"].astype(str).map(level), unsound(level, least)
-    if not small.any():
-        return found
-    without = found.mask(counted["stratum"].astype(str).isin(small[small].index))
-    few = counted.loc[without.isna(), "n"].sum() <= FEW * counted["n"].sum()
-    return without if few else found.where(found.isna(), "all")
-
-
 @lru_cache(maxsize=2)  # several sections of a page read the same curves
 def curves(company: Company, metric: str, horizon_days: int, minimum_events: int) -> Curves | str:
     """Return the curves by score, or why there are none."""
@@ -220,18 +187,18 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     if len(answered) < 2:
         return f"fewer than two score groups have {least} answers that can be followed."
     horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
-    level = _levels(counted, names, least, horizon)
+    level = counted["stratum"].astype(str).map(levels(counted, names, least, finer=1, horizon=horizon))
     left_out = int(counted.loc[level.isna(), "n"].sum())
     counted, level = counted[level.notna()], level[level.notna()]
-    sizes, levels = counted.groupby("band", observed=True)["n"].sum(), sorted(level.unique())
+    sizes, mixed = counted.groupby("band", observed=True)["n"].sum(), sorted(level.unique())
     weights = resamples(company)
-    mix = counted.groupby(level, observed=True)["n"].sum()[levels].to_numpy(float)
+    mix = counted.groupby(level, observed=True)["n"].sum()[mixed].to_numpy(float)
     drawn = {}
     for band in names:
-        parts = (counted[(counted["band"] == band) & (level == v)] for v in levels)
+        parts = (counted[(counted["band"] == band) & (level == v)] for v in mixed)
         each = (survival.survival_draws(part, horizon_days, weights) for part in parts)
         drawn[band] = sum(share * one for share, one in zip(mix / mix.sum(), each, strict=True))
-    mixed_by = by if len(levels) > 1 else []
+    mixed_by = by if len(mixed) > 1 else []
     return Curves(drawn, sizes.to_dict(), answered, horizon, mixed_by, counted, not_followed, left_out)
 
 

@@ -106,12 +106,19 @@ class Trial:
     answers: list[str]
     matrix: np.ndarray
 
-    def judge(self, fields: Sequence[str], among: Sequence[str] = ()) -> tuple[logistic.Logistic, pd.DataFrame]:
-        """Fit to fields, and measure the test snapshot under each resample; ``among``: only who has these answers."""
+    def judge(
+        self, fields: Sequence[str], among: Sequence[str] = (), money: bool = False
+    ) -> tuple[logistic.Logistic, pd.DataFrame]:
+        """Fit to fields, and measure the test snapshot under each resample; ``among``: only who has these answers.
+
+        ``money``: customers count as much as they pay a month, those whose fee is not known not at all.
+        """
         train, test = (having(c, among) for c in (self.fitted.cells, self.test))
         model = self.fitted.fit(fields, train)
         p, fold = model.probability(test), test["fold"].to_numpy()
-        left, stayed = test["left"].to_numpy(float), (test["n"] - test["left"]).to_numpy(float)
+        gone, everybody = ("lost", "a_month") if money else ("left", "n")
+        left = test[gone].fillna(0).to_numpy(float)
+        stayed = test[everybody].fillna(0).to_numpy(float) - left
         y = np.repeat([1.0, 0.0], len(test))
         two = (np.tile(p, 2), y, np.concatenate([left, stayed]), np.tile(fold, 2))
         return model, scoring.resampled(*two, self.matrix)
@@ -141,11 +148,26 @@ def trial_of(company: Company, horizon: int) -> Trial | str:
     return Trial(fitted, test, test_day, base, answers, matrix)
 
 
+def no_score(company: Company, trial: Trial, metric: str) -> str | None:
+    """Return why a score cannot be judged in a trial, None if it can."""
+    if not metric:
+        return counts.require(company, "responses") or "no question was answered."
+    if not counts.dated(company):
+        return "the answers carry no dates, so nobody can say what was known when."
+    if answer(metric) in trial.fitted.leaks:
+        return f"{metric.upper()} {trial.fitted.leaks[answer(metric)]}."
+    heard = min(having(c, [answer(metric)])["n"].sum() for c in (trial.fitted.cells, trial.test))
+    least = company.settings.privacy.minimum_base
+    if answer(metric) not in trial.answers or heard < least:
+        return f"fewer than {least} customers of a snapshot had answered {metric.upper()}."
+    return None
+
+
 def _leaks(company: Company, cells: pd.DataFrame) -> dict[str, str]:
     """Return the fields of a model that tell the outcome itself, and why they are left out."""
     least, found = company.settings.privacy.minimum_base, {}
     columns = leaking_columns(company)
-    for name in [c for c in cells.columns if c not in ("fold", "n", "left", "other", "a_month")]:
+    for name in [c for c in cells.columns if c not in ("fold", "n", "left", "other", "a_month", "lost")]:
         column = "monthly_revenue" if name == PRICE else name
         sums = cells.groupby(name, observed=True)[["n", "left"]].sum()
         large = sums["n"] >= least

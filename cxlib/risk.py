@@ -76,7 +76,7 @@ def beyond(company: Company, metric: str = "", horizon_days: int = 182) -> Findi
     trial = landmark.trial_of(company, horizon_days)
     if isinstance(trial, str):
         return unanswered(name, title, trial)
-    if why := _no_score(company, trial, metric):
+    if why := landmark.no_score(company, trial, metric):
         return unanswered(name, title, why)
     score, n = answer(metric), float(trial.test["n"].sum())
     (plain, without), (full, with_it) = trial.judge(trial.base), trial.judge([*trial.base, score])
@@ -116,20 +116,6 @@ _MEASURES = {
     scoring.LIFT: "lift of the top tenth",
     scoring.LOG_SCORE: "mean log score",
 }
-
-
-def _no_score(company: Company, trial: Trial, metric: str) -> str | None:
-    if not metric:
-        return counts.require(company, "responses") or "no question was answered."
-    if not counts.dated(company):
-        return "the answers carry no dates, so nobody can say what was known when."
-    if answer(metric) in trial.fitted.leaks:
-        return f"{metric.upper()} {trial.fitted.leaks[answer(metric)]}."
-    heard = min(landmark.having(c, [answer(metric)])["n"].sum() for c in (trial.fitted.cells, trial.test))
-    least = company.settings.privacy.minimum_base
-    if answer(metric) not in trial.answers or heard < least:
-        return f"fewer than {least} customers of a snapshot had answered {metric.upper()}."
-    return None
 
 
 def signals(company: Company, horizon_days: int = 182) -> Finding:

@@ -25,6 +25,7 @@ from cxlib.intake.company import Company
 from cxlib.resamples import resamples
 from cxlib.stats import draws, effects, finance, intervals
 from cxlib.stats.estimate import Estimate
+from cxlib.worth import NO_MONEY
 
 PRE_MONTHS = 3
 
@@ -456,7 +457,7 @@ def summary(company: Company, found: list[Result]) -> Finding:
 def why_not(company: Company) -> str | None:
     """Return why no return can be computed at all, or None."""
     if company.settings.money is None:
-        return "company.yaml has no money block (margin, discount rate, horizon)."
+        return NO_MONEY
     for needed in ("initiatives", "orders"):
         if missing := counts.require(company, needed):
             return f"{missing}."

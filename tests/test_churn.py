@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import leaving
-from cxlib import churn, open_company
+from cxlib import churn, mix, open_company
 from cxlib.intake import counts, stays
 from cxlib.intake.company import Company
 from cxlib.stats import survival
@@ -53,17 +53,19 @@ def test_a_company_without_segments_gets_the_plain_kaplan_meier_curve_of_each_st
     plain = Company.from_frames(settings, frames)
     found = churn.curves(plain, "nps", 365, 100)
     counted = stays.follow_up(plain, "nps", 365, by=[counts.STAGE])
-    level = churn._levels(counted, list(found.drawn), 30, found.horizon)
-    mix = counted.groupby(level)["n"].sum() / counted["n"].sum()
+    level = (
+        counted["stratum"].astype(str).map(mix.levels(counted, list(found.drawn), 30, finer=1, horizon=found.horizon))
+    )
+    share = counted.groupby(level)["n"].sum() / counted["n"].sum()
     for band in found.drawn:
         heights = []
-        for name in mix.index:
+        for name in share.index:
             part = counted[(level == name) & (counted["band"] == band)]
             rows = part.loc[part.index.repeat(part["n"])]
             event = np.concatenate([[1] * e + [0] * (n - e) for e, n in zip(part["events"], part["n"], strict=True)])
             curve = survival.kaplan_meier(rows["duration"], event)
             heights.append(curve.loc[curve["time"] <= 183, "survival"].iloc[-1])
-        assert found.at(band, 183).value == pytest.approx(float(mix.to_numpy() @ heights), abs=1e-12)
+        assert found.at(band, 183).value == pytest.approx(float(share.to_numpy() @ heights), abs=1e-12)
 
 
 def test_small_stages_are_put_together_before_segments_are():
@@ -74,14 +76,27 @@ def test_small_stages_are_put_together_before_segments_are():
         for band in ("promoter", "detractor")
     ]
     counted = pd.DataFrame(rows)
-    level = churn._levels(counted, ["promoter", "detractor"], 30, 365)
-    found = dict(zip(counted["stratum"], level, strict=True))
+    found = mix.levels(counted, ["promoter", "detractor"], 30, finer=1, horizon=365)
     assert found["Basic | first"] == "Basic"  # its third stage is too small for a curve of its own, and alone in that
     assert found["Pro | first"] == "Pro | first"
-    assert found["Pro | second"] == found["Pro | third"] == "Pro | other stages"
-    assert level[counted["stratum"].str.startswith("Rare")].isna().all()
+    assert found["Pro | second"] == found["Pro | third"] == "Pro | others"
+    assert found[found.index.str.startswith("Rare")].isna().all()
     rare = counted.assign(n=counted["n"].where(~counted["stratum"].str.startswith("Rare"), 39))
-    assert set(churn._levels(rare[rare["stratum"] != "Rare | third"], ["promoter", "detractor"], 80, 365)) == {"all"}
+    rare = rare[rare["stratum"] != "Rare | third"]
+    assert set(mix.levels(rare, ["promoter", "detractor"], 80, finer=1, horizon=365)) == {"all"}
+
+
+def test_the_finest_cut_is_given_up_first():
+    rows = [
+        {"stratum": f"Basic | {stage} | {price}", "band": band, "duration": 365, "fold": 1, "n": n, "events": 0}
+        for stage, each in {"first": (150, 150), "second": (150, 60), "third": (60, 50)}.items()
+        for price, n in zip(("low", "high"), each, strict=True)
+        for band in ("promoter", "detractor")
+    ]
+    found = mix.levels(pd.DataFrame(rows), ["promoter", "detractor"], 30, finer=2, horizon=365)
+    assert found["Basic | first | low"] == "Basic | first | low"
+    assert found["Basic | second | low"] == found["Basic | second | high"] == "Basic | second"
+    assert found["Basic | third | low"] == found["Basic | third | high"] == "Basic | third | others"
 
 
 def test_the_curve_says_gap_months_and_that_groups_may_differ(company):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxlib import agreement, churn, data_check, hazards, movement, open_company, roi, scores, silence, support, value
+from cxlib import agreement, buying, churn, data_check, hazards, movement, open_company, roi, scores, silence, support, value
 
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -85,7 +85,7 @@ def test_marketplace_says_its_mean_review_raw_and_weighted(marketplace):
 
 
 def test_marketplace_says_73_repeat_buyers_are_too_few(marketplace):
-    for found in (churn.by_score(marketplace), value.by_score(marketplace), value.of_the_base(marketplace)):
+    for found in (churn.by_score(marketplace), value.by_score(marketplace), buying.base(marketplace)):
         assert not found.answered
         assert "73 repeat buyers" in found.sentence
         assert "too few to tell" in found.sentence

@@ -12,18 +12,24 @@ import pytest
 from cxlib import (
     agreement,
     board,
+    buying,
     churn,
+    concentration,
+    contracts,
     data_check,
     demo,
     findings,
+    forecast,
     hazards,
     movement,
+    newcomers,
     open_company,
     retention,
     roi,
     scores,
     silence,
     support,
+    upsell,
     value,
 )
 from cxlib.intake import stays
@@ -70,7 +76,7 @@ def test_hazard_ratios_of_the_demo(company):
 
 def test_value_gap_of_the_demo(company):
     gap = figures(value.by_score(company, "nps"))["value-gap"]
-    assert holds(gap, TRUTH["value_gap"]["value"])
+    assert holds(gap, TRUTH["value_gap"]["at_equal_tenure"]["value"])
     assert gap.excludes(0)
 
 
@@ -140,7 +146,7 @@ def test_intervals_of_several_companies_hold_the_truth():
         short = {r.initiative: r.effect for r in roi.results(company, 6)}
         held.loc[i] = [
             holds(ratio, TRUTH["hazard_ratio"]["detractor"]),
-            holds(gap, TRUTH["value_gap"]["value"]),
+            holds(gap, TRUTH["value_gap"]["at_equal_tenure"]["value"]),
             holds(effects["Welcome calls"], TRUTH["welcome_calls"]["net_margin"]["value"]),
             holds(short["Local account managers"], TRUTH["account_managers"]["value"]),
         ]
@@ -160,7 +166,8 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
         silence.rates(bare), silence.weighted(bare), silence.comments(bare), agreement.together(bare),
         agreement.satisfied_leavers(bare), agreement.composite(bare), support.times(bare), retention.rates(bare),
         churn.by_score(bare), hazards.ratios(bare), churn.naive(bare),
-        value.by_score(bare), value.of_the_base(bare), roi.summary(bare, roi.results(bare)),
+        value.by_score(bare), value.changes(bare), value.beyond(bare), value.paid_today(bare),
+        forecast.base(bare), contracts.base(bare), concentration.grid(bare), upsell.by_score(bare), newcomers.simple(bare), roi.summary(bare, roi.results(bare)),
     ]  # fmt: skip
     assert not any(f.answered for f in found)
     assert all(f.sentence.startswith("Not answered: ") for f in found)
@@ -201,7 +208,7 @@ def test_the_shop_answers_with_repeat_purchases(shop):
     found = churn.by_score(shop)
     assert "bought again" in found.sentence
     assert not retention.rates(shop).answered
-    base = value.of_the_base(shop)
+    base = buying.base(shop)
     assert base.answered
     purchases = figures(base)["base-purchases"]
     assert purchases.low < purchases.value < purchases.high

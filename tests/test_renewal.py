@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlib.stats.draws import fold_weights
-from cxlib.stats.renewal import ShiftedBetaGeometric
+from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
 
 REGULAR = [1000, 631, 468, 382, 326, 289, 262, 241]
 HIGH_END = [1000, 869, 743, 653, 593, 551, 517, 491]
+LATER = {"regular": [223, 207, 194, 183, 173], "high end": [468, 445, 427, 409, 394]}  # years 8 to 12, 2018 paper
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,108 @@ def test_equal_people_have_the_constant_retention_value_of_the_textbook():
     assert 100 * model.lifetime(0, equal) == pytest.approx(500, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("survivors", "later", "params"),
+    [
+        (REGULAR, LATER["regular"], (0.523, 0.894, 1.196)),
+        (HIGH_END, LATER["high end"], (0.259, 1.722, 1.584)),
+    ],
+)
+def test_the_beta_discrete_weibull_projects_both_cohorts_of_fader_and_others_2018(survivors, later, params):
+    """Fitted to the first five numbers, as there; the shifted beta-geometric loses the High End cohort."""
+    model, plain = BetaDiscreteWeibull().fit(survivors[:5]), ShiftedBetaGeometric().fit(survivors[:5])
+    assert model.params.index.tolist() == ["alpha", "beta", "c"]
+    assert tuple(model.params) == pytest.approx(params, abs=0.0015)
+    assert model.converged
+    assert model.log_likelihood > plain.log_likelihood
+    actual = np.array([*survivors, *later])[5:]
+    missed, missed_plain = (np.abs(1000 * m.survival(np.arange(5, 13)) - actual).max() for m in (model, plain))
+    assert missed < 12
+    assert missed < missed_plain / 1.3
+
+
+def test_duration_dependence_of_the_high_end_cohort():
+    model, plain = BetaDiscreteWeibull().fit(HIGH_END), ShiftedBetaGeometric().fit(HIGH_END)
+    assert 2 * (model.log_likelihood - plain.log_likelihood) > 10.8  # chi-squared, 1 degree of freedom, p .001
+    assert model.params["c"] - 1 > 2 * model.standard_errors["c"]
+    regular = BetaDiscreteWeibull().fit(REGULAR)
+    assert abs(regular.params["c"] - 1) < 2 * regular.standard_errors["c"]
+
+
+@settings(max_examples=8, deadline=None)
+@given(alpha=st.floats(0.05, 20), beta=st.floats(0.05, 900), renewals=st.integers(0, 200), rate=st.floats(1e-4, 1))
+def test_with_c_at_1_it_is_the_shifted_beta_geometric(alpha, beta, renewals, rate):
+    weibull, plain = BetaDiscreteWeibull(), ShiftedBetaGeometric()
+    rows = np.array([[t, lost] for t in (1, 2, 7, 60) for lost in (0.0, 1.0)])
+    value, gradient = weibull._rows(np.array([alpha, beta, 1]), rows)
+    plain_value, plain_gradient = plain._rows(np.array([alpha, beta]), rows)
+    assert value == pytest.approx(plain_value, rel=1e-8)
+    assert gradient[:, :2] == pytest.approx(plain_gradient, rel=1e-7, abs=1e-9)
+    for r in (rate, 0):
+        expected = plain.residual_lifetime(renewals, r, [alpha, beta])
+        assert weibull.residual_lifetime(renewals, r, [alpha, beta, 1]) == pytest.approx(expected, rel=1e-9)
+        assert weibull.lifetime(r, [alpha, beta, 1]) == pytest.approx(plain.lifetime(r, [alpha, beta]), rel=1e-9)
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    params=st.tuples(st.floats(0.05, 30), st.floats(0.05, 900), st.floats(0.2, 5)),
+    renewals=st.integers(0, 50),
+    rate=st.floats(0.002, 1),
+)
+def test_weibull_lifetimes_are_the_sums_that_define_them(params, renewals, rate):
+    model, t = BetaDiscreteWeibull(), np.arange(int(45 / rate))
+    discount = (1 + rate) ** -t.astype(float)
+    assert model.lifetime(rate, params) == pytest.approx(model.survival(t, params) @ discount, rel=1e-9)
+    survival = model.survival(np.arange(renewals, renewals + t.size + 1), params)
+    if survival[0] > 1e-250:
+        coming = survival[1:] / survival[0] @ discount
+        assert model.residual_lifetime(renewals, rate, params) == pytest.approx(coming, rel=1e-9)
+
+
+def test_weibull_lifetime_without_discount_has_an_end_only_if_survival_falls_fast():
+    model = BetaDiscreteWeibull()
+    assert model.lifetime(0, [0.5, 4, 2]) == np.inf  # alpha x c = 1
+    assert model.lifetime(0, [2, 4, 0.4]) == np.inf
+    t = np.arange(2_000_000)
+    seen, rest = model.survival(t, [1.2, 4, 2]).sum(), model.survival(t.size, [1.2, 4, 2]) * t.size / (1.2 * 2 - 1)
+    assert model.lifetime(0, [1.2, 4, 2]) == pytest.approx(seen + rest, rel=1e-9)
+    near = model.lifetime([0, 1e-13], [3, 4, 0.9])
+    assert near[0] == pytest.approx(near[1], rel=1e-9)
+    assert np.isfinite(model.lifetime(0, [20, 0.2, 0.0501]))
+    both = model.residual_lifetime([0, 3], 0.1, [[0.5, 4, 2], [np.nan] * 3, [0.5, 4, 1.1]])
+    assert both.shape == (3, 2)
+    assert np.isnan(both).sum(axis=1).tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("c", [0.6, 1.0, 1.8])
+def test_the_weibull_finds_the_world_that_made_the_cohort(c):
+    rng = np.random.default_rng(6)
+    leave, luck = rng.beta(0.9, 4, 60_000), rng.random(60_000)
+    life = np.ceil((np.log(luck) / np.log1p(-leave)) ** (1 / c))
+    model = BetaDiscreteWeibull().fit([(life > t).sum() for t in range(11)])
+    assert model.message == "Converged."
+    assert (np.abs(model.params - [0.9, 4, c]) < 3 * model.standard_errors).all()
+    assert model.survival(20) == pytest.approx((life > 20).mean(), abs=0.01)
+    rate, here = 0.1, life > 3
+    seen = ((1 + rate) * (1 - (1 + rate) ** -(np.fmin(life[here], 400) - 4)) / rate).mean()  # payments 4, 5 ... made
+    assert model.residual_lifetime(3, rate) == pytest.approx(seen, rel=0.02)
+
+
+@settings(max_examples=5, deadline=None)
+@given(lost=st.lists(st.integers(1, 400), min_size=4, max_size=9), kept=st.integers(1, 500))
+def test_the_weibull_fit_is_the_highest_of_many_starts(lost, kept):
+    survivors = kept + np.cumsum(lost[::-1])[::-1]
+    survivors = [*survivors.tolist(), kept]
+    model = BetaDiscreteWeibull().fit(survivors)
+    rows = np.array([[t + 1, 1.0] for t in range(len(lost))] + [[len(lost), 0.0]])
+    rng = np.random.default_rng(3)
+    for theta in rng.uniform([-4, -4, -2], [4, 5, 2], (60, 3)):
+        value = model._rows(np.exp(theta), rows)[0] @ np.array([*lost, kept])
+        assert value <= model.log_likelihood + 1e-6
+    assert model.log_likelihood >= ShiftedBetaGeometric().fit(survivors).log_likelihood - 1e-6
+
+
 def test_cohorts_of_different_length_give_one_fit_however_they_come():
     rows = [REGULAR, REGULAR[:5], REGULAR[:2]]
     model = ShiftedBetaGeometric().fit(rows)
@@ -91,12 +194,21 @@ def test_a_cohort_equals_its_people_one_by_one(people):
     assert rows.log_likelihood == pytest.approx(cohorts.log_likelihood, abs=1e-8)
 
 
-def test_the_gradient_is_that_of_the_likelihood():
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        (ShiftedBetaGeometric(), [0.7, 3.8]),
+        (BetaDiscreteWeibull(), [0.7, 3.8, 1.4]),
+        (BetaDiscreteWeibull(), [9.0, 0.3, 0.3]),
+        (BetaDiscreteWeibull(), [0.05, 400.0, 4.0]),
+    ],
+)
+def test_the_gradient_is_that_of_the_likelihood(model, params):
     rows = np.array([[t, lost] for t in (1, 2, 40) for lost in (0.0, 1.0)])
-    theta, model = np.log([0.7, 3.8]), ShiftedBetaGeometric()
-    for k, move in enumerate(np.eye(2) * 1e-6):
+    theta = np.log(params)
+    for k, move in enumerate(np.eye(len(params)) * 1e-6):
         up, down = (model._rows(np.exp(theta + side * move), rows)[0] for side in (1, -1))
-        assert model._rows(np.exp(theta), rows)[1][:, k] == pytest.approx((up - down) / 2e-6, rel=1e-6)
+        assert model._rows(np.exp(theta), rows)[1][:, k] == pytest.approx((up - down) / 2e-6, rel=1e-6, abs=1e-8)
 
 
 def simulated(people: int, seed: int, renewals: int = 6) -> np.ndarray:
@@ -115,17 +227,20 @@ def test_standard_errors_are_the_spread_over_simulated_cohorts():
     assert ((gaps.std(axis=0) > 0.85) & (gaps.std(axis=0) < 1.15)).all()
 
 
-def test_draws_agree_with_honest_refits():
-    kept = simulated(4000, 1)
+@pytest.mark.parametrize(
+    ("kind", "people", "typical"), [(ShiftedBetaGeometric, 4000, 0.05), (BetaDiscreteWeibull, 100_000, 0.3)]
+)
+def test_draws_agree_with_honest_refits(kind, people, typical):
+    kept = simulated(people, 1)
     fold = np.random.default_rng(2).integers(0, 256, kept.size)
     table = np.stack([np.bincount(fold, kept >= t, minlength=256) for t in range(7)], axis=1)
-    model, weights = ShiftedBetaGeometric().fit(table.sum(axis=0)), fold_weights(1000, 3)
+    model, weights = kind().fit(table.sum(axis=0)), fold_weights(1000, 3)
     draws = model.draws(weights, table, np.arange(256))
-    assert draws.shape == (1000, 2)
-    refits = np.array([ShiftedBetaGeometric().fit(row @ table).params for row in weights[:20]])
-    gap = (np.log(draws[:20]) - np.log(refits)) / np.log(draws).std(axis=0)
-    assert np.abs(gap).max() < 0.05
-    assert draws.std(axis=0) == pytest.approx(model.standard_errors.to_numpy(), rel=0.2)
+    assert draws.shape == (1000, len(kind.names))
+    refits = np.array([kind().fit(row @ table).params for row in weights[:10]])
+    gap = (np.log(draws[:10]) - np.log(refits)) / np.log(draws).std(axis=0)
+    assert np.abs(gap).max() < typical
+    assert draws.std(axis=0) == pytest.approx(model.standard_errors.to_numpy(), rel=0.35)
     assert model.lifetime(0.1, draws).shape == (1000,)
     assert model.survival([0, 1, 2], draws).shape == (1000, 3)
     with pytest.raises(ValueError, match="rows the model was fitted to"):
@@ -170,6 +285,12 @@ def test_a_fit_that_fails_or_rests_on_little_says_so():
     assert "does not fall with tenure" in ridge.message
     assert ridge.standard_errors.isna().all()
     assert "hardly determine" in ShiftedBetaGeometric().fit([10, 7, 6, 5]).message
+    assert "hardly determine" in BetaDiscreteWeibull().fit([40, 28, 22, 19, 17]).message
+    alike = BetaDiscreteWeibull().fit([1000, 800, 640, 512, 410, 328])  # one rate for everyone: no spread to find
+    assert "hardly determine" in alike.message
+    assert "fit the shifted beta-geometric" in alike.message
+    with pytest.raises(ValueError, match="nobody reached a third renewal, so three parameters"):
+        BetaDiscreteWeibull().fit([100, 80, 70])
     percent = ShiftedBetaGeometric().fit([100, 63.1, 46.8, 38.2, 32.6, 28.9, 26.2, 24.1])
     assert "percentages" in percent.message
     assert percent.params["alpha"] == pytest.approx(0.7041, abs=0.0001)

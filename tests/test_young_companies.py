@@ -6,11 +6,16 @@ import pytest
 
 from cxlib import (
     agreement,
+    buying,
     churn,
+    concentration,
+    contracts,
     data_check,
     demo,
+    forecast,
     hazards,
     movement,
+    newcomers,
     renewals,
     retention,
     risk,
@@ -19,6 +24,7 @@ from cxlib import (
     silence,
     support,
     tenure,
+    upsell,
     value,
 )
 from cxlib.intake.company import Company
@@ -40,7 +46,9 @@ def every_finding(company):
         *(f(company) for f in (risk.beyond, risk.signals, risk.calibration, risk.leakage, risk.summary)),
         *(f(company) for f in (retention.growth, retention.cohorts, retention.early, tenure.by_tenure, tenure.causes)),
         *(f(company) for f in (renewals.renewals, renewals.repurchase, renewals.between_purchases)),
-        value.by_score(company), value.of_the_base(company, minimum_repeat_buyers=5),
+        value.by_score(company), value.changes(company), value.beyond(company), value.paid_today(company), contracts.base(company),
+        contracts.fits(company), forecast.base(company), concentration.grid(company), buying.base(company, minimum_repeat_buyers=5),
+        upsell.by_score(company), newcomers.acquisition(company),
     ]  # fmt: skip
     results = roi.results(company)
     found += [roi.summary(company, results), *(roi.finding(company, r) for r in results)]

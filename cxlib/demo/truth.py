@@ -35,6 +35,7 @@ CUT = day(World.as_of)
 MONEY = settings("demo")["money"]
 HORIZON = MONEY["horizon_months"]
 CHUNK = 40_000  # customers simulated at a time
+STAGES = (91, 365, 730)  # days as a customer, between the stages of a customer
 FULLY = "2028-07-31"  # every answer given by as_of has then been followed for 24 months
 FIRSTS = np.array([day(np.datetime64("2025-01", "M") + month) for month in range(13)])  # first days of months
 
@@ -54,17 +55,18 @@ def _margin(path: Paths, bills: tuple[np.ndarray, ...], who: np.ndarray, start: 
 
 
 def _followed(seed: int, customers: int) -> dict[str, np.ndarray]:
-    """Answers by plan, band and days until leaving, followed fully and cut."""
+    """Answers by plan, stage of the customer then, band and days until leaving, followed fully and cut."""
     path = simulate(seed, customers, World(until=FULLY))
     answered, seconds = nps_answers(path, seed)
     on = path.asked + ((seconds + 9 * 3600) // DAY).astype(np.int64)
     who, wave = np.nonzero(answered & (on <= CUT))
     on, left = on[who, wave], path.left[who]
-    shape = len(PLANS), len(BANDS), day(FULLY) + 1
-    cell = path.plan[who] * len(BANDS) + band_of(path.score[who, wave + 1])
+    shape = len(PLANS), len(STAGES) + 1, len(BANDS), day(FULLY) + 1
+    stage = np.searchsorted(STAGES, on - path.joined[who], side="right")
+    cell = (path.plan[who] * shape[1] + stage) * shape[2] + band_of(path.score[who, wave + 1])
 
     def tally(duration: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Plans x bands x days: how many answers have each duration."""
+        """Plans x stages x bands x days: how many answers have each duration."""
         place = cell[rows] * shape[-1] + np.minimum(duration, shape[-1] - 1)[rows]
         return np.bincount(place, minlength=np.prod(shape)).reshape(shape)
 
@@ -76,12 +78,15 @@ def _followed(seed: int, customers: int) -> dict[str, np.ndarray]:
 
 
 def _base(seed: int, customers: int) -> dict[str, np.ndarray]:
-    """Number and monthly revenue of the customers active at as_of, by plan."""
+    """Number and monthly revenue of the customers active at as_of, plans x stages."""
     path = simulate(seed, customers, World())
     on, price, _ = invoices(path, seed)
     active = path.active(CUT)
     current = price[np.arange(customers), np.maximum(path.seen(on).sum(axis=1) - 1, 0)][active]
-    number, revenue = (np.bincount(path.plan[active], weights=w, minlength=len(PLANS)) for w in (None, current))
+    stages = len(STAGES) + 1
+    cell = path.plan[active] * stages + np.searchsorted(STAGES, CUT - path.joined[active], side="right")
+    shape = len(PLANS), stages
+    number, revenue = (np.bincount(cell, weights=w, minlength=np.prod(shape)).reshape(shape) for w in (None, current))
     return {"active": number, "revenue": revenue}
 
 
@@ -123,7 +128,7 @@ def _kaplan_meier(ended: np.ndarray, left: np.ndarray, at: np.ndarray) -> np.nda
 
 
 def _survival(sums: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Plans x bands x months 0..horizon: share still there, followed fully, and by Kaplan-Meier when cut."""
+    """Cells x bands x months 0..horizon: share still there, followed fully, and by Kaplan-Meier when cut."""
     at = np.floor(np.arange(HORIZON + 1) * MONTH).astype(int)  # still there after m months: left later than day at
     fully = 1 - np.cumsum(sums["left"], axis=-1)[..., at] / sums["left"].sum(axis=-1, keepdims=True)
     return fully, _kaplan_meier(sums["cut_all"], sums["cut_left"], at)
@@ -169,26 +174,39 @@ def truth(customers: int = 6_000_000, seed: int = 1_000_000) -> dict:
     everybody. ``se`` beside a value is its Monte Carlo error, from the spread between chunks.
     """
     sums, chunks = _chunks((_base, _welcome, _managers), seed, customers // 10)
-    share, revenue = sums["active"] / sums["active"].sum(), sums["revenue"] / sums["active"]
+    base = {name: sums[name] for name in ("active", "revenue")}
     effect, effects = _initiatives(sums), [_initiatives(chunk) for chunk in chunks]
     sums, chunks = _chunks((_followed,), seed, customers)
     discount = (1 + MONEY["discount_rate"]) ** (-np.arange(HORIZON) / 12)
 
-    def gap(survival: np.ndarray) -> float:
-        stays = (survival[:, 0] - survival[:, 2])[:, :HORIZON] @ discount
-        return float((MONEY["gross_margin"] * share * revenue * stays).sum())
+    def gap(survival: np.ndarray, active: np.ndarray, revenue: np.ndarray) -> float:
+        """Per customer of the base: cells x bands x months of survival, the cells' customers and what they pay."""
+        stays = (survival[..., 0, :] - survival[..., 2, :])[..., :HORIZON] @ discount
+        return float((MONEY["gross_margin"] * revenue * stays).sum() / active.sum())
 
-    survival, cut = _survival(sums)
-    answers = sums["left"].sum(axis=(0, 2))
+    def by_plan(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: counted.sum(axis=1) for name, counted in sums.items()}
+
+    def equal_tenure(sums: dict[str, np.ndarray]) -> float:
+        seen = (sums["left"].sum(axis=-1) > 0).all(axis=-1)  # in the first weeks nobody has been asked yet
+        cells = {name: counted[seen] for name, counted in sums.items()}
+        return gap(_survival(cells)[0], base["active"][seen], base["revenue"][seen])
+
+    plans = {name: counted.sum(axis=1) for name, counted in base.items()}
+    share, revenue = plans["active"] / plans["active"].sum(), plans["revenue"] / plans["active"]
+    at_once = lambda survival: gap(survival, plans["active"], plans["revenue"])  # noqa: E731
+    survival, cut = _survival(by_plan(sums))
+    answers = sums["left"].sum(axis=(0, 1, 3))
     outcomes = ("net_margin", "left_by_choice", "left")
     return {
         "simulated_customers": customers,
         "world": asdict(World()),
         "hazard_ratio": dict(zip(BANDS[1:], World.hazard_ratios, strict=True)),
         "answers": _rounded(answers / answers.sum(), BANDS),
-        "value_gap": _known(gap(survival), [gap(_survival(chunk)[0]) for chunk in chunks])
+        "value_gap": _known(at_once(survival), [at_once(_survival(by_plan(chunk))[0]) for chunk in chunks])
         | {
-            "kaplan_meier_cut_at_as_of": round(gap(cut), 6),  # where an estimate from the data tends to
+            "at_equal_tenure": _known(equal_tenure(sums), [equal_tenure(chunk) for chunk in chunks]),
+            "kaplan_meier_cut_at_as_of": round(at_once(cut), 6),  # where an estimate from the data tends to
             "active_share": _rounded(share, PLANS),
             "monthly_revenue": _rounded(revenue, PLANS),
             "survival": {plan: _rounded(s, BANDS) for plan, s in zip(PLANS, survival, strict=True)},

@@ -17,6 +17,7 @@ from ibis import _
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
 from cxlib.intake.counts import PERIODS, as_text, days, people, segments
+from cxlib.intake.purchases import bought
 
 STARTS = {"week": "W-MON", "month": "MS", "quarter": "QS", "year": "YS"}  # pandas' names of their first days
 NO_REASON = "no reason given"
@@ -246,8 +247,7 @@ def payments_due(
 
 def _purchase_days(company: Company) -> ir.Table:
     """Return one row per customer and day of buying, with the next one; refunds are no purchases."""
-    orders = company.orders.filter(_.revenue >= 0).mutate(day=_.ordered_at.cast("date"))
-    rows = orders.select("customer_id", "fold", "day").distinct()
+    rows = bought(company).select("customer_id", "fold", "day").distinct()
     in_turn = ibis.window(group_by="customer_id", order_by="day")
     rows = rows.mutate(following=rows.day.lead().over(in_turn), turn=ibis.row_number().over(in_turn))
     until = ibis.coalesce(rows.following, ibis.literal(company.as_of))

@@ -6,19 +6,28 @@ from collections.abc import Sequence
 from datetime import date
 
 import ibis
+import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
 from cxlib.intake import counts
 from cxlib.intake.company import Company
+from cxlib.intake.counts import as_text
+
+PAST = ("frequency", "recency", "age", "spend")  # of a buyer, as the models of repeat buying want it
+
+
+def bought(company: Company) -> ir.Table:
+    """Return the orders that are purchases, with their ``day``; refunds (revenue below 0) are none."""
+    return company.orders.filter(_.revenue >= 0).mutate(day=_.ordered_at.cast("date"))
 
 
 def repeat_buyers(company: Company) -> tuple[int, int]:
-    """Count customers with several orders, and those who ordered on several days."""
-    orders = company.orders.group_by("customer_id").agg(orders=_.count(), days=_.ordered_at.cast("date").nunique())
-    sums = orders.agg(several=(orders.orders > 1).cast("int64").sum(), on_days=(orders.days > 1).cast("int64").sum())
-    found = sums.execute().iloc[0]
-    return int(found["several"] or 0), int(found["on_days"] or 0)
+    """Count customers with several purchases, and those who bought on several days."""
+    orders = bought(company).group_by("customer_id").agg(orders=_.count(), days=_.day.nunique())
+    several, on_days = ((orders[c] > 1).cast("int64").sum().fill_null(0) for c in ("orders", "days"))
+    found = orders.agg(several=several, on_days=on_days).execute().iloc[0]
+    return int(found["several"]), int(found["on_days"])
 
 
 def paying_base(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -29,56 +38,64 @@ def paying_base(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
     return who.group_by(keys).agg(n=_.count(), revenue=_.monthly_revenue.sum()).order_by(keys).execute()
 
 
-def purchases(company: Company, until: date | None = None) -> pd.DataFrame:
-    """Count buyers by (frequency, recency, age, fold): repeat-purchase days, weeks from first to last and to the end.
+def purchases(company: Company, until: date | None = None, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count buyers by (``by`` as text, frequency, recency, age, spend, fold): n.
 
-    Orders of one day are one purchase; ``spend`` adds up the mean revenue per repeat purchase of these buyers.
-    Weeks are days / 7. ``until`` ends the window (default: the as-of date).
+    Frequency counts the days of buying after the first one, recency is weeks (days / 7) from the first to the last, age
+    weeks from the first to ``until`` (default: the as-of date); spend is the mean revenue of those further days.
     """
-    end = until or company.as_of
-    orders = company.orders.mutate(day=_.ordered_at.cast("date")).filter(_.day <= ibis.literal(end))
-    by_day = orders.group_by(["customer_id", "fold", "day"]).agg(revenue=_.revenue.sum())
-    first = _.day.min().over(ibis.window(group_by="customer_id"))
-    by_day = by_day.mutate(first_day=first)
-    buyers = by_day.group_by(["customer_id", "fold"]).agg(
-        frequency=_.count() - 1,
-        recency=counts.days(by_day.day.max(), by_day.day.min()) / 7,
-        age=counts.days(ibis.literal(end), by_day.day.min()) / 7,
-        spend=_.revenue.mean(where=_.day > _.first_day),
-    )
-    keys = ["frequency", "recency", "age", "spend", "fold"]
+    buyers = _buyers(company, until or company.as_of)
+    if by:
+        buyers = buyers.inner_join(as_text(company.customers.select("customer_id", *by), by), "customer_id")
+    keys = [*by, *PAST, "fold"]
     return buyers.group_by(keys).agg(n=_.count()).order_by(keys).execute()
 
 
-def after_answer(company: Company, metric: str, window_days: int) -> pd.DataFrame:
-    """Add up orders in the ``window_days`` after each answer, by (band, earlier purchase days, fold).
+def held_out(company: Company, cut: date, metric: str = "") -> pd.DataFrame:
+    """Count the buyers known by ``cut`` as ``purchases`` does, with what they bought after it, up to the as-of date.
 
-    Only answers whose whole window lies before the as-of date count, so that every band has the same time.
-    ``earlier`` is none, one, two, three or more purchase days up to the answer: equals are compared with equals.
+    purchases: days of buying after the cut, revenue: what was bought on them, both summed over the n buyers. With a
+    ``metric`` also by band, that of the last answer given by the cut.
     """
-    end = ibis.literal(company.as_of)
-    rows = counts.answers(company, metric).filter(_.when.notnull()).mutate(day=_.when.cast("date"))
-    rows = rows.filter(counts.days(end, rows.day) >= window_days).select(
-        "response_id", "customer_id", "band", "day", "fold"
+    keys, rows = [*PAST, "fold"], _buyers(company, cut)
+    if metric:
+        keys = ["band", *keys]
+        known = counts.answers(company, metric).filter(_.answered & (_.when.cast("date") <= ibis.literal(cut)))
+        order = [ibis.desc("when"), ibis.desc("response_id")]
+        known = known.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
+        rows = rows.left_join(known.filter(_.rank == 0).select("customer_id", "band"), "customer_id")
+        rows = rows.mutate(band=ibis.coalesce(rows.band, counts.NO_ANSWER))
+    sums = {"n": _.count(), "purchases": _.later.sum(), "revenue": _.later_revenue.sum()}
+    return rows.group_by(keys).agg(**sums).order_by(keys).execute()
+
+
+def by_day(company: Company, cut: date) -> pd.DataFrame:
+    """Count, day by day up to the as-of date, the purchases of buyers known by ``cut``: day, first ones, repeats."""
+    rows = _purchase_days(company).filter(_.first_day <= ibis.literal(cut))
+    first = rows.day == rows.first_day
+    found = rows.group_by("day").agg(first=first.cast("int64").sum(), repeats=(~first).cast("int64").sum())
+    return found.order_by("day").execute().assign(day=lambda f: pd.to_datetime(f["day"]))
+
+
+def _purchase_days(company: Company) -> ir.Table:
+    """Return one row per buyer and day of buying: revenue, and the buyer's first day."""
+    rows = bought(company).group_by(["customer_id", "fold", "day"]).agg(revenue=_.revenue.sum())
+    return rows.mutate(first_day=_.day.min().over(ibis.window(group_by="customer_id")))
+
+
+def _buyers(company: Company, cut: date) -> ir.Table:
+    """Return one row per buyer known by ``cut``: their past up to it, and what they bought later."""
+    end = ibis.literal(cut)
+    rows = _purchase_days(company).filter(_.first_day <= end)
+    known = rows.day <= end
+    return rows.group_by(["customer_id", "fold"]).agg(
+        frequency=known.cast("int64").sum() - 1,
+        recency=counts.days(rows.day.max(where=known), rows.day.min()) / 7,
+        age=counts.days(end, rows.day.min()) / 7,
+        spend=rows.revenue.mean(where=known & (rows.day > rows.first_day)),
+        later=(~known).cast("int64").sum(),
+        later_revenue=ibis.coalesce(rows.revenue.sum(where=~known), 0.0),
     )
-    orders = company.orders.mutate(bought=_.ordered_at.cast("date"))
-    orders = orders.group_by(["customer_id", "bought"]).agg(revenue=_.revenue.sum())
-    both = rows.left_join(orders, "customer_id")
-    gap = counts.days(both.bought, both.day)
-    counted = both.group_by(["response_id", "band", "fold"]).agg(
-        earlier=(gap <= 0).fill_null(False).cast("int64").sum(),
-        bought=((gap > 0) & (gap <= window_days)).fill_null(False).cast("int64").sum(),
-        revenue=ibis.coalesce(both.revenue.sum(where=(gap > 0) & (gap <= window_days)), 0.0),
-    )
-    counted = counted.mutate(earlier=ibis.least(counted.earlier, 3))
-    keys = ["band", "earlier", "fold"]
-    sums = counted.group_by(keys).agg(
-        n=_.count(),
-        buyers=(_.bought > 0).cast("int64").sum(),
-        purchases=_.bought.sum(),
-        revenue=_.revenue.sum(),
-    )
-    return sums.order_by(keys).execute()
 
 
 def margin_by_month(

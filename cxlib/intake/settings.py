@@ -117,7 +117,11 @@ class Metric(_Model):
 
 
 class Money(_Model):
-    """What turns months of staying into money; every key is required."""
+    """What turns months of staying into money; every key is required but the last two.
+
+    ``acquisition_cost``: of winning one customer. ``referred_per_promoter``: customers a promoter brings in a year who would
+    not have come otherwise, an assumption.
+    """
 
     value_is: Literal["margin", "revenue"]
     gross_margin: Annotated[float, Field(gt=0, le=1)]
@@ -125,6 +129,8 @@ class Money(_Model):
     discount_convention: Literal["effective", "nominal"]
     horizon_months: Annotated[int, Field(gt=0, le=1200)]
     first_flow: Literal["now", "end"]
+    acquisition_cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    referred_per_promoter: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class Privacy(_Model):

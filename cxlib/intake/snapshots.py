@@ -72,11 +72,14 @@ def rows(company: Company, on: date, horizon_days: int, metrics: Sequence[str] =
     within them, not by choice) and a_month (the monthly_revenue; without one, a twelfth of the orders of the year before;
     null where neither is there).
     """
-    return _rows(company, (on,), horizon_days, metrics).drop("at")
+    return stacked(company, (on,), horizon_days, metrics).drop("at")
 
 
 def patterns(company: Company, on: date, horizon_days: int, metrics: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Count the customers of a snapshot by (predictors, answers, fold): n, left, other and a_month (added up; see ``rows``)."""
+    """Count the customers of a snapshot by (predictors, answers, fold): n, left, other, a_month (see ``rows``) and lost.
+
+    ``lost`` is the a_month of those who left by choice; all are added up.
+    """
     latest = company.as_of - timedelta(days=horizon_days)
     usual = {company.as_of, *(d for end in (company.as_of, latest) for d in (end, *dates(company, end, horizon_days)))}
     together = tuple(sorted(usual)) if on in usual else (on,)  # one query for all days that a page asks for
@@ -87,13 +90,13 @@ def patterns(company: Company, on: date, horizon_days: int, metrics: tuple[str, 
 @lru_cache(maxsize=16)
 def _patterns(company: Company, on: tuple[date, ...], horizon_days: int, metrics: tuple[str, ...]) -> pd.DataFrame:
     keys = ["at", *predictors(company), *(answer(m) for m in metrics), "fold"]
-    sums = {k: _[k].sum() for k in ("left", "other", "a_month")}
-    counted = _rows(company, on, horizon_days, metrics).group_by(keys).agg(n=_.count(), **sums)
+    sums = {k: _[k].sum() for k in ("left", "other", "a_month")} | {"lost": (_.left * _.a_month).sum()}
+    counted = stacked(company, on, horizon_days, metrics).group_by(keys).agg(n=_.count(), **sums)
     return counted.order_by(keys).execute()
 
 
-def _rows(company: Company, on: tuple[date, ...], horizon_days: int, metrics: Sequence[str]) -> ir.Table:
-    """Return the rows of several snapshots; ``at`` is the position of the day in ``on``."""
+def stacked(company: Company, on: tuple[date, ...], horizon_days: int, metrics: Sequence[str]) -> ir.Table:
+    """Return the ``rows`` of several snapshots at once; ``at`` is the position of the day in ``on``."""
     moments = ibis.memtable(pd.DataFrame({"at": range(len(on)), "day": pd.to_datetime(list(on))}))
     moments = moments.mutate(day=_.day.cast("date"))
     who = counts.people(company).cross_join(moments)

@@ -18,11 +18,14 @@ import pandas as pd
 from ibis import _
 
 from cxlib.intake.company import Company
-from cxlib.intake.counts import NO_ANSWER, NONE, STAGE, answers, as_text, days, people, segments, stage
+from cxlib.intake.counts import NO_ANSWER, NONE, STAGE, answers, as_text, bands, days, people, segments, stage
 
 FOLDS = 256
 RECENT_DAYS = 90  # before an episode, in which support cases are counted
+PRICE = "price"
+PAYMENTS = ("new", "renewal", "upsell")  # kinds of orders by which a contract is paid
 PRICES = ("price: low", "price: middle", "price: high", "price: not known")
+BETTER, SAME, WORSE = "better", "the same", "worse"  # than the answer before
 CASES = ("no case", "1 case", "2 or more cases")
 
 
@@ -88,12 +91,38 @@ def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str
     """Count answers by (stratum, band, duration, fold): the clock starts when the score was known.
 
     Columns n (all last seen then), events (of these, who left, or without contracts bought again) and chosen (who left by
-    choice); duration in days, both ends counted, cut at ``horizon_days``. The stratum is ``by``, declared segments or STAGE,
-    as one text. Answers from before ``leavers_since`` are not followed: of those who gave them, only who stayed is known.
+    choice); duration in days, both ends counted, cut at ``horizon_days``. The stratum is ``by``, declared segments, STAGE or
+    PRICE, as one text. Answers from before ``leavers_since`` are not followed: of those who gave them, only who stayed is
+    known.
     """
-    rows = spells(company, metric)
+    return _followed(company, metric, spells(company, metric), horizon_days, by)
+
+
+def follow_changes(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count second and later answers as ``follow_up`` does, "band" being how they differ from the customer's answer before.
+
+    The stratum starts with the band of the answer before.
+    """
+    return _followed(company, metric, changed(company, metric), horizon_days, ["was", *by])
+
+
+def changed(company: Company, metric: str) -> ir.Table:
+    """Return the spells of second and later answers; ``was`` is the band of the answer before, ``band`` BETTER, SAME or WORSE."""
+    worst_first = [b.name for b in bands(company, metric)]
+    rows = spells(company, metric).filter(_.band != NO_ANSWER)
+    rows = rows.mutate(rank=ibis.cases(*((rows.band == name, i) for i, name in enumerate(worst_first))))
+    in_turn = ibis.window(group_by="customer_id", order_by=["asked", "when", "rank"])
+    rows = rows.mutate(was=rows.band.lag().over(in_turn), step=rows["rank"] - rows["rank"].lag().over(in_turn))
+    rows = rows.filter(_.step.notnull())
+    return rows.mutate(band=ibis.cases((rows.step > 0, BETTER), (rows.step < 0, WORSE), else_=SAME)).drop(
+        "rank", "step"
+    )
+
+
+def _followed(company: Company, metric: str, rows: ir.Table, horizon_days: int, by: Sequence[str]) -> pd.DataFrame:
     if since := watched_from(company):
         rows = rows.filter(_.when >= ibis.literal(since))
+    rows = _with_covariates(company, metric, rows, [k for k in by if k == PRICE])
     length = days(rows.last_day, rows.when) + 1
     rows = rows.mutate(
         stratum=_stratum(rows, by),
@@ -252,22 +281,23 @@ def covariates(company: Company) -> list[str]:
     """Return what is known of customers beside tenure and segments: "price" (monthly_revenue), "cases" (contacts)."""
     if company.settings.relationship != "contractual":
         return []
-    return ["price"] * company.has("customers", "monthly_revenue") + ["cases"] * company.has("contacts")
+    return [PRICE] * company.has("customers", "monthly_revenue") + ["cases"] * company.has("contacts")
 
 
 def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Sequence[str]) -> ir.Table:
-    """Add ``price`` (thirds of the monthly revenue within the first segment) and ``cases`` (in RECENT_DAYS before the score)."""
-    if "price" in names:
-        first = segments(company)[:1]
-        who = as_text(company.customers, first)
-        place = who.monthly_revenue.percent_rank().over(ibis.window(group_by=first, order_by=who.monthly_revenue))
-        price = ibis.cases(
-            (who.monthly_revenue.isnull(), PRICES[3]),
-            (place < 1 / 3, PRICES[0]),
-            (place < 2 / 3, PRICES[1]),
-            else_=PRICES[2],
-        )
-        rows = rows.inner_join(who.select("customer_id", price=price), "customer_id")
+    """Add ``price`` (see ``_with_price``, of the fee last paid by then) and ``cases`` (in RECENT_DAYS before the score)."""
+    if PRICE in names:
+        if priced_by_payments(company):
+            paid = company.orders.filter(_.kind.isin(PAYMENTS)).mutate(paid_on=_.ordered_at.cast("date"))
+            paid = paid.group_by(payer="customer_id", paid_on="paid_on").agg(paid=paid.revenue.sum())
+            moments = rows.select("customer_id", "when").distinct()
+            before = moments.inner_join(paid, [moments.customer_id == paid.payer, moments.when >= paid.paid_on])
+            fees = before.group_by(["customer_id", "when"]).agg(fee=before.paid.argmax(before.paid_on))
+            rows = rows.left_join(fees, ["customer_id", "when"]).drop("customer_id_right", "when_right")
+        else:
+            fees = company.customers.select(payer="customer_id", fee="monthly_revenue")
+            rows = rows.inner_join(fees, rows.customer_id == fees.payer)
+        rows = _with_price(company, rows)
     if "cases" in names:
         opened = company.contacts.select(caller="customer_id", opened=_.opened_at.cast("date"))
         moments = spells(company, metric).select("customer_id", "when").distinct()
@@ -277,6 +307,28 @@ def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Seque
         rows = rows.left_join(seen, ["customer_id", "when"]).drop("customer_id_right", "when_right")
         rows = rows.mutate(cases=ibis.cases((rows.had >= 2, CASES[2]), (rows.had == 1, CASES[1]), else_=CASES[0]))
     return rows
+
+
+def priced_by_payments(company: Company) -> bool:
+    """Tell whether orders are payments, so that the fee of any day is known; else it is the one exported."""
+    return company.has("orders", "kind") and company.has("customers", "monthly_revenue")
+
+
+def _with_price(company: Company, rows: ir.Table) -> ir.Table:
+    """Add ``price``: in which third of what today's customers of the same first segment pay a month the ``fee`` lies."""
+    first = segments(company)[:1]
+    here = as_text(people(company).filter(_.left_on.isnull()), first)
+    cuts = here.group_by([here[k].name("of") for k in first] or [ibis.literal("all").name("of")]).agg(
+        low=here.monthly_revenue.quantile(1 / 3), high=here.monthly_revenue.quantile(2 / 3)
+    )
+    same = rows[first[0]] if first else ibis.literal("all")
+    rows = rows.left_join(cuts, same == cuts.of)
+    fee = rows.fee
+    unknown = fee.isnull() | rows.low.isnull()
+    price = ibis.cases(
+        (unknown, PRICES[3]), (fee <= rows.low, PRICES[0]), (fee <= rows.high, PRICES[1]), else_=PRICES[2]
+    )
+    return rows.mutate(price=price).drop("of", "low", "high")
 
 
 # ---- plain counts ----------------------------------------------------------------------------------------------------
@@ -291,6 +343,20 @@ def followed_by_event(company: Company, metric: str) -> int:
     """Count the customers who answered and later left (contractual) or bought again (non-contractual)."""
     rows = spells(company, metric).filter(_.event & (_.band != NO_ANSWER))
     return int(rows.customer_id.nunique().execute() or 0)
+
+
+def paying(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count the customers who are here today by (stratum, fold): n, and revenue (their monthly_revenue added up).
+
+    The stratum is that of ``follow_up``; the stage is that of today.
+    """
+    rows = as_text(people(company).filter(_.left_on.isnull()), [k for k in by if k not in (STAGE, PRICE)])
+    rows = rows.mutate(**{STAGE: stage(days(ibis.literal(company.as_of), rows.started))})
+    rows = _with_price(company, rows.mutate(fee=rows.monthly_revenue)) if PRICE in by else rows
+    rows = rows.mutate(stratum=_stratum(rows, by))
+    keys = ["stratum", "fold"]
+    revenue = ibis.coalesce(rows.monthly_revenue.sum(), 0.0).cast("float64")
+    return rows.group_by(keys).agg(n=_.count(), revenue=revenue).order_by(keys).execute()
 
 
 def today(company: Company, metric: str, within_days: int = 365) -> pd.DataFrame:

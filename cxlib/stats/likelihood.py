@@ -29,7 +29,10 @@ class LikelihoodModel:
     starts: ClassVar[tuple[tuple[float, ...], ...]]  # tried in turn, for data whose unit is 1
     advice: ClassVar[str]
     unit_of: ClassVar[tuple[str, ...]] = ()  # the parameters that carry the unit of the data
-    reach: ClassVar[float] = math.log(10_000)  # how far from 1, or from the unit, a parameter is looked for
+    reach: ClassVar[float | tuple[float, ...]] = math.log(
+        10_000
+    )  # how far from 1, or the unit, parameters are looked for
+    try_all: ClassVar[bool] = False  # whether there may be several maxima, so that the highest of all starts is taken
 
     def __init__(self) -> None:
         self.params: pd.Series | None = None
@@ -47,12 +50,25 @@ class LikelihoodModel:
         """Give the log-likelihood (rows) and its gradient (rows x p) in the logs of the parameters."""
         raise NotImplementedError
 
-    def _row_hessians(self, theta: np.ndarray, rows: np.ndarray, step: float = 1e-4) -> np.ndarray:
-        """Give second derivatives in the logs of the parameters (rows x p x p), by central differences."""
-        sides = [
-            self._rows(np.exp(theta + move), rows)[1] - self._rows(np.exp(theta - move), rows)[1]
-            for move in np.eye(len(theta)) * step
-        ]
+    def _even(self, theta: np.ndarray) -> np.ndarray:
+        """Give coordinates in which the likelihood is nearer to a parabola, for draws; the logs, unless overridden."""
+        return theta
+
+    def _logs(self, even: np.ndarray) -> np.ndarray:
+        """Undo ``_even`` for (..., p); NaN where no parameters belong to the coordinates."""
+        return even
+
+    def _slopes(self, even: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Give the gradient (rows x p) in the coordinates of ``_even``."""
+        moves = np.eye(len(even)) * 1e-5
+        turn = np.stack([(self._logs(even + move) - self._logs(even - move)) / 2e-5 for move in moves], axis=1)
+        return self._rows(np.exp(self._logs(even)), rows)[1] @ turn
+
+    def _row_hessians(self, at: np.ndarray, rows: np.ndarray, even: bool = False) -> np.ndarray:
+        """Give second derivatives in the logs (or ``_even``) of the parameters (rows x p x p), by central differences."""
+        step = 1e-4
+        slopes = self._slopes if even else lambda theta, rows: self._rows(np.exp(theta), rows)[1]
+        sides = [slopes(at + move, rows) - slopes(at - move, rows) for move in np.eye(len(at)) * step]
         hessians = np.stack(sides, axis=1) / (2 * step)
         return (hessians + hessians.transpose(0, 2, 1)) / 2
 
@@ -68,7 +84,7 @@ class LikelihoodModel:
             values, gradient = self._rows(np.exp(theta), rows)
             return -(weights @ values) / self.n, -(weights @ gradient) / self.n
 
-        lowest = math.inf
+        theta, information, lowest = shift, None, math.inf
         for start in self.starts:
             found = optimize.minimize(
                 loss,
@@ -79,17 +95,20 @@ class LikelihoodModel:
                 options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-8},
             )
             top = self._polish(found.x, rows, weights, bounds)
-            if top is not None or found.fun < lowest:
-                theta, information = top or (found.x, None)
-                lowest = loss(theta)[0]
-            if top is not None:
+            settled = top is not None and not self.try_all
+            point, curvature = top or (found.x, None)
+            height = loss(point)[0]
+            first_top = top is not None and information is None and height < lowest + 1e-10
+            if settled or first_top or height < lowest - 1e-10:
+                theta, information, lowest = point, curvature, height
+            if settled:
                 break
         self.converged = information is not None
         error = np.sqrt(np.diag(np.linalg.inv(information))) if self.converged else np.full(len(theta), math.nan)
         self.params = pd.Series(np.exp(theta), index=list(self.names))
         self.standard_errors = self.params * error
         self.log_likelihood = -lowest * self.n
-        self.message = self._verdict(error, np.abs(theta - shift) > self.reach - 0.5)
+        self.message = self._verdict(error, np.abs(theta - shift) > np.asarray(self.reach) - 0.5)
         return self
 
     def _polish(
@@ -120,28 +139,52 @@ class LikelihoodModel:
         return "Converged."
 
     def _fold_draws(self, fold_weights: np.ndarray, rows: np.ndarray, weights: np.ndarray, fold: object) -> np.ndarray:
-        """Give draws of the parameters (draws x p) by ``one_step``, from the rows the model was fitted to."""
-        theta = np.log(self._fitted().to_numpy())
+        """Give draws of the parameters (draws x p) by ``one_step``, from the rows the model was fitted to.
+
+        A draw that would move a parameter by more than 5 standard errors, in logs, is NaN: one step does not reach so far.
+        """
         draws, groups = np.shape(fold_weights)
-        fold, (rows, code) = group_codes(fold, groups), collapse(rows)
+        theta, rows, cells = self._by_fold(rows, weights, fold, groups)
+        if not self.converged:
+            return np.full((draws, len(theta)), math.nan)
+
+        def hessians(at: np.ndarray) -> np.ndarray:
+            return (cells @ self._row_hessians(at, rows, True).reshape(len(rows), -1)).reshape(groups, len(theta), -1)
+
+        even = self._even(theta)
+        moves = np.eye(len(theta)) * 1e-3
+        thirds = np.stack([(hessians(even + move) - hessians(even - move)) / 2e-3 for move in moves], axis=3)
+        scores = cells @ self._slopes(even, rows)
+        drawn = self._logs(one_step(even, scores, hessians(even), fold_weights, thirds))
+        far = np.abs(drawn - theta) > 5 * (self.standard_errors / self.params).to_numpy()
+        return np.exp(np.where(far.any(axis=1, keepdims=True), math.nan, drawn))
+
+    def _fold_moves(self, folds: int, rows: np.ndarray, weights: np.ndarray, fold: object) -> np.ndarray:
+        """Give how far the logs of the parameters move (folds x p) for each further copy of a fold, to first order.
+
+        Source: Efron (1982), The Jackknife, the Bootstrap and Other Resampling Plans, ch. 6 (infinitesimal jackknife).
+        """
+        theta, rows, cells = self._by_fold(rows, weights, fold, folds)
+        if not self.converged:
+            return np.full((folds, len(theta)), math.nan)
+        information = -np.tensordot(cells.sum(axis=0), self._row_hessians(theta, rows), axes=1)
+        return np.linalg.solve(information, (cells @ self._rows(np.exp(theta), rows)[1]).T).T
+
+    def _by_fold(
+        self, rows: np.ndarray, weights: np.ndarray, fold: object, folds: int
+    ) -> tuple[np.ndarray, np.ndarray, sparse.csr_array]:
+        """Give the logs of the parameters, the different rows, and how often each stands in each fold."""
+        theta = np.log(self._fitted().to_numpy())
+        fold, (rows, code) = group_codes(fold, folds), collapse(rows)
         if len(fold) != len(code):
             raise ValueError(f"there are {len(fold)} folds for {len(code)} rows; give the fold of each row.")
-        values, gradient = self._rows(np.exp(theta), rows)
+        values, _ = self._rows(np.exp(theta), rows)
         if not math.isclose(total := weights @ values[code], self.log_likelihood, rel_tol=1e-6, abs_tol=1e-6):
             raise ValueError(
                 f"draws need the rows the model was fitted to: the log-likelihood of these is {total:.2f}, "
                 f"of the fit {self.log_likelihood:.2f}."
             )
-        if not self.converged:
-            return np.full((draws, len(theta)), math.nan)
-        cells = sparse.csr_array((weights, (fold, code)), shape=(groups, len(rows)))
-
-        def hessians(at: np.ndarray) -> np.ndarray:
-            return (cells @ self._row_hessians(at, rows).reshape(len(rows), -1)).reshape(groups, len(theta), -1)
-
-        moves = np.eye(len(theta)) * 1e-3
-        thirds = np.stack([(hessians(theta + move) - hessians(theta - move)) / 2e-3 for move in moves], axis=3)
-        return np.exp(one_step(theta, cells @ gradient, hessians(theta), fold_weights, thirds))
+        return theta, rows, sparse.csr_array((weights, (fold, code)), shape=(folds, len(rows)))
 
     def _fitted(self) -> pd.Series:
         if self.params is None:

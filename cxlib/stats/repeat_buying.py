@@ -17,6 +17,7 @@ from scipy import special, stats
 
 from cxlib.stats.checks import frequency_weights, numbers, refuse
 from cxlib.stats.estimate import Estimate
+from cxlib.stats.hypergeometric import purchases_until_gone, time_of_leaving
 from cxlib.stats.likelihood import LikelihoodModel
 
 
@@ -91,6 +92,18 @@ class TimingModel(LikelihoodModel):
         _checked_buyers(*rows.T)
         return self._fold_draws(fold_weights, rows, frequency_weights(weights, len(rows)), fold)
 
+    def moves(
+        self, folds: int, frequency: object, recency: object, age: object, fold: object, weights: object = None
+    ) -> np.ndarray:
+        """Give how far the logs of the parameters move for each further copy of a fold, to first order: folds x p.
+
+        The rows are those of ``draws``. A resample moves them by (its fold weights - 1) @ these: where ``draws`` of its own
+        would run away (a parameter that is hardly known), what is asked of all of them together still is known this way.
+        """
+        rows = _table(frequency, recency, age)
+        _checked_buyers(*rows.T)
+        return self._fold_moves(folds, rows, frequency_weights(weights, len(rows)), fold)
+
     def _log_odds_gone(
         self, params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
     ) -> np.ndarray:
@@ -114,43 +127,128 @@ class BetaGeoNBD(TimingModel):
 
     names = ("r", "alpha", "a", "b")
     starts = ((1, 1, 1, 1), (0.3, 0.3, 0.3, 3), (3, 3, 0.1, 0.1), (0.1, 0.1, 3, 10))
+    first = 0  # 1 if one may leave after the first purchase too
 
     def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r, alpha, a, b = params
         x, recency, age = rows.T
         log_early, log_late = np.log(alpha + recency), np.log(alpha + age)
         gone = self._log_odds_gone(list(params), x, recency, age)
-        value = (
-            special.gammaln(r + x)
-            - special.gammaln(r)
-            + r * np.log(alpha)
-            - (r + x) * log_late
-            + special.betaln(a, b + x)
-            - special.betaln(a, b)
-            + np.logaddexp(0, gone)
+        bought, times = _runs(x)
+        stayed = bought + self.first
+        both = special.digamma(a + b) - special.digamma(a + b + stayed)
+        of_frequency = (
+            special.gammaln(r + bought) - special.gammaln(r) + special.betaln(a, b + stayed) - special.betaln(a, b),
+            special.digamma(r + bought) - special.digamma(r),
+            both,
+            both + special.digamma(b + stayed) - special.digamma(b),
         )
+        level, of_r, of_a, of_b = np.repeat(of_frequency, times, axis=1)
+        value = level + r * np.log(alpha) - (r + x) * log_late + np.logaddexp(0, gone)
         share = special.expit(gone)
-        both = special.digamma(a + b) - special.digamma(a + b + x)
         gradient = (
-            special.digamma(r + x) - special.digamma(r) + np.log(alpha) - log_late + share * (log_late - log_early),
+            of_r + np.log(alpha) - log_late + share * (log_late - log_early),
             r / alpha - (r + x) * ((1 - share) / (alpha + age) + share / (alpha + recency)),
-            both + share / a,
-            both + special.digamma(b + x) - special.digamma(b) - share / (b + np.fmax(x, 1) - 1),
+            of_a + share / a,
+            of_b - share / (b + np.fmax(x + self.first, 1) - 1),
         )
-        return value, np.stack(gradient, axis=1) * params
+        return value, (np.stack(gradient) * params[:, None]).T
 
     def _log_odds_gone(
         self, params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
     ) -> np.ndarray:
         r, alpha, a, b = params
-        odds = np.log(a / (b + np.fmax(frequency, 1) - 1))
-        return np.where(frequency > 0, odds + (r + frequency) * np.log1p((age - recency) / (alpha + recency)), -np.inf)
+        chances = frequency + self.first
+        odds = np.log(a / (b + np.fmax(chances, 1) - 1))
+        return np.where(chances > 0, odds + (r + frequency) * np.log1p((age - recency) / (alpha + recency)), -np.inf)
 
     def _purchases_if_alive(
         self, params: list[np.ndarray], t: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
     ) -> np.ndarray:
         r, alpha, a, b = params
-        return purchases_until_gone(r + frequency, t / (alpha + age), a, b + frequency)
+        return purchases_until_gone(r + frequency, t / (alpha + age), a, b + frequency + self.first)
+
+
+class ModifiedBetaGeoNBD(BetaGeoNBD):
+    """MBG/NBD: BG/NBD in which one may also leave right after the first purchase.
+
+    Those who never come back may thus have left at once, so ``probability_alive`` is below 1 for them too.
+
+    Sources: Batislam, Denizel & Filiztekin (2007), Empirical validation and comparison of models for customer base
+    analysis, Int. J. Research in Marketing 24(3); Wagner & Hoppe (2008), Erratum on the MBG/NBD model, ibid. 25(3).
+    """
+
+    first = 1
+
+
+class ParetoNBD(TimingModel):
+    """Pareto/NBD: buying at a steady rate (gamma r, alpha), leaving at any time at another (gamma s, beta).
+
+    Someone who has just bought is there for certain; from then on silence counts against everyone.
+
+    Sources: Schmittlein, Morrison & Colombo (1987), Counting your customers, Management Science 33(1); Fader & Hardie
+    (2005), A note on deriving the Pareto/NBD model. Their hypergeometric terms are one integral over the time of
+    leaving, taken here as such (``time_of_leaving``), the same for alpha above or below beta.
+    """
+
+    names = ("r", "alpha", "s", "beta")
+    starts = ((0.5, 0.5, 0.5, 0.5), (1, 1, 1, 3), (0.3, 0.1, 0.1, 0.3), (3, 3, 0.1, 1))
+
+    def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        r, alpha, s, beta = params
+        x, recency, age = rows.T
+        gone, means = self._leaving(list(params), x, recency, age)
+        bought, times = _runs(x)
+        of_frequency = (
+            special.gammaln(r + bought) - special.gammaln(r),
+            special.digamma(r + bought) - special.digamma(r),
+        )
+        level, of_r = np.repeat(of_frequency, times, axis=1)
+        share = special.expit(gone)
+        # Whoever is there at the end has a time of leaving beyond it: what is known is that they stayed until age.
+        still = (np.log(alpha + age), np.log(beta + age), 1 / (alpha + age), 1 / (beta + age))
+        bought_until, stayed_until, per_alpha, per_beta = (
+            end + share * (mean - end) for end, mean in zip(still, means, strict=True)
+        )
+        value = level + r * np.log(alpha) - (r + x) * still[0] + s * np.log(beta) - s * still[1] + np.logaddexp(0, gone)
+        gradient = (
+            of_r + np.log(alpha) - bought_until,
+            r / alpha - (r + x) * per_alpha,
+            np.log(beta) - stayed_until + share / s,
+            s / beta - s * per_beta - share * means[3],
+        )
+        return value, (np.stack(gradient) * params[:, None]).T
+
+    def _log_odds_gone(
+        self, params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+    ) -> np.ndarray:
+        return self._leaving(params, frequency, recency, age)[0]
+
+    def _purchases_if_alive(
+        self, params: list[np.ndarray], t: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+    ) -> np.ndarray:
+        r, alpha, s, beta = params
+        longer = np.log1p(t / (beta + age))
+        return (r + frequency) * (beta + age) / (alpha + age) * longer * special.exprel((1 - s) * longer)
+
+    def _even(self, theta: np.ndarray) -> np.ndarray:
+        """Take 1 / s, the spread of leaving, and mean rates: s and beta run off together while their ratio stands."""
+        r, alpha, s, beta = theta
+        return np.array([r, r - alpha, -np.exp(-s), s - beta])
+
+    def _logs(self, even: np.ndarray) -> np.ndarray:
+        r, buying, spread, leaving = np.moveaxis(even, -1, 0)
+        s = -np.log(np.where(spread < 0, -spread, np.nan))
+        return np.stack([r, r - buying, s, s - leaving], axis=-1)
+
+    @staticmethod
+    def _leaving(
+        params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """Give the log odds of having left between ``recency`` and ``age``, and the means of ``time_of_leaving``."""
+        r, alpha, s, beta = params
+        left, means = time_of_leaving(r + frequency, s + 1, alpha, beta, recency, age)
+        return np.log(s) + left + (r + frequency) * np.log(alpha + age) + s * np.log(beta + age), means
 
 
 class GammaGamma(LikelihoodModel):
@@ -211,6 +309,13 @@ class GammaGamma(LikelihoodModel):
         rows = _checked_spend(frequency, mean_spend)
         return self._fold_draws(fold_weights, rows, frequency_weights(weights, len(rows)), fold)
 
+    def moves(
+        self, folds: int, frequency: object, mean_spend: object, fold: object, weights: object = None
+    ) -> np.ndarray:
+        """Give how far the logs of the parameters move with each fold, folds x p; see ``TimingModel.moves``."""
+        rows = _checked_spend(frequency, mean_spend)
+        return self._fold_moves(folds, rows, frequency_weights(weights, len(rows)), fold)
+
     def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p, q, v = params
         x, z = rows.T
@@ -230,7 +335,7 @@ class GammaGamma(LikelihoodModel):
             both - special.digamma(q) + np.log(v),
             q / v - (shape + q) / (v + x * z),
         )
-        return value, np.stack(gradient, axis=1) * params
+        return value, (np.stack(gradient) * params[:, None]).T
 
 
 def spend_frequency_correlation(
@@ -259,52 +364,10 @@ def spend_frequency_correlation(
     return Estimate(r, float(low), float(high), se, n)
 
 
-def purchases_until_gone(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Give the mean of (1 - (1 + p horizon)^-r) / p over p ~ beta(a, b).
-
-    It is what someone who is there now and leaves with chance p after each purchase will buy, when the purchases that
-    would come are negative binomial with shape r and mean r x horizon. Arrays of one shape, or that broadcast.
-    """
-    r, horizon, a, b = np.broadcast_arrays(r, horizon, a, b)
-    c = a + b - 1
-    with np.errstate(all="ignore"):
-        none = (1 + horizon) ** (1 - a) * special.hyp2f1(c - r, a - 1, c, horizon / (1 + horizon))
-        total = np.asarray(c / (a - 1) * (1 - none))
-    # The closed form is 0 / 0 at a = 1 and at a + b = 1, and gives up on some very long histories.
-    hard = ~np.isfinite(total) | (np.abs(a - 1) < 1e-5) | (np.abs(c) < 1e-5)
-    hard &= np.isfinite(r + horizon + a + b)
-    if hard.any():
-        total[hard] = _by_quadrature(r[hard], horizon[hard], a[hard], b[hard])
-    return total
-
-
-def _by_quadrature(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Take that mean by the trapezoid rule in y = logit p, where it converges exponentially.
-
-    The line through both ends is taken off first: its mean is known, and what remains dies away at both ends.
-    """
-    start, end = r * horizon, -np.expm1(-r * np.log1p(horizon))
-    fall = 40 + 2 * np.log1p(start)
-    lowest = np.log((a + 1) / (b + 1)) - _distance(a + 1, b + 1, fall)
-    width = np.log((a + 1) / (b + 1)) + _distance(b + 1, a + 1, fall) - lowest
-    nodes = int(np.max(width / np.minimum(0.25, 0.7 * np.sqrt(1 / a + 1 / b)))) + 1
-    total = np.zeros(r.shape)
-    for node in range(nodes + 1):
-        y = lowest + width * node / nodes
-        p, rest = special.expit(y), special.expit(-y)
-        bend = -np.expm1(-r * np.log1p(p * horizon)) / p - start * rest - end * p
-        total += bend * np.exp(a * special.log_expit(y) + b * special.log_expit(-y) - special.betaln(a, b))
-    return (b * start + a * end) / (a + b) + total * width / nodes
-
-
-def _distance(a: np.ndarray, b: np.ndarray, fall: np.ndarray) -> np.ndarray:
-    """Give how far below its peak, in y, the log of expit(y)^a expit(-y)^b has fallen by ``fall``: bisection."""
-    near, far = np.zeros(a.shape), (fall + (a + b) * np.log1p(a / b)) / a
-    for _ in range(60):
-        middle = (near + far) / 2
-        fallen = a * middle - (a + b) * (np.log1p(a / b) - np.log1p(a / b * np.exp(-middle)))
-        near, far = np.where(fallen < fall, middle, near), np.where(fallen < fall, far, middle)
-    return far
+def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the values that change and how often each stands in a row: few, as rows are sorted, and costly functions."""
+    starts = np.flatnonzero(np.diff(values, prepend=np.nan))
+    return values[starts], np.diff(starts, append=values.size)
 
 
 def _table(*columns: object) -> np.ndarray:

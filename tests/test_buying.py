@@ -1,0 +1,326 @@
+"""Repeat buying: the counts, the published CDNOW forecasts, the made-up shop's known truth, and what is refused."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlib import buying, demo, timing
+from cxlib.demo.shop import Shop
+from cxlib.demo.truth import expected_further
+from cxlib.errors import InputError
+from cxlib.intake import purchases
+from cxlib.intake.company import Company
+from cxlib.stats.finance import discount_factors, per_period_rate
+from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma
+
+CUT = "1997-09-30"
+BASICS = {"relationship": "noncontractual", "inactive_after_days": 180, "currency": "USD", "draws": 200}
+MONEY = {"value_is": "revenue", "gross_margin": 1.0, "discount_rate": 0.15, "discount_convention": "effective"}
+MONEY |= {"horizon_months": 9, "first_flow": "end"}
+QUESTIONS = [buying.models, buying.tracking, buying.by_frequency, buying.lift, buying.alive, buying.spend, buying.base]
+
+
+def company_of(orders: pd.DataFrame, as_of: str, **settings: object) -> Company:
+    orders = orders.assign(
+        order_id=[f"O{i}" for i in range(len(orders))],
+        ordered_at=pd.to_datetime(orders["ordered_at"], format="ISO8601"),
+    )
+    people = pd.DataFrame({"customer_id": orders["customer_id"].unique()})
+    return Company.from_frames(
+        {"name": "T", "as_of": as_of, **BASICS, **settings}, {"customers": people, "orders": orders}
+    )
+
+
+@pytest.fixture(scope="module")
+def cdnow():
+    """The CDNOW 1/10 sample as an order log and nothing else, 1 January 1997 to 30 June 1998."""
+    (path,) = [f.locate() for f in importlib.metadata.files("lifetimes") if f.name == "CDNOW_sample.txt"]
+    log = pd.read_csv(path, sep=r"\s+", header=None, names=["master", "id", "day", "cds", "revenue"])
+    orders = pd.DataFrame({"customer_id": log["id"].astype(str), "ordered_at": log["day"].astype(str)})
+    return company_of(orders.assign(revenue=log["revenue"]), "1998-06-30", money=MONEY)
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return Company.from_frames(demo.settings("demo-shop", draws=200), demo.shop(11, 1000))
+
+
+def figures(finding):
+    assert finding.answered, finding.sentence
+    json.dumps([f.row() for f in finding.figures])
+    return {f.name: f.estimate for f in finding.figures}
+
+
+def alone(monkeypatch, **models):
+    """Let only these models be tried, and forget what was fitted before."""
+    monkeypatch.setattr(timing, "MODELS", models)
+    timing.today.cache_clear()
+    timing.trial.cache_clear()
+
+
+# ---- the counts --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def few():
+    rows = [
+        ("a", "2024-01-01", 10), ("a", "2024-01-15", 20), ("a", "2024-01-15 18:00", 30), ("a", "2024-03-01", 40),
+        ("b", "2024-01-08", 15), ("b", "2024-01-10", -15), ("b", "2024-02-20", -1),
+        ("c", "2024-02-10", 5), ("d", "2024-01-02", -3),
+    ]  # fmt: skip
+    return company_of(pd.DataFrame(rows, columns=["customer_id", "ordered_at", "revenue"]), "2024-03-11")
+
+
+def test_purchases_of_one_day_are_one_and_refunds_are_none(few):
+    found = purchases.purchases(few).drop(columns="fold").sort_values("age", ascending=False, ignore_index=True)
+    assert found["frequency"].tolist() == [2, 0, 0]
+    assert found["recency"].tolist() == [60 / 7, 0, 0]
+    assert found["age"].tolist() == [10, 9, 30 / 7]
+    assert found["spend"].tolist()[0] == 45  # 50 on 15 January, 40 on 1 March
+    assert found["spend"].isna().tolist() == [False, True, True]
+    assert purchases.repeat_buyers(few) == (1, 1)
+
+
+def test_what_is_held_out_belongs_to_those_known_by_the_cut(few):
+    held = purchases.held_out(few, date(2024, 1, 31))
+    assert held[["n", "purchases", "revenue"]].sum().tolist() == [2, 1, 40]
+    past = purchases.purchases(few, date(2024, 1, 31))
+    pd.testing.assert_frame_equal(held.drop(columns=["purchases", "revenue"]), past)
+    daily = purchases.by_day(few, date(2024, 1, 31))
+    assert daily["day"].dt.strftime("%d %b").tolist() == ["01 Jan", "08 Jan", "15 Jan", "01 Mar"]
+    assert daily[["first", "repeats"]].to_numpy().tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
+
+
+def test_counts_by_segment_and_by_answer_are_of_the_same_buyers(shop):
+    cut = date(2025, 12, 31)
+    plain, held = purchases.purchases(shop), purchases.held_out(shop, cut)
+    by = purchases.purchases(shop, by=shop.settings.segments)
+    assert by["n"].sum() == plain["n"].sum() == 1000
+    assert set(by["country"]) == {"Germany", "France", "Netherlands", "Austria"}
+    bands = purchases.held_out(shop, cut, "nps")
+    assert set(bands["band"]) == {"detractor", "passive", "promoter", "no answer"}
+    both = bands.groupby(["frequency", "recency", "age", "fold"])[["n", "purchases"]].sum()
+    assert both.equals(held.groupby(["frequency", "recency", "age", "fold"])[["n", "purchases"]].sum())
+
+
+# ---- CDNOW -------------------------------------------------------------------------------------------------------
+
+
+def test_cdnow_models_are_those_published(cdnow):
+    """Fader, Hardie & Lee (2005), table 2, and the purchases of the sample after week 39."""
+    found = buying.models(cdnow, CUT)
+    shown = found.table.set_index("model")
+    assert shown["parameters"]["BG/NBD"].startswith("r 0.2426 (se 0.013), alpha 4.41")
+    assert shown["parameters"]["Pareto/NBD"].startswith("r 0.553")
+    assert shown["log_likelihood"].round(2).to_dict() | {"MBG/NBD": 0} == {
+        "BG/NBD": -9582.43, "MBG/NBD": 0, "Pareto/NBD": -9594.98,
+    }  # fmt: skip
+    assert set(shown["actual"]) == {1882}
+    assert set(shown["n"]) == {2357}
+    assert shown["error"].to_numpy() == pytest.approx(shown["value"] / 1882 - 1)
+    assert ((shown["low"] < shown["value"]) & (shown["value"] < shown["high"])).all()
+    assert "not detectably closer" in found.sentence
+    assert "from 42\N{NO-BREAK SPACE}% to 79\N{NO-BREAK SPACE}%: it is no churn rate" in found.sentence
+    assert figures(found)["forecast-error"].value == shown.loc["BG/NBD", "error"]
+
+
+def test_cdnow_tracking_is_4_percent_low_by_bg_nbd_and_2_by_pareto_nbd(cdnow):
+    """Fader, Hardie & Lee (2005), section 4: cumulative repeat purchases by week 78."""
+    found = buying.tracking(cdnow, CUT)
+    last = found.table[found.table["week"] == "1998-06-30"].set_index("group")["value"]
+    at_cut = found.table[found.table["week"] == CUT].set_index("group")["value"]
+    assert (last["bought"], at_cut["bought"]) == (4339, 2457)
+    assert round(100 * (last["BG/NBD"] / last["bought"] - 1)) == -4
+    assert round(100 * (last["Pareto/NBD"] / last["bought"] - 1)) == -2
+    assert (found.table.groupby("group")["value"].diff().dropna() >= 0).all()
+    assert found.table["n"].min() >= 30
+    assert set(found.table["part"]) == {"fitted", "held out"}
+    assert figures(found)["tracking-error"].value == pytest.approx(last["BG/NBD"] / last["bought"] - 1)
+
+
+def test_cdnow_groups_add_up_to_the_whole(cdnow):
+    models = buying.models(cdnow, CUT).table.set_index("model")["value"]
+    levels, tenths = (f(cdnow, CUT).table for f in (buying.by_frequency, buying.lift))
+    for shown in (levels, tenths):
+        sums = (shown["value"] * shown["n"]).groupby(shown["group"]).sum()
+        assert sums["bought"] == pytest.approx(1882)
+        assert sums["BG/NBD"] == pytest.approx(models["BG/NBD"])
+        assert shown["n"].min() >= 30
+    before = levels[levels["group"] == "bought"].set_index("before")
+    assert before.loc["0", "n"] == 1411
+    assert before.index[-1] == "6 or more"  # seven or more are too few for a group of their own
+    each = tenths[tenths["group"] == "BG/NBD"]
+    assert each["tenth"].tolist() == list(range(1, 11))
+    assert (each["value"].diff().dropna() < 0).all()
+    assert each["n"].between(200, 260).all()
+
+
+def test_cdnow_probabilities_of_being_active_depend_on_the_model(cdnow):
+    shown = buying.alive(cdnow).table.set_index(["history", "model"])["value"]
+    once = shown[shown.index.get_level_values("history").str.startswith("bought once")].unstack()
+    assert (once["BG/NBD"] == 1).all()
+    assert (once[["MBG/NBD", "Pareto/NBD"]] < 0.5).all().all()
+    longer = shown["9 purchases in 71 weeks, the last 67 weeks ago"]
+    assert (longer < 0.001).all()
+    assert shown.between(0, 1).all()
+
+
+def test_cdnow_spend_hardly_goes_with_frequency(cdnow):
+    found = buying.spend(cdnow, CUT)
+    assert figures(found)["spend-frequency"].value == pytest.approx(0.07, abs=0.005)
+    assert abs(figures(found)["spend-error"].value) < 0.05
+    assert found.table["n"].sum() == 1139
+
+
+def test_cdnow_values_of_each_buyer_add_up_to_the_base(cdnow):
+    base, each = buying.base(cdnow, CUT), buying.each(cdnow, CUT)
+    assert each.columns.tolist() == ["x", "recency", "age", "fold", "n", "value", "active", "last_days"]
+    assert each["n"].sum() == 2357
+    assert (each["n"] * each["value"]).sum() == pytest.approx(figures(base)["base-value"].value)
+    assert each["active"].between(0, 1).all()
+    assert (each["last_days"] == (7 * (each["age"] - each["recency"])).round()).all()
+    shown = base.table.set_index(["model", "what"])["value"].unstack()
+    assert (shown["value, discounted"] < shown["value, undiscounted"]).all()
+    assert (shown["value per buyer, discounted"] * 2357).to_numpy() == pytest.approx(shown["value, discounted"])
+
+
+# ---- the shop whose truth is known -------------------------------------------------------------------------------
+
+
+def test_what_the_shop_will_bring_lies_within_the_interval(shop):
+    truth, rows = Shop(), purchases.purchases(shop)
+    x, recency, age, n = (rows[c].to_numpy(float) for c in ("frequency", "recency", "age", "n"))
+    weeks = np.arange(1, 25) * 365.25 / 12 / 7
+    by_month = np.diff([n * 0, *(n * expected_further(truth, w, x, recency, age) for w in weeks)], axis=0)
+    params = np.array([truth.p, truth.q, truth.v])
+    each = GammaGamma().predict(x, rows["spend"].fillna(0), params)
+    factors = discount_factors(per_period_rate(0.10, 12, "effective"), 24, "now")
+    found = figures(buying.base(shop))
+    for name, true in (("base-purchases", by_month.sum()), ("base-value", 0.4 * factors @ by_month @ each)):
+        e = found[name]
+        assert e.low < true < e.high
+        assert (e.high - e.low) / true < 0.35
+    assert "BG/NBD" in buying.base(shop).sentence
+    held = buying.by_frequency(shop).table
+    shown = {g: held[held["group"] == g].set_index("before") for g in ("bought", "BG/NBD")}
+    inside = shown["BG/NBD"]["value"].between(shown["bought"]["low"], shown["bought"]["high"])
+    assert inside.mean() >= 0.8
+
+
+def test_totals_move_with_the_parameters_as_if_worked_out_anew(shop):
+    fits = timing.today(shop)
+    for name, model in fits.models.items():
+        n, theta = fits.cells["n"].to_numpy(float), np.log(model.params.to_numpy())
+
+        def total(p, model=model, n=n):
+            return np.array([model.predict(52, *fits.past, p) @ n])
+
+        followed = fits.spread(name, total)[:, 0]
+        assert followed[0] == pytest.approx(total(model.params.to_numpy())[0])
+        small = np.flatnonzero(np.abs(fits.moves[name]).max(axis=1) < 0.3)[:8]
+        anew = np.array([total(np.exp(theta + fits.moves[name][i]))[0] for i in small])
+        assert len(small) == 8
+        assert np.abs(followed[1 + small] / anew - 1).max() < 0.25 * np.std(followed) / followed[0]
+
+
+def test_moves_of_the_parameters_are_those_of_a_fit_to_other_weights(shop):
+    fits, model = timing.today(shop), BetaGeoNBD()
+    weights = np.ones((2, 256))
+    weights[1] += 0.1 * np.random.default_rng(3).normal(size=256)
+    moved = timing.moves(fits.models["BG/NBD"], weights, fits.rows, timing.PAST)[0]
+    rows = fits.rows
+    model.fit(*(rows[c] for c in timing.PAST), weights=rows["n"] * weights[1][rows["fold"]])
+    assert np.log(model.params / fits.models["BG/NBD"].params).to_numpy() == pytest.approx(moved, abs=0.005)
+
+
+# ---- choosing and leaving out ------------------------------------------------------------------------------------
+
+
+def trial_of(**off: list[float]) -> timing.Trial:
+    fits = timing.Fits(pd.DataFrame({"purchases": [9]}), pd.DataFrame({"n": [500]}), np.zeros(1), {}, {}, {})
+    return timing.Trial(date(2024, 1, 1), 9.0, fits, {}, {}, {k: np.array(v) for k, v in off.items()})
+
+
+def test_another_model_is_chosen_only_where_it_was_detectably_closer():
+    noise = np.random.default_rng(1).normal(0, 0.02, 300)
+    near = trial_of(one=[-0.12, *(-0.12 + noise)], two=[-0.11, *(-0.11 - noise)])
+    assert (near.closest, near.chosen) == ("two", "one")
+    far = trial_of(one=[-0.30, *(-0.30 + noise)], two=[0.05, *(0.05 + noise)])
+    assert (far.closest, far.chosen) == ("two", "two")
+
+
+class NeverFitted(BetaGeoNBD):
+    def fit(self, *columns: object, **weights: object) -> NeverFitted:
+        self.message = "No maximum was found."
+        return self
+
+
+def test_a_model_that_cannot_be_fitted_is_named_and_the_others_go_on(monkeypatch, shop):
+    alone(monkeypatch, **{"BG/NBD": BetaGeoNBD, "Stubborn": NeverFitted})
+    for question in (buying.models, buying.by_frequency, buying.alive, buying.base):
+        assert "Stubborn is left out: No maximum was found." in question(shop).caveats
+    assert buying.models(shop).table["model"].tolist() == ["BG/NBD"]
+    alone(monkeypatch, Stubborn=NeverFitted)
+    for question in (buying.models, buying.alive, buying.base):
+        assert question(shop).sentence.startswith("Not answered: ")
+        assert "No maximum was found." in question(shop).sentence
+    with pytest.raises(InputError, match="No maximum was found"):
+        buying.each(shop)
+
+
+def test_spend_that_depends_on_frequency_is_said(monkeypatch):
+    alone(monkeypatch, **{"BG/NBD": BetaGeoNBD})
+    orders = demo.shop(13, 500)["orders"]
+    often = orders.groupby("customer_id")["order_id"].transform("count")
+    orders = orders[["customer_id", "ordered_at"]].assign(revenue=(orders["revenue"] * often).round(2))
+    found = buying.spend(company_of(orders, "2026-06-30"))
+    assert figures(found)["spend-frequency"].low > 0
+    assert figures(found)["spend-frequency"].value > buying.FAILS
+    assert found.sentence.startswith("Spend per purchase goes with how often")
+    assert any("Forecast each segment by itself" in c for c in found.caveats)
+
+
+# ---- what is refused ---------------------------------------------------------------------------------------------
+
+
+def test_contracts_and_want_of_money_or_buyers_are_refused(few):
+    settings = {"name": "C", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
+    contracts = Company.from_frames(settings, {"customers": pd.DataFrame({"customer_id": ["a", "b"]})})
+    for question in QUESTIONS:
+        assert "orders under a contract are payments" in question(contracts).sentence
+        if question is not buying.base:
+            found = question(few, minimum_repeat_buyers=1).sentence
+            assert "1 repeat buyers (1 of them on different days) among 4 customers are too few" in found
+    assert "no money block" in buying.base(few).sentence
+    for company in (contracts, few):
+        with pytest.raises(InputError, match="cannot be told"):
+            buying.each(company)
+
+
+def test_a_window_too_short_to_fit_is_refused(cdnow):
+    assert (
+        "up to 20 January 1997 has 33 repeat buyers; 100 are asked for" in buying.models(cdnow, "1997-01-20").sentence
+    )
+    with pytest.raises(InputError, match="no day between the first order and the as-of date"):
+        buying.models(cdnow, "1998-06-30")
+    with pytest.raises(InputError, match="such as 1997-12-31"):
+        buying.models(cdnow, "yesterday")
+
+
+def test_a_window_shorter_than_two_gaps_is_refused():
+    start, rows = date(2024, 1, 1), []
+    for i in range(120):
+        first = start + timedelta(days=i % 30)
+        rows += [
+            (f"C{i}", first, 10.0 + i),
+            (f"C{i}", first + timedelta(days=70), 12.0),
+            (f"C{i}", first + timedelta(days=150), 9.0),
+        ]
+    company = company_of(pd.DataFrame(rows, columns=["customer_id", "ordered_at", "revenue"]), "2024-07-31")
+    assert "less than twice the" in buying.models(company, "2024-04-20").sentence

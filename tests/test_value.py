@@ -1,0 +1,222 @@
+"""Value by score on companies where it is known what goes with the score, and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxlib import demo, open_company, value, worth
+from cxlib.intake import stays
+from cxlib.intake.company import Company
+from cxlib.intake.counts import DAYS_A_MONTH
+
+MONEY = {
+    "value_is": "revenue",
+    "gross_margin": 0.5,
+    "discount_rate": 0.0,
+    "discount_convention": "effective",
+    "horizon_months": 12,
+    "first_flow": "now",
+}
+SETTINGS = {
+    "as_of": "2025-12-31",
+    "relationship": "contractual",
+    "currency": "EUR",
+    "money": MONEY,
+    "metrics": {"nps": {"scale": [0, 10]}},
+    "draws": 300,
+}
+AS_OF = np.datetime64("2025-12-31")
+
+
+def figures(finding):
+    return {f.name: f.estimate for f in finding.figures}
+
+
+def contracts(seed: int, customers: int, rates: tuple, score: tuple, fee: float = 10.0, **settings: object) -> Company:
+    """A company that asks everybody once, on 2024-12-31, and is followed for a year.
+
+    Half of the customers are new then (seven months), half old (three years). ``rates`` of leaving a month and mean
+    ``score`` of the new and of the old.
+    """
+    luck = np.random.default_rng(seed)
+    old = np.arange(customers) % 2
+    ids = np.array([f"C{i:06d}" for i in range(customers)])
+    asked = np.datetime64("2024-12-31")
+    joined = asked - np.where(old == 1, 1100, 200)
+    stay = luck.exponential(DAYS_A_MONTH / np.array(rates)[old])
+    left = asked + 1 + np.floor(np.minimum(stay, 9999)).astype(int)
+    frames = {
+        "customers": pd.DataFrame(
+            {
+                "customer_id": ids,
+                "joined_on": joined,
+                "left_on": np.where(left <= AS_OF, left, np.datetime64("NaT")),
+                "monthly_revenue": fee,
+            }
+        ),
+        "responses": pd.DataFrame(
+            {
+                "response_id": [f"R{i}" for i in ids],
+                "customer_id": ids,
+                "metric": "nps",
+                "asked_at": asked,
+                "answered_at": asked,
+                "score": np.clip(np.rint(np.array(score)[old] + 2 * luck.standard_normal(customers)), 0, 10),
+            }
+        ),
+    }
+    return Company.from_frames(SETTINGS | settings, frames)
+
+
+def test_two_segments_of_equal_value_that_differ_only_in_tenure_show_no_gap_at_equal_tenure():
+    company = contracts(1, 8000, rates=(0.06, 0.01), score=(6.5, 9.0))
+    gap = figures(value.by_score(company))["value-gap"]
+    assert not gap.excludes(0)
+    assert gap.high - gap.low < 6  # of a value of up to 120: enough to tell
+    # ... and would, had tenure been left out.
+    counted = stays.follow_up(company, "nps", 366)
+    names = ["detractor", "passive", "promoter"]
+    crude = value._staying(company, counted, names, 12, 0, stays.paying(company))[0]
+    assert crude.gap("promoter", "detractor").low > 5
+
+
+def test_with_nobody_leaving_and_no_discount_everyone_is_worth_what_they_pay():
+    company = contracts(2, 400, rates=(1e-9, 1e-9), score=(7.5, 7.5), fee=12.5)
+    table = value.by_score(company).table
+    assert table["value"].to_numpy() == pytest.approx(12 * 12.5)
+
+
+@pytest.mark.parametrize(("first", "payments"), [("now", 0), ("end", 1)])
+def test_payments_fall_due_now_or_after_a_month(first, payments):
+    money = MONEY | {"discount_rate": 0.12, "discount_convention": "nominal", "first_flow": first, "value_is": "margin"}
+    company = contracts(2, 40, rates=(1e-9, 1e-9), score=(7.5, 7.5), money=money)
+    days, factors = worth.horizon_of(company, 3)
+    assert list(days) == [round((k + payments) * DAYS_A_MONTH) for k in range(3)]
+    assert factors == pytest.approx(1.01 ** -(np.arange(3.0) + payments))
+    assert worth.share_kept(company) == 0.5
+    assert "gross margin of 50" in worth.meaning(company)
+
+
+def test_no_money_block_no_value():
+    company = contracts(2, 40, rates=(1e-9, 1e-9), score=(7.5, 7.5), money=None)
+    for found in (value.by_score(company), value.changes(company), value.beyond(company)):
+        assert "no money block" in found.sentence
+    assert "nothing is valued" in worth.meaning(company)
+
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+
+def twice(seed: int, customers: int, ratio: float) -> Company:
+    """A company that asks twice, a year apart; who is a detractor the second time leaves ``ratio`` times as fast."""
+    luck = np.random.default_rng(seed)
+    ids = np.array([f"C{i:06d}" for i in range(customers)])
+    feeling = luck.normal(7.3, 1.5, customers)
+    scores = [np.clip(np.rint(feeling + 1.5 * luck.standard_normal(customers)), 0, 10) for _ in range(2)]
+    asked = [np.datetime64("2023-12-30"), np.datetime64("2024-12-30")]
+    stay = luck.exponential(DAYS_A_MONTH / (0.02 * np.where(scores[1] <= 6, ratio, 1.0)))
+    left = asked[1] + 1 + np.floor(np.minimum(stay, 9999)).astype(int)
+    frames = {
+        "customers": pd.DataFrame(
+            {
+                "customer_id": ids,
+                "joined_on": np.datetime64("2023-06-30"),
+                "left_on": np.where(left <= AS_OF, left, np.datetime64("NaT")),
+                "monthly_revenue": 10.0,
+            }
+        ),
+        "responses": pd.concat(
+            pd.DataFrame(
+                {
+                    "response_id": [f"R{wave}{i}" for i in ids],
+                    "customer_id": ids,
+                    "metric": "nps",
+                    "asked_at": asked[wave],
+                    "answered_at": asked[wave],
+                    "score": scores[wave],
+                }
+            )
+            for wave in range(2)
+        ),
+    }
+    return Company.from_frames(SETTINGS, frames)
+
+
+def test_a_worse_answer_goes_with_less_where_detractors_leave_faster_and_with_nothing_where_they_do_not():
+    linked, null = (figures(value.changes(twice(3, 6000, ratio))) for ratio in (3.0, 1.0))
+    assert linked["value-worse"].high < 0
+    assert not null["value-worse"].excludes(0)
+    assert not null["value-better"].excludes(0)
+
+
+def test_a_change_counts_second_answers_against_the_one_before():
+    frames = {
+        "customers": pd.DataFrame(
+            {
+                "customer_id": ["A", "B"],
+                "joined_on": "2024-01-01",
+                "left_on": [None, "2025-06-30"],
+                "monthly_revenue": 1.0,
+            }
+        ),
+        "responses": pd.DataFrame(
+            [
+                ("1", "A", "2024-03-01", "2024-03-01", 6),
+                ("2", "A", "2024-06-01", None, None),  # no answer is no change
+                ("3", "A", "2024-09-01", "2024-09-01", 9),
+                ("4", "A", "2025-01-01", "2025-01-01", 10),
+                ("5", "B", "2024-03-01", "2024-03-01", 8),
+                ("6", "B", "2025-05-31", "2025-06-01", 2),
+            ],
+            columns=["response_id", "customer_id", "asked_at", "answered_at", "score"],
+        ).assign(metric="nps"),
+    }
+    counted = stays.follow_changes(Company.from_frames(SETTINGS, frames), "nps", 1000)
+    found = counted[["stratum", "band", "duration", "n", "events"]].astype(str).to_numpy().tolist()
+    assert sorted(found) == [
+        ["detractor", "better", "487", "1", "0"],
+        ["passive", "worse", "30", "1", "1"],
+        ["promoter", "the same", "365", "1", "0"],
+    ]
+
+
+# ---- shops -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return open_company("demo-shop")
+
+
+def test_the_shops_gap_is_at_equal_purchases_and_is_none_without_a_link(shop):
+    gap = figures(value.by_score(shop))["value-gap"]
+    assert gap.value > 0
+    null = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(5, 4000, link=False))
+    assert not figures(value.by_score(null))["value-gap"].excludes(0)
+
+
+def test_the_score_adds_to_a_model_of_buying_only_where_it_is_linked():
+    linked = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000))
+    null = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000, link=False))
+    assert figures(value.beyond(linked))["nps-value-spread"].low > 0
+    assert "beyond what the model expects" in value.beyond(linked).sentence
+    assert not figures(value.beyond(null))["nps-value-spread"].excludes(0)
+    assert "nothing detectable" in value.beyond(null).sentence
+
+
+def test_which_money_leaves_is_told_by_customers_weighted_by_what_they_pay():
+    found = value.beyond(open_company("demo"))
+    assert found.answered
+    gain = found.table[found.table["model"] == "gain"].set_index("measure")["value"]
+    parts = found.table.pivot(index="measure", columns="model", values="value")
+    assert gain["concordance"] == pytest.approx(
+        parts.loc["concordance", "with the score"] - parts.loc["concordance", "without the score"]
+    )
+    assert parts.loc["concordance", "without the score"] > 0.5
+
+
+def test_each_world_is_named_with_the_models_it_refuses(shop):
+    assert "repeat buying are refused" in value.world(open_company("demo"))
+    assert "renewal and survival from joining are refused" in value.world(shop)
