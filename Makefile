@@ -5,7 +5,7 @@ IN = @$(PYTHON) bootstrap.py
 COMPANY ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help report lab test lint calibrate notebooks demo lock
+.PHONY: help report lab test lint calibrate bench notebooks demo lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ lint: ## style and formatting only
 
 calibrate: ## simulate: do the intervals cover the truth? writes docs/validity.md
 	$(IN) -m benchmarks.calibrate
+
+bench: ## time the fits of repeat buying beside other packages (their environments are made apart); writes docs/speed.md
+	$(IN) -m benchmarks.buying
 
 notebooks: ## execute the committed notebooks afresh and store their outputs
 	$(IN) -m cxlib.publish.refresh

@@ -1,6 +1,6 @@
 """Do the intervals of a customer base's value hold the truth? Customers with known parameters, valued as a page does.
 
-    python -m benchmarks.worth           200 bases in each setting, about seven minutes on one core
+    python -m benchmarks.worth           200 bases in each setting, about five minutes on one core
     python -m benchmarks.worth 20        fewer, for a look
 
 Two questions, two intervals. What will exactly these customers bring? They are given, so only the parameters are drawn. What
@@ -230,7 +230,7 @@ is for that: it draws the parameters and keeps the customers. What came is what 
 The last two columns are for any {CUSTOMERS:,} customers of this kind, of whom these are a sample. With {fewest} bases a share
 of 95 % is known to about {100 * 1.96 * (0.95 * 0.05 / fewest) ** 0.5:.1f} points.
 
-| customers | bases | true value | bias, % | came, % | covered | half-width, % | error, % | standard error, % | such: covered | half-width, % |
+| customers | bases | true value | bias, % | came, % | covered | half-width, % | error, % | st. error, % | such: covered | half-width, % |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 {table}
 

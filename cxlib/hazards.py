@@ -411,9 +411,10 @@ def adjusted(company: Company, metric: str = "", minimum_events: int = 100) -> F
     coef, cov = fit.result.table["coef"].to_numpy()[columns_of], fit.result.covariance[np.ix_(columns_of, columns_of)]
     p = float(stats.chi2.sf(coef @ np.linalg.solve(cov, coef), len(columns_of)))
     text += f" Adding the score to the rest raises twice the log-likelihood by {number(gain, 1)} ({p_value(p)}, errors by customer)."
+    fee = "the fee last paid by then" if stays.priced_by_payments(company) else "the fee as exported"
     caveats = [
-        "Price is the fee as exported, in thirds within the first segment; support cases are those opened in the 90 days before "
-        "the score. A case may be a step on the way from a bad experience to leaving: what it takes off is then no confounding."
+        f"Price is {fee}, in thirds of what today's customers of the first segment pay; support cases are those opened in the 90 days "
+        "before the score. A case may be a step on the way from a bad experience to leaving: what it takes off is then no confounding."
     ]
     if aside:
         caveats.append(f"Too few to be adjusted for: {listing(aside)}.")

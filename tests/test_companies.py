@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from cxlib import agreement, buying, churn, data_check, hazards, movement, open_company, roi, scores, silence, support, value
+from cxlib import (
+    agreement,
+    buying,
+    churn,
+    data_check,
+    hazards,
+    movement,
+    open_company,
+    roi,
+    scores,
+    silence,
+    support,
+    value,
+)
 
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -167,7 +167,8 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
         agreement.satisfied_leavers(bare), agreement.composite(bare), support.times(bare), retention.rates(bare),
         churn.by_score(bare), hazards.ratios(bare), churn.naive(bare),
         value.by_score(bare), value.changes(bare), value.beyond(bare), value.paid_today(bare),
-        forecast.base(bare), contracts.base(bare), concentration.grid(bare), upsell.by_score(bare), newcomers.simple(bare), roi.summary(bare, roi.results(bare)),
+        forecast.base(bare), contracts.base(bare), concentration.grid(bare), upsell.by_score(bare), newcomers.simple(bare),
+        roi.summary(bare, roi.results(bare)),
     ]  # fmt: skip
     assert not any(f.answered for f in found)
     assert all(f.sentence.startswith("Not answered: ") for f in found)

@@ -174,25 +174,37 @@ def is_one_fit(weighted, repeated):
         assert weighted.message == repeated.message
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(buyer, min_size=3, max_size=20))
-def test_weighted_rows_equal_repeated_rows(rows):
+def as_columns(rows: list[tuple]) -> tuple[np.ndarray, ...]:
+    """Return x, last, age, the share of age that last is, and n; somebody bought again."""
     x, share, age, n = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     x[0], last = 1, np.where(x > 0, np.round(share * age, 2), 0)
     last[0] = age[0] / 2
-    times = n.astype(int)
-    for kind in TIMING[:2]:
-        weighted = kind().fit(x, last, age, weights=n)
-        repeated = kind().fit(*(np.repeat(column, times) for column in (x, last, age)))
-        is_one_fit(weighted, repeated)
+    return x, last, age, share, n
+
+
+def weighted_and_repeated(kind, columns, n):
+    return kind().fit(*columns, weights=n), kind().fit(*(np.repeat(column, n.astype(int)) for column in columns))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(buyer, min_size=3, max_size=20))
+def test_weighted_rows_equal_repeated_rows(rows):
+    x, last, age, share, n = as_columns(rows)
+    is_one_fit(*weighted_and_repeated(BetaGeoNBD, (x, last, age), n))
     spend, bought = 10 + 50 * share, x + 1
-    weighted = GammaGamma().fit(bought, spend, weights=n)
-    repeated = GammaGamma().fit(np.repeat(bought, times), np.repeat(spend, times))
-    is_one_fit(weighted, repeated)
+    is_one_fit(*weighted_and_repeated(GammaGamma, (bought, spend), n))
+    times = n.astype(int)
     first = spend_frequency_correlation(bought, spend, weights=n)
     second = spend_frequency_correlation(np.repeat(bought, times), np.repeat(spend, times))
     assert first.value == pytest.approx(second.value, nan_ok=True, abs=1e-7)
     assert first.se == pytest.approx(second.se, nan_ok=True, abs=1e-7)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.lists(buyer, min_size=3, max_size=20))
+def test_weighted_rows_equal_repeated_rows_where_the_first_purchase_may_be_the_last(rows):
+    *columns, _, n = as_columns(rows)
+    is_one_fit(*weighted_and_repeated(ModifiedBetaGeoNBD, columns, n))
 
 
 @settings(max_examples=40, deadline=None)
@@ -255,15 +267,15 @@ def simulate(n: int, model: TimingModel, truth: list[float], ends: list[float]) 
 
 
 @pytest.mark.parametrize(
-    ("kind", "truth"),
+    ("kind", "truth", "n", "error"),  # error: how well so many buyers tell each parameter, beta of Pareto/NBD worst
     [
-        (BetaGeoNBD, [0.6, 6.0, 0.9, 3.0]),
-        (ModifiedBetaGeoNBD, [0.6, 6.0, 0.9, 3.0]),
-        (ParetoNBD, [0.8, 6.0, 0.7, 20.0]),
+        (BetaGeoNBD, [0.6, 6.0, 0.9, 3.0], 100_000, 0.10),
+        (ModifiedBetaGeoNBD, [0.6, 6.0, 0.9, 3.0], 60_000, 0.15),
+        (ParetoNBD, [0.8, 6.0, 0.7, 20.0], 20_000, 0.20),
     ],
 )
-def test_forecasts_and_chances_of_being_alive_are_those_of_the_simulated_world(kind, truth):
-    model, n, age, ahead = kind(), 60_000, 40.0, 60.0
+def test_forecasts_and_chances_of_being_alive_are_those_of_the_simulated_world(kind, truth, n, error):
+    model, age, ahead = kind(), 40.0, 60.0
     world, ages = simulate(n, model, truth, ends=[age, age + ahead]), np.full(n, age)
     bought = world["later"] - world["x"]
     for t, count in ((age, world["x"]), (age + ahead, world["later"])):
@@ -280,7 +292,7 @@ def test_forecasts_and_chances_of_being_alive_are_those_of_the_simulated_world(k
         assert gap.abs().max() < 3.5
     fit = model.fit(world["x"], world["last"], ages)
     assert (np.abs(fit.params - truth) < 3 * fit.standard_errors).all()
-    assert (fit.standard_errors < 0.15 * fit.params).all()
+    assert (fit.standard_errors < error * fit.params).all()
 
 
 def test_everyone_without_a_repeat_is_alive(model):
@@ -336,27 +348,33 @@ def assert_close_to_refits(draws: np.ndarray, refits: np.ndarray, spread: np.nda
     assert np.abs(gap).max() < 5 * typical
 
 
-@pytest.mark.parametrize("kind", TIMING)
-def test_draws_agree_with_honest_refits(buyers, fitted, kind):
+@pytest.mark.parametrize(("kind", "first", "typical"), [(BetaGeoNBD, 20, 0.1), (ParetoNBD, 8, 0.2)])
+def test_draws_agree_with_honest_refits(buyers, fitted, kind, first, typical):
+    """Pareto/NBD is bent more (s and beta run off together), so that a step reaches less well; its refits are slow."""
     weights, model = fold_weights(1000, 3), fitted[kind]
     columns = (buyers["x"], buyers["last"], buyers["age"])
     draws = model.draws(weights, *columns, buyers["fold"])
     assert draws.shape == (1000, 4)
-    refits = np.array([kind().fit(*columns, weights=row[buyers["fold"]]).params for row in weights[:12]])
+    refits = [kind().fit(*columns, weights=row[buyers["fold"]]).params for row in weights[:first]]
     known = np.isfinite(draws).all(axis=1)
-    if (
-        kind is ModifiedBetaGeoNBD
-    ):  # r, a and b run along a bent ridge, where one step often does not reach: said by NaN
-        assert 0.05 < 1 - known.mean() < 0.2
-        first = known[:12]
-        drawn, honest = (kind().expected_purchases(52, part[:12][first]) for part in (draws, refits))
-        spread = kind().expected_purchases(52, draws[known]).std()
-        assert np.sqrt(((drawn - honest) ** 2).mean()) < 0.2 * spread  # what is asked of them is known far better
-        return
-    assert known.mean() > 0.99
-    assert_close_to_refits(draws[:12], refits, draws[known], typical=0.2)
+    assert known.mean() >= (1 if kind is BetaGeoNBD else 0.99)
+    assert_close_to_refits(draws[:first], np.array(refits), draws[known], typical)
     spread = draws[known].std(axis=0) / model.standard_errors
-    assert ((spread > 0.7) & (spread < 2)).all()
+    assert ((spread > 0.8) & (spread < 1.5)).all()
+
+
+def test_draws_along_a_bent_ridge_are_said_to_be_unknown_or_forecast_as_refits_do(buyers, fitted):
+    """With one more chance to leave, r, a and b run along a ridge on these data, where a step often does not reach."""
+    weights, model = fold_weights(1000, 3), fitted[ModifiedBetaGeoNBD]
+    columns = (buyers["x"], buyers["last"], buyers["age"])
+    draws = model.draws(weights, *columns, buyers["fold"])
+    known = np.isfinite(draws).all(axis=1)
+    assert 0.05 < 1 - known.mean() < 0.2
+    first = weights[:12][known[:12]]
+    refits = np.array([type(model)().fit(*columns, weights=row[buyers["fold"]]).params for row in first])
+    drawn, honest = (model.expected_purchases(52, part) for part in (draws[:12][known[:12]], refits))
+    spread = model.expected_purchases(52, draws[known]).std()
+    assert np.sqrt(((drawn - honest) ** 2).mean()) < 0.2 * spread
 
 
 def test_gamma_gamma_draws_agree_with_honest_refits(spenders):

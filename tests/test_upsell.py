@@ -437,6 +437,6 @@ def test_a_shop_to_which_hardly_anybody_comes_back_is_told_so():
         "too few to compare" in upsell.orders(few).sentence
         or "fewer than two score groups" in upsell.orders(few).sentence
     )
-    assert "repeat buyers on different days are too few" in newcomers.acquisition(few).sentence
+    assert "too few to tell how they buy again" in newcomers.acquisition(few).sentence
     assert "No model beside it" in newcomers.simple(few).caveats[1]
     assert "without contracts nobody knows" in newcomers.referrals(few).sentence

@@ -12,6 +12,10 @@ from scipy import optimize, sparse
 from cxlib.stats.checks import group_codes, numbers
 from cxlib.stats.draws import one_step
 
+# How far the maximum of condensed rows may be off: standard errors, or the log of a parameter, whichever is more.
+FAR, CLOSE = 0.1, 1e-3
+PIECE = 20_000  # rows that are passed through at once: few enough to stay near the processor
+
 
 class LikelihoodModel:
     """A model of positive parameters, fitted by maximum likelihood to weighted rows, with draws.
@@ -41,6 +45,7 @@ class LikelihoodModel:
         self.n = 0.0
         self.converged = False
         self.message = "Not fitted yet."
+        self._information: np.ndarray | None = None  # of the logs of the parameters
 
     def __repr__(self) -> str:
         fitted = "" if self.params is None else ", ".join(f"{k}={v:.4g}" for k, v in self.params.items())
@@ -103,13 +108,35 @@ class LikelihoodModel:
                 theta, information, lowest = point, curvature, height
             if settled:
                 break
-        self.converged = information is not None
+        self.converged, self._information = information is not None, information
         error = np.sqrt(np.diag(np.linalg.inv(information))) if self.converged else np.full(len(theta), math.nan)
         self.params = pd.Series(np.exp(theta), index=list(self.names))
         self.standard_errors = self.params * error
         self.log_likelihood = -lowest * self.n
         self.message = self._verdict(error, np.abs(theta - shift) > np.asarray(self.reach) - 0.5)
         return self
+
+    def _finish(self, rows: np.ndarray, weights: np.ndarray) -> bool:
+        """Bring a fit to a condensed form of these rows to their own maximum by one Newton step, and the log-likelihood.
+
+        Returns False, and changes nothing, where the step is no small one: then the condensed rows did not stand for these.
+        """
+        if not self.converged:
+            return False
+        theta = np.log(self.params.to_numpy())
+        height, score = 0.0, np.zeros(len(theta))
+        for first in range(0, len(rows), PIECE):
+            piece = slice(first, first + PIECE)
+            values, gradient = self._rows(np.exp(theta), rows[piece])
+            height, score = height + weights[piece] @ values, score + weights[piece] @ gradient
+        step = np.linalg.solve(self._information, score)
+        error = (self.standard_errors / self.params).to_numpy()
+        if not (np.abs(step) < np.maximum(FAR * error, CLOSE)).all():
+            return False
+        self.params = pd.Series(np.exp(theta + step), index=list(self.names))
+        self.standard_errors = self.params * error
+        self.log_likelihood, self.n = float(height + score @ step / 2), float(weights.sum())
+        return True
 
     def _polish(
         self, theta: np.ndarray, rows: np.ndarray, weights: np.ndarray, bounds: np.ndarray
@@ -203,6 +230,12 @@ class LikelihoodModel:
 
 def collapse(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Merge equal rows: the unique rows (sorted), and which of them each row became."""
+    later, equal = np.zeros(max(len(rows) - 1, 0), dtype=bool), np.ones(max(len(rows) - 1, 0), dtype=bool)
+    for column in rows.T:
+        later |= equal & (column[1:] > column[:-1])
+        equal &= column[1:] == column[:-1]
+    if later.all():  # sorted and different already, as counts mostly are
+        return rows, np.arange(len(rows))
     frame = pd.DataFrame(rows)
     code = frame.groupby(list(frame.columns), sort=True).ngroup().to_numpy()
     return rows[np.unique(code, return_index=True)[1]], code

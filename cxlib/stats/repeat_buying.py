@@ -16,9 +16,12 @@ import numpy as np
 from scipy import special, stats
 
 from cxlib.stats.checks import frequency_weights, numbers, refuse
+from cxlib.stats.condensed import condense
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.hypergeometric import purchases_until_gone, time_of_leaving
-from cxlib.stats.likelihood import LikelihoodModel
+from cxlib.stats.likelihood import LikelihoodModel, collapse
+
+MANY = 60_000  # different histories: more of them are condensed for the fit, which these would take a second or more
 
 
 class TimingModel(LikelihoodModel):
@@ -37,8 +40,9 @@ class TimingModel(LikelihoodModel):
     def fit(self, frequency: object, recency: object, age: object, weights: object = None) -> Self:
         """Fit by maximum likelihood to one-dimensional arrays of equal length.
 
-        ``LikelihoodModel`` lists what the fit leaves behind. ValueError names the first row that is impossible, or
-        says that nobody bought again.
+        ``LikelihoodModel`` lists what the fit leaves behind. More than ``MANY`` different rows are condensed to find the
+        maximum (``condensed``); a last step then uses the rows themselves, and so does the log-likelihood. ValueError
+        names the first row that is impossible, or says that nobody bought again.
         """
         rows = _table(frequency, recency, age)
         _checked_buyers(*rows.T)
@@ -49,7 +53,14 @@ class TimingModel(LikelihoodModel):
                 f"none of {weights.sum():,.0f} buyers bought again, so neither buying nor leaving can be estimated. "
                 "Lengthen the window, pool segments, or check that frequency counts repeat purchases."
             )
-        self._maximise(rows, weights, unit=weights @ rows[:, 2] / weights.sum())
+        unit = weights @ rows[:, 2] / weights.sum()
+        if len(rows) > MANY:
+            rows, code = collapse(rows)
+            weights = np.bincount(code, weights=weights)
+        few = condense(rows, weights) if len(rows) > MANY else (rows, weights)
+        self._maximise(*few, unit=unit)
+        if len(rows) > MANY and not self._finish(rows, weights):
+            self._maximise(rows, weights, unit=unit)
         if self.message != "Converged.":
             self.message += f" Here {again:,.0f} of {self.n:,.0f} buyers bought again."
         return self
