@@ -40,7 +40,7 @@ def truths() -> dict[str, float]:
 NAMES = {
     "hazard_ratio_detractor": "hazard ratio, detractor against promoter",
     "hazard_ratio_passive": "hazard ratio, passive against promoter",
-    "value_gap": "value gap, promoter minus detractor (GBP, 24 months)",
+    "value_gap": "value gap, promoter minus detractor, at equal tenure (GBP, 24 months)",
     "welcome_calls_effect": "Welcome calls: margin per customer (GBP, 12 months)",
     "local_managers_effect": "Local account managers: margin per customer (GBP, 6 months)",
 }

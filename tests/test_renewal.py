@@ -98,7 +98,8 @@ def test_with_c_at_1_it_is_the_shifted_beta_geometric(alpha, beta, renewals, rat
     rows = np.array([[t, lost] for t in (1, 2, 7, 60) for lost in (0.0, 1.0)])
     value, gradient = weibull._rows(np.array([alpha, beta, 1]), rows)
     plain_value, plain_gradient = plain._rows(np.array([alpha, beta]), rows)
-    assert value == pytest.approx(plain_value, rel=1e-8)
+    # The plain model takes differences of log-gammas up to about 5,000, which keeps 12 decimals.
+    assert value == pytest.approx(plain_value, rel=1e-8, abs=1e-11)
     assert gradient[:, :2] == pytest.approx(plain_gradient, rel=1e-7, abs=1e-9)
     for r in (rate, 0):
         expected = plain.residual_lifetime(renewals, r, [alpha, beta])
