@@ -28,7 +28,7 @@ from cxlib.resamples import resamples
 from cxlib.stats import draws, finance, intervals
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.renewal_draws import RenewalFit
-from cxlib.worth import NO_MONEY, share_kept
+from cxlib.worth import NO_MONEY, period_rate, share_kept
 
 OTHER = "other stages"
 KINDS = tuple(SHORT.values())
@@ -165,7 +165,7 @@ class _Worth:
 
 def _worth(company: Company, term_months: int) -> _Worth:
     m = company.settings.money
-    rate = finance.per_period_rate(m.discount_rate, 12 / term_months, m.discount_convention)
+    rate = period_rate(company, term_months)
     factors = finance.discount_factors(rate, math.ceil(m.horizon_months / term_months), m.first_flow)
     return _Worth(rate, factors, share_kept(company) * term_months, company.settings.currency)
 

@@ -12,13 +12,14 @@ import pandas as pd
 
 from cxlib import timing
 from cxlib.findings import Figure, Finding, day, interval, money, number, percent, table, unanswered
-from cxlib.intake import counts, purchases, stays, upgrades
+from cxlib.intake import counts, stays, upgrades
 from cxlib.intake.company import Company
 from cxlib.intake.counts import DAYS_A_MONTH
 from cxlib.resamples import resamples
 from cxlib.stats import draws, finance, survival
 from cxlib.stats.estimate import Estimate
-from cxlib.worth import NO_MONEY, monthly_rate
+from cxlib.timing import by_fold
+from cxlib.worth import NO_MONEY, period_rate
 
 MODEL = "BG/NBD"  # of what a new buyer buys
 
@@ -36,7 +37,7 @@ class _Newcomer:
 
     def margin(self, company: Company) -> np.ndarray:
         """Return the discounted margin up to each month: draws x months."""
-        factors = finance.discount_factors(monthly_rate(company), self.revenue.shape[1], "now")
+        factors = finance.discount_factors(period_rate(company), self.revenue.shape[1], "now")
         return np.cumsum(self.revenue * (company.settings.money.gross_margin * factors), axis=1)
 
 
@@ -95,7 +96,7 @@ def _subscriber(company: Company) -> _Newcomer | str:
         )
         still = survival.survival_matrix(*(weights @ side for side in sides))
         still = np.hstack([np.ones((len(still), 1)), still])
-        n, fee, priced = (weights @ _of_folds(joined, c, weights) for c in ("n", "fee", "priced"))
+        n, fee, priced = (weights @ by_fold(joined["fold"], joined[c], weights) for c in ("n", "fee", "priced"))
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold nobody of a level
             revenue[:, first:] += (n * fee / priced)[:, None] * still[:, paid_on]
         everybody = everybody + n
@@ -116,16 +117,14 @@ def _buyer(company: Company) -> _Newcomer | str:
     bought = fits.spread(MODEL, lambda p: fits.models[MODEL].expected_purchases(weeks, p))
     bought = np.hstack([np.zeros((len(bought), 1)), bought])
     spent = upgrades.first_and_later(company)
-    one, one_worth, later, later_worth = (weights @ _of_folds(spent, c, weights) for c in spent.columns.drop("fold"))
+    one, one_worth, later, later_worth = (
+        weights @ by_fold(spent["fold"], spent[c], weights) for c in spent.columns.drop("fold")
+    )
     revenue = np.zeros((len(weights), m.horizon_months + first))
     revenue[:, first:] = np.diff(bought, axis=1) * (later_worth / later)[:, None]
     revenue[:, 0] += one_worth / one
     said = "the first purchase and those expected after it by a model of buying (BG/NBD), at what first and later purchases bring"
     return _Newcomer(revenue, float(one[0]), said)
-
-
-def _of_folds(frame: pd.DataFrame, column: str, weights: np.ndarray) -> np.ndarray:
-    return np.bincount(frame["fold"], frame[column].to_numpy(float), weights.shape[1])
 
 
 def simple(company: Company) -> Finding:
@@ -146,13 +145,15 @@ def simple(company: Company) -> Finding:
         return unanswered(name, title, f"{missing}.")
     lives, least = upgrades.lifetimes(company), company.settings.privacy.minimum_base
     if fees:
-        paying = purchases.paying_base(company).fillna({"revenue": 0.0})
-        n, revenue = (weights @ _of_folds(paying, c, weights) for c in ("n", "revenue"))
+        paying = stays.paying(company)
+        n, revenue = (weights @ by_fold(paying["fold"], paying[c], weights) for c in ("n", "revenue"))
         each, often, base = revenue / n, np.full(len(n), 12.0), (n[0], n[0])
         what = ("monthly fee of customers of today", "payments a year, by definition")
     else:
         year = upgrades.year_of_orders(company)
-        buyers, many, revenue = (weights @ _of_folds(year, c, weights) for c in ("buyers", "orders", "revenue"))
+        buyers, many, revenue = (
+            weights @ by_fold(year["fold"], year[c], weights) for c in ("buyers", "orders", "revenue")
+        )
         with np.errstate(invalid="ignore", divide="ignore"):
             each, often, base = revenue / many, many / buyers, (many[0], buyers[0])
         what = ("revenue of an order in the last year", "orders a year of those who ordered in it")
@@ -162,7 +163,7 @@ def simple(company: Company) -> Finding:
             name, title, f"it needs {least} customers who are here, as many who are gone, and what they pay."
         )
     gone, here = (
-        weights @ _of_folds(part, "years", weights) / (weights @ _of_folds(part, "n", weights))
+        weights @ by_fold(part["fold"], part["years"], weights) / (weights @ by_fold(part["fold"], part["n"], weights))
         for part in (lives[lives["here"] == h] for h in (False, True))
     )
     spans = ("time those gone had stayed", "time so far of those here")
@@ -281,7 +282,8 @@ def referrals(company: Company) -> Finding:
     if isinstance(new, str):
         return unanswered(name, title, new)
     now, weights = stays.today(company, "nps"), resamples(company)
-    here = weights @ _of_folds(now[now["band"] == "promoter"], "n", weights)
+    promoters = now[now["band"] == "promoter"]
+    here = weights @ by_fold(promoters["fold"], promoters["n"], weights)
     if here[0] < company.settings.privacy.minimum_base:
         return unanswered(name, title, "too few customers of today were promoters within a year.")
     currency, came = company.settings.currency, here * m.referred_per_promoter

@@ -31,10 +31,10 @@ def share_kept(company: Company) -> float:
     return 1.0 if m.value_is == "revenue" else m.gross_margin
 
 
-def monthly_rate(company: Company) -> float:
-    """Return the discount rate of one month."""
+def period_rate(company: Company, months: int = 1) -> float:
+    """Return the discount rate of so many months."""
     m = company.settings.money
-    return finance.per_period_rate(m.discount_rate, 12, m.discount_convention)
+    return finance.per_period_rate(m.discount_rate, 12 / months, m.discount_convention)
 
 
 def horizon_of(company: Company, months: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -46,4 +46,4 @@ def horizon_of(company: Company, months: int = 0) -> tuple[np.ndarray, np.ndarra
     months = months or m.horizon_months
     first = 0 if m.first_flow == "now" else 1
     days = np.array([max(round((k + first) * DAYS_A_MONTH), 0) for k in range(months)])
-    return days, finance.discount_factors(monthly_rate(company), months, m.first_flow)
+    return days, finance.discount_factors(period_rate(company), months, m.first_flow)
