@@ -3,7 +3,7 @@
 Simulates companies with known truth, walks each through the same code as a report, and writes docs/validity.md.
 
     make calibrate                              everything, about an hour and a half on two cores
-    python -m benchmarks.calibrate leaving      one part (scores, leaving, worth, money); the others stay as they are
+    python -m benchmarks.calibrate leaving      one part (scores, leaving, worth, money, programmes); the others stay as they are
     python -m benchmarks.calibrate leaving 20   fewer companies, for a look; nothing is written
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks import leavers, leaving, surveys, worth
+from benchmarks import leavers, leaving, programmes, surveys, worth
 from benchmarks.simulation import simulate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -203,6 +203,7 @@ PARTS = {
     "leaving": (_of_leaving, 500),
     "worth": (worth.report, 200),
     "money": (_of_money, 200),
+    "programmes": (programmes.report, 500),
 }
 HEAD = """# Do the intervals hold what they promise?
 

@@ -252,6 +252,22 @@ def paths(
     return figure
 
 
+def tornado(table: pd.DataFrame, title: str, x_label: str, name: str = "input") -> Figure:
+    """Draw how far each input alone moves a result: bars from ``low`` to ``high`` about ``middle``, the longest on top."""
+    figure, axes = _axes(title, x_label, "", height=1.5 + 0.36 * len(table))
+    for i, row in enumerate(table.to_dict("records")):
+        for end, colour in (("low", _BAD), ("high", _GOOD)):
+            axes.barh(i, row[end] - row["middle"], left=row["middle"], color=colour, alpha=0.75, height=0.6)
+    axes.set_yticks(range(len(table)), table[name])
+    axes.invert_yaxis()
+    axes.axvline(0, color=INK, lw=1)
+    axes.axvline(table["middle"].iloc[0], color=MUTED, lw=1, ls="--")
+    axes.grid(axis="y", visible=False)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=c, alpha=0.75) for c in (_BAD, _GOOD)]
+    axes.legend(handles, ["input at its low end", "input at its high end"], frameon=False, fontsize=8)
+    return figure
+
+
 def heat_map(
     table: pd.DataFrame,
     title: str,

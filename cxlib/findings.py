@@ -20,9 +20,14 @@ GRADES = {
 }
 
 
-def leads_to(grade: str) -> str:
-    """Return the verb a grade permits: only a comparison that identifies an effect may say "resulted in"."""
-    return "resulted in" if grade in "AB" else "goes with"
+def leads_to(grade: str, past: bool = False) -> str:
+    """Return the verb a grade permits: only a comparison that identifies an effect may say "resulted in".
+
+    ``past``: of something that is over ("went with"). ValueError for a grade that does not exist.
+    """
+    if grade not in GRADES:
+        raise ValueError(f"grade {grade!r} is none of {', '.join(GRADES)}")
+    return "resulted in" if grade in ("A", "B") else "went with" if past else "goes with"
 
 
 @dataclass(frozen=True)

@@ -1,457 +1,136 @@
 """06_roi: what did each initiative bring, for what it cost?
 
-Return is the difference of two cash-flow paths of the same customers, with and without the initiative, over the
-months observed: what they paid (as margin) less what serving them cost, somebody who has left paying nothing. Each
-pound enters once. Whether the difference can be known depends on how customers were chosen, and is said first.
+Return is the difference of two cash-flow paths of the same customers, with and without the initiative: what they paid (as
+margin) less what serving them cost, somebody who has left paying nothing. Each pound enters once. Whether the difference
+can be known depends on how customers were chosen, and is said first.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
-import ibis
-import numpy as np
 import pandas as pd
-from ibis import _
 from pydantic import Field
-from scipy import stats
 
-from cxlib import parameters
-from cxlib.findings import Figure, Finding, day, interval, leads_to, money, number, percent, table, unanswered
-from cxlib.intake import counts, purchases
+from cxlib import cash, designs, outcome, parameters, scenarios
+from cxlib.cash import Money
+from cxlib.evidence import Evidence
+from cxlib.findings import (
+    Figure,
+    Finding,
+    interval,
+    listing,
+    money,
+    number,
+    percent,
+    table,
+    unanswered,
+)  # fmt: skip
+from cxlib.intake import counts
 from cxlib.intake.company import Company
-from cxlib.resamples import resamples
-from cxlib.stats import draws, effects, finance, intervals
+from cxlib.intake.programmes import Programme, programmes
+from cxlib.outcome import Statement
+from cxlib.priorities import Candidate
+from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
-from cxlib.worth import NO_MONEY
-
-PRE_MONTHS = 3
+from cxlib.worth import NO_MONEY, period_rate
 
 
 class Parameters(parameters.Parameters):
     """Parameters of 06_roi."""
 
     window_months: int = Field(12, ge=1, le=60)
+    budget: float = Field(0.0, ge=0, allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
-    """What is known of one initiative. Without ``effect`` it is not identified, and ``why`` says so.
+    """One initiative that has run: how its effect is known, what it is worth, and what may be said of it.
 
-    ``effect``: money per customer over ``months``; ``staying``: change in the share still here at their end;
-    ``customers``: reached or assigned; ``benefit``, ``roi``: money and ratio; ``path``: month, value, low, high of the
-    cumulated net return; ``parts``: how the effect adds up; ``checks``: what would have spoken against it.
+    ``terms``: cost, rate and what is cash, as the functions of ``cash`` want them. Without ``known`` there is no effect, and
+    ``why`` says why.
     """
 
-    initiative: str
-    changed: str
-    grade: str
-    why: str
-    months: int = 0
-    customers: float = math.nan
-    effect: Estimate | None = None
-    staying: Estimate | None = None
-    cost: float = math.nan
-    share: float = 1.0
-    path: pd.DataFrame = field(default_factory=pd.DataFrame)
-    parts: pd.DataFrame = field(default_factory=pd.DataFrame)
-    events: pd.DataFrame = field(default_factory=pd.DataFrame)
-    checks: tuple[str, ...] = ()
+    evidence: Evidence
+    statements: tuple[Statement, ...]
+    terms: dict[str, float]
 
     @property
-    def benefit(self) -> Estimate:
-        """Money brought by all customers reached, over the months observed."""
-        return _scaled(self.effect, self.customers)
+    def programme(self) -> Programme:
+        """Return what is recorded of it."""
+        return self.evidence.programme
 
     @property
-    def roi(self) -> Estimate:
-        """(Benefit - cost) / cost, all of the effect credited to the initiative."""
-        b = self.benefit
-        ends = (finance.return_on_investment(v, self.cost) for v in (b.value, b.low, b.high))
-        return Estimate(*ends, se=b.se / self.cost, n=b.n)
+    def initiative(self) -> str:
+        """Return its name."""
+        return self.programme.name
 
     @property
-    def loss_probability(self) -> float:
-        """Probability that the cost is not earned back within the months observed, by the error of the effect."""
-        return float(stats.norm.cdf((self.cost - self.benefit.value) / self.benefit.se))
+    def grade(self) -> str:
+        """Return how well its effect is known."""
+        return self.evidence.grade
 
+    @property
+    def why(self) -> str:
+        """Return the comparison in words, or why there is none."""
+        return self.evidence.why
 
-def _scaled(e: Estimate, by: float) -> Estimate:
-    return Estimate(e.value * by, e.low * by, e.high * by, e.se * by, e.n, e.p)
+    @property
+    def known(self) -> bool:
+        """Tell whether there is an effect to speak of."""
+        return self.evidence.known
 
+    @property
+    def statement(self) -> Statement:
+        """Return the outcome statement of what it was meant to move (else of leaving)."""
+        return self.statements[0]
 
-def _month(day_: date) -> date:
-    """Return the first day of the first whole calendar month from a date on."""
-    first = pd.Timestamp(day_)
-    return (first if first.day == 1 else first + pd.offsets.MonthBegin()).date()
+    @property
+    def effect(self) -> Estimate | None:
+        """Return money per customer reached, over the months of the evidence; None where it is not known."""
+        return self.evidence.effect
 
+    @cached_property
+    def money(self) -> Money | None:
+        """Return what all customers reached brought against the whole cost, all of the effect credited."""
+        return cash.worth_of(self.evidence.paths, **self.terms) if self.known else None
 
-def _months_seen(company: Company, first_month: date) -> int:
-    """Count whole calendar months from ``first_month`` to the as-of date."""
-    end = pd.Timestamp(company.as_of) + pd.Timedelta(days=1)
-    return max((end.year - first_month.year) * 12 + end.month - first_month.month, 0)
-
-
-def _net(company: Company, grid: pd.DataFrame) -> pd.DataFrame:
-    """Add ``earned`` (margin, or revenue where that is the value) and ``net`` (less the cost of serving)."""
-    m = company.settings.money
-    if m.value_is == "revenue":
-        earned = grid["revenue"]
-    else:
-        earned = grid["margin"] if company.has("orders", "margin") else grid["revenue"] * m.gross_margin
-    return grid.assign(earned=earned, net=earned - grid["service"])
+    def credited(self, share: float, **changed: float) -> Money:
+        """Return the money with a share of the effect credited, and other terms changed."""
+        return cash.worth_of(self.evidence.paths, **(self.terms | changed), share=share)
 
 
 def results(company: Company, window_months: int = 12) -> list[Result]:
     """Evaluate every initiative that has run: how it was given decides what can be known of it."""
-    if why_not(company):
-        return []
-    planned = company.frame("initiatives")
-    planned = planned[planned["status"].fillna("running") != "planned"]
-    exposures = company.frame("exposures") if company.has("exposures") else pd.DataFrame(columns=["initiative_id"])
-    found = []
-    for row in planned.sort_values("started_on").to_dict("records"):
-        mine = exposures[exposures["initiative_id"] == row["initiative_id"]]
-        found.append(_evaluate(company, row, mine, window_months))
-    return found
+    return list(_results(company, window_months)) if why_not(company) is None else []
 
 
-def _evaluate(company: Company, row: dict, exposures: pd.DataFrame, window: int) -> Result:
-    changed = row["changed"].strip().rstrip(".") if isinstance(row["changed"], str) else f"something ({row['name']})"
-    unknown = lambda why: Result(row["name"], changed, "D", why)  # noqa: E731
-    costs = [row["cost_upfront"], row["cost_per_month"]]
-    if all(pd.isna(c) for c in costs):
-        return unknown("not evaluated: its cost is not given, and a return without its cost is none.")
-    treated = exposures[exposures["arm"] != "control"] if len(exposures) else exposures
-    if not len(treated):
-        return unknown("not identified: no customer is recorded as reached by it.")
-    if (exposures["arm"] == "control").any():
-        return _arms(company, row, changed, exposures, window)
-    unit = row["assigned_by"]
-    if isinstance(unit, str) and unit in company.customers.columns:
-        return _steps(company, row, changed, treated, unit, window)
-    start = treated["exposed_on"].min()
-    here = counts.people(company).filter((_.started <= start) & (_.left_on.isnull() | (_.left_on > start)))
-    base = int(here.count().execute())
-    if treated["exposed_on"].nunique() == 1:
-        if len(treated) >= 0.95 * base:
-            return unknown(
-                f"not identified: everyone was reached at once ({len(treated):,} of {base:,} customers on {day(start)}), so its effect "
-                "cannot be told from anything else that happened then."
-            )
-        return unknown(
-            "not identified: nothing says how those reached were chosen, so they may have differed anyway. Give the customers held "
-            "back as arm 'control', or the column it was rolled out by as assigned_by."
-        )
-    return unknown(
-        "not identified: customers were reached at different times, but those who left before their turn are not recorded as "
-        "waiting for it. Name the column it was rolled out by in assigned_by."
-    )
+@lru_cache(maxsize=2)  # asked for by several sections of a page
+def _results(company: Company, window_months: int) -> tuple[Result, ...]:
+    return tuple(_result(company, e) for e in designs.evaluate_all(company, programmes(company), window_months))
 
 
-def _cost(row: dict, months: int) -> float:
-    upfront, monthly = (0.0 if pd.isna(row[k]) else float(row[k]) for k in ("cost_upfront", "cost_per_month"))
-    return upfront + monthly * months
-
-
-def _arms(company: Company, row: dict, changed: str, exposures: pd.DataFrame, window: int) -> Result:
-    """Treated against control, in the arm assigned: money per customer, at the same mix of the first segment."""
-    origin = _month(exposures["exposed_on"].min())
-    months = min(window, _months_seen(company, origin))
-    if months < 1:
-        return Result(row["name"], changed, "D", "not identified yet: it is less than a whole month old.")
-    stratum = (counts.segments(company) or [None])[0]
-    who = company.customers.select(
-        "customer_id", "fold", stratum=_[stratum].cast("string") if stratum else ibis.literal("all")
-    )
-    mine = company.exposures.filter(_.initiative_id == row["initiative_id"]).select("customer_id", "arm").distinct()
-    assigned = mine.inner_join(who, "customer_id").mutate(stratum=_.stratum.fill_null(counts.NONE))
-    grid = _net(company, purchases.margin_by_month(company, assigned, origin, months, ["arm", "stratum", "fold"]))
-    grid = grid[grid["month"] >= -PRE_MONTHS]
-    sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
-    if set(sizes) != {"control", "treated"}:
-        return Result(row["name"], changed, "D", "not identified: only one arm has customers who can be followed.")
-    if sizes.min(axis=None) < company.settings.privacy.minimum_base:
-        grid["stratum"] = "all"
-    t, c = _per_customer(company, grid)
-    span = np.array(sorted(grid["month"].unique()))
-    pre, post = span < 0, span >= 0
-    size = sizes.sum()
-    n = float(size.sum())
-    gap = t["net"] - c["net"]
-    before = gap[:, pre].mean(1) if pre.any() else np.zeros(len(gap))
-    randomised = row["assignment"] == "randomised"
-    taken_off = _slope(grid, months) if randomised and pre.any() else 1.0
-    monthly = gap[:, post] - taken_off * before[:, None]
-    effect = draws.estimate(monthly[0].sum(), monthly[1:].sum(1), n)
-    pays = {k: v["earned"][:, post] / v["here"][:, post] for k, v in (("t", t), ("c", c))}
-    parts = {
-        "stayed longer": ((t["here"] - c["here"])[:, post] * pays["c"]).sum(1),
-        "paid more while here": ((pays["t"] - pays["c"]) * t["here"][:, post]).sum(1),
-        "cost less to serve": (c["service"] - t["service"])[:, post].sum(1),
-        "already there before the start": -months * taken_off * before,
-    }
-    rows = [{"part": k, "estimate": draws.estimate(v[0], v[1:], n)} for k, v in parts.items()]
-    rows.append({"part": "effect per customer", "estimate": effect})
-    staying = draws.estimate(*_split((t["here"] - c["here"])[:, -1]), n)
-    checks, balanced = [], True
-    if pre.any():
-        drift = draws.estimate(*_split(before), n)
-        balanced = not drift.excludes(0)
-        checks.append(
-            f"Before the start treated and control differed by {interval(drift, lambda v: money(v, company.settings.currency, 2))} a "
-            f"month and customer: {'no more than chance' if balanced else 'more than chance'}; what of it would have lasted is taken off."
-        )
-    why = (
-        f"{'randomised' if randomised else 'compared'}: {size['treated']:,.0f} customers treated, {size['control']:,.0f} held back, "
-        "each counted in the arm assigned"
-    )
-    return Result(
-        row["name"], changed, "A" if randomised else "B" if balanced else "D", why, months, float(size["treated"]), effect, staying,
-        _cost(row, months), _share(row), _path(company, np.cumsum(monthly * size["treated"], 1), row, months),
-        table(rows, ["part"]), pd.DataFrame(), tuple(checks),
-    )  # fmt: skip
-
-
-def _split(values: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the value as observed and its draws."""
-    return float(values[0]), values[1:]
-
-
-def _share(row: dict) -> float:
-    return 1.0 if pd.isna(row["attribution_share"]) else float(row["attribution_share"])
-
-
-def _per_customer(company: Company, grid: pd.DataFrame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return for treated and control what a customer assigned earned, cost and whether here, at the strata of both.
-
-    Arrays are (1 + draws) x months, row 0 as observed. Strata are weighted by all customers in them, so that a chance
-    difference in the mix of the arms does not pass for an effect.
-    """
-    weights = resamples(company)
-    keys, sums = draws.resample(
-        grid, "fold", ["customers", "here", "earned", "service", "net"], ["arm", "stratum", "month"], weights
-    )
-    shape = (len(weights), 2, keys["stratum"].nunique(), keys["month"].nunique(), 5)
-    cube = sums.reshape(shape)  # keys are sorted, and every arm and stratum has every month
-    mix = cube[..., 0].sum(1, keepdims=True)
-    mix = mix / mix.sum(2, keepdims=True)
-    each = (cube[..., 1:] / cube[..., :1] * mix[..., None]).sum(2)
-    control, treated = (
-        dict(zip(("here", "earned", "service", "net"), np.moveaxis(each[:, arm], 2, 0), strict=True)) for arm in (0, 1)
-    )
-    return treated, control
-
-
-def _slope(grid: pd.DataFrame, months: int) -> float:
-    """Return how much of a difference before the start is expected after it, per month (0-1), within the arms.
-
-    Taking that share off makes the effect of a randomised trial more precise and leaves it unbiased, whatever the
-    slope (Deng, Xu, Kohavi & Walker 2013); without randomisation the whole difference comes off. Units: folds of arms.
-    """
-    each = (
-        grid.assign(before=grid["net"].where(grid["month"] < 0, 0.0), after=grid["net"].where(grid["month"] >= 0, 0.0))
-        .groupby(["arm", "stratum", "fold", "month"], observed=True)[["customers", "before", "after"]]
-        .sum()
-        .reset_index()
-    )
-    each = each.groupby(["arm", "stratum", "fold"], observed=True)
-    sums = each.agg(before=("before", "sum"), after=("after", "sum"), customers=("customers", "first")).reset_index()
-    w = sums["customers"].to_numpy(float)
-    x = sums["before"] / w / max(int(-grid["month"].min()), 1)
-    y = sums["after"] / w / months
-    cells = [sums["arm"], sums["stratum"]]
-    x, y = (
-        v - (v * w).groupby(cells).transform("sum") / sums["customers"].groupby(cells).transform("sum") for v in (x, y)
-    )
-    return float(np.clip((w * x * y).sum() / (w * x * x).sum(), 0, 1)) if (w * x * x).sum() > 0 else 0.0
-
-
-def _path(company: Company, benefit: np.ndarray, row: dict, months: int) -> pd.DataFrame:
-    """Return the cumulated benefit less cost at the end of each month, row 0 of ``benefit`` being as observed."""
-    cost = np.array([_cost(row, k + 1) for k in range(months)])
-    net = benefit - cost
-    rows = [{"month": 0, "estimate": Estimate(-_cost(row, 0), -_cost(row, 0), -_cost(row, 0))}]
-    rows += [{"month": k + 1, "estimate": draws.estimate(net[0, k], net[1:, k], 1e9)} for k in range(months)]
-    return table(rows, ["month"])
-
-
-def _steps(company: Company, row: dict, changed: str, treated: pd.DataFrame, unit: str, window: int) -> Result:
-    """Roll-out in steps: group-time effects against units not yet reached, for the customers here at the first step."""
-    who = counts.people(company).select("customer_id", "started", "left_on", unit=_[unit].cast("string"))
-    reached = ibis.memtable(treated[["customer_id", "exposed_on"]])
-    waves = reached.inner_join(who, "customer_id").group_by("unit").agg(start=_.exposed_on.min()).execute()
-    first_day = waves["start"].min()
-    origin = _month(first_day)
-    seen = _months_seen(company, origin)
-    assigned = who.filter(_.unit.notnull() & (_.started <= first_day) & (_.left_on.isnull() | (_.left_on > first_day)))
-    grid = _net(
-        company, purchases.margin_by_month(company, assigned.select("customer_id", "unit"), origin, seen, ["unit"])
-    )
-    zero = origin.year * 12 + origin.month  # calendar months as whole numbers, so that "never" can be missing
-    starts = {u: _month(d).year * 12 + _month(d).month for u, d in zip(waves["unit"], waves["start"], strict=True)}
-    panel = grid[grid["month"] >= -2 * PRE_MONTHS].assign(
-        period=lambda d: d["month"] + zero,
-        first=lambda d: d["unit"].map(starts),
-        value=lambda d: d["net"] / d["customers"],
-        here_share=lambda d: d["here"] / d["customers"],
-    )
-    panel["customers"] = panel["customers"].astype(float)
-    common = {"unit": "unit", "period": "period", "first_treated": "first", "weights": "customers", "cluster": "unit"}
-    try:
-        gained = effects.group_time_effects(panel, "value", **common)
-        stayed = effects.group_time_effects(panel, "here_share", **common)
-    except ValueError as error:
-        return Result(row["name"], changed, "D", str(error))
-    events = gained.by_event_time()
-    groups = sorted(set(starts.values()))
-    last = zero + seen - 1
-    compared = gained.table.groupby("group", observed=True)["period"].max()
-    months = int(min(window, min(min(last, compared.get(g, g - 1)) - g + 1 for g in groups)))
-    if months < 1:
-        return Result(row["name"], changed, "D", "not identified yet: the last step is less than a whole month old.")
-    effect = gained.cumulative(months)
-    staying_at = stayed.by_event_time().set_index("event_time").loc[months - 1]
-    customers = float(panel.loc[panel["first"].notna() & (panel["month"] == 0), "customers"].sum())
-    staying = Estimate(*(float(staying_at[k]) for k in ("value", "low", "high", "se", "n")))
-    pre = events[events["event_time"] < 0]
-    p = 2 * stats.t.sf((pre["value"] / pre["se"]).abs(), max(effect.clusters - 1, 1))
-    moved = int(intervals.benjamini_hochberg(p).sum()) if len(pre) else 0
-    checks = [
-        f"In {len(pre)} months before the start {moved or 'none'} showed a difference beyond chance between those about to be "
-        "reached and those not yet (a check that cannot prove the groups alike)."
-    ]
-    checks += [effect.caution] if effect.caution else []
-    units = panel.loc[panel["month"] == 0, ["unit", "first"]]
-    why = (
-        f"rolled out in {len(groups)} steps by {unit}: {int(units['first'].notna().sum())} units reached are compared with "
-        f"{int(units['first'].isna().sum())} never and those not yet reached, all {customers:,.0f} customers here at the first step "
-        "counted, also those who left before their turn"
-    )
-    # The programme runs from its first step until the last step's months are over, and all of that is paid.
-    running = months + (groups[-1] - groups[0])
-    rows = []
-    for k in range(1, months + 1):
-        e = _scaled(gained.cumulative(k), customers)
-        cost = _cost(row, round(running * k / months))
-        rows.append({"month": k, "estimate": Estimate(e.value - cost, e.low - cost, e.high - cost, e.se, e.n)})
-    rows.insert(0, {"month": 0, "estimate": Estimate(*[-_cost(row, 0)] * 3)})
-    return Result(
-        row["name"], changed, "D" if moved else "B", why, months, customers, effect, staying, _cost(row, running), _share(row),
-        table(rows, ["month"]), pd.DataFrame(), events, tuple(checks),
-    )  # fmt: skip
-
-
-def statement(company: Company, r: Result) -> str:
-    """Return the outcome statement: we changed X, giving Y change in Z, with its interval."""
-    if r.effect is None:
-        return f"{r.initiative}: {r.why}"
-    write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
-    points = interval(r.staying, lambda v: number(100 * v), short=True)
-    if r.effect.excludes(0):
-        joint = ", which" if r.grade in "AB" else "; this"
-        return (
-            f"We changed {r.changed}{joint} {leads_to(r.grade)} {interval(r.effect, write)} more margin per customer over {r.months} "
-            f"months and {points} percentage points more customers still here after them."
-        )
-    return (
-        f"We changed {r.changed}: no effect on money that could be told from chance, {interval(r.effect, write)} per customer over "
-        f"{r.months} months; customers still here after them: {points} percentage points more."
-    )
-
-
-def finding(company: Company, r: Result) -> Finding:
-    """Return one initiative's finding: the outcome statement and return, its figures, the path of the money as table."""
-    name = _slug(r)
-    if r.effect is None:
-        return Finding(name, r.initiative, statement(company, r), "D", answered=False)
-    currency, write = company.settings.currency, (lambda v: money(v, company.settings.currency))
-    back = r.path.loc[(r.path["value"] >= 0) & (r.path["month"] > 0), "month"]
-    text = (
-        f"{statement(company, r)} That is a return of {interval(r.roi, lambda v: number(v, 2), short=True)} per {currency} spent, cost "
-        "taken off."
-    )
-    total = f"All {r.customers:,.0f} customers together: {interval(r.benefit, write)} against a cost of {write(r.cost)}"
-    if r.effect.excludes(0):
-        total += f", back after {back.iloc[0]} months" if len(back) else f", not back within {r.months} months"
-    total += (
-        f"; the probability that it is not earned back within {r.months} months is {percent(r.loss_probability, 0)}."
-    )
-    figures = (
-        Figure(
-            f"{name}-effect",
-            f"{r.initiative}: effect per customer, {r.months} months",
-            r.effect,
-            f"{currency} per customer",
-        ),
-        Figure(f"{name}-staying", f"{r.initiative}: change in the share still here", r.staying, "share"),
-        Figure(f"{name}-roi", f"{r.initiative}: (benefit - cost) / cost", r.roi, "ratio"),
-    )
-    how = f"{r.why[0].upper()}{r.why[1:]}."
-    caveats = (
-        how,
-        total,
-        *r.checks,
-        "Nothing is extrapolated: only months observed count, and all programme cost in them.",
-    )
-    return Finding(name, f"{r.initiative}: cumulated benefit less cost", text, r.grade, r.path, figures, caveats)
-
-
-def adding_up(company: Company, r: Result) -> Finding:
-    """Return how the effect of an initiative adds up: each part once, their sum the effect."""
-    name, title = f"{_slug(r)}-parts", f"{r.initiative}: how the effect per customer adds up"
-    if not len(r.parts):
-        return unanswered(name, title, f"{r.initiative} is known as a whole only.")
-    write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
-    text = "; ".join(f"{part['part']} {write(part['value'])}" for part in r.parts.to_dict("records"))
-    return Finding(name, title, f"Per customer and {r.months} months: {text}.", r.grade, r.parts)
-
-
-def over_time(company: Company, r: Result) -> Finding:
-    """Return the monthly effect of a stepped roll-out by months since its start, the months before as the check."""
-    name, title = f"{_slug(r)}-months", f"{r.initiative}: effect per customer and month, by months since the start"
-    if not len(r.events):
-        return unanswered(name, title, f"{r.initiative} did not start in steps.")
-    return Finding(name, title, " ".join(r.checks), r.grade, r.events)
-
-
-def _slug(r: Result) -> str:
-    return "initiative-" + "".join(ch if ch.isalnum() else "-" for ch in r.initiative.lower()).strip("-")
-
-
-def summary(company: Company, found: list[Result]) -> Finding:
-    """Answer: what did we get back for what we spent, initiative by initiative?"""
-    name, title = "returns", "Return per unit of money spent, (benefit - cost) / cost"
-    if why := why_not(company):
-        return unanswered(name, title, why)
-    known = [r for r in found if r.effect is not None]
-    if not known:
-        return unanswered(name, title, "; ".join(statement(company, r) for r in found) or "no initiative has run.")
-    rows = []
-    for r in known:
-        for credited, share in (("none", 0.0), ("stated", r.share), ("all", 1.0)):
-            if credited == "stated" and share == 1.0:
-                continue
-            b = _scaled(r.benefit, share)
-            ends = [finance.return_on_investment(v, r.cost) for v in (b.value, b.low, b.high)]
-            rows.append(
-                {"initiative": r.initiative, "credited": f"{credited} ({percent(share, 0)})", "estimate": Estimate(*ends, n=r.customers),
-                 "grade": r.grade, "benefit": b.value, "cost": r.cost}
-            )  # fmt: skip
-    write = lambda v: number(v, 2)  # noqa: E731
-    text = f"Returned per {company.settings.currency} spent, cost taken off: " + "; ".join(
-        f"{r.initiative} {interval(r.roi, write, short=i > 0)}" for i, r in enumerate(known)
-    )
-    rest = [r.initiative for r in found if r.effect is None]
-    text += f"; {' and '.join(rest)} cannot be told" if rest else ""
-    caveats = (
-        "Credited is the share of the effect put down to the initiative: an input, shown at none, as stated and at all. The effects "
-        "of several initiatives on the same customers are not added up.",
-    )
-    grade = max(r.grade for r in known)
-    return Finding(name, title, text + ".", grade, table(rows, ["initiative", "credited"]), caveats=caveats)
+def _result(company: Company, e: Evidence) -> Result:
+    m, p = company.settings.money, e.programme
+    terms = {
+        "cost_upfront": p.cost_upfront, "cost_per_month": p.cost_per_month, "running": e.paths.months if e.known else 0,
+        "monthly_rate": period_rate(company), "cashable": m.support_cashable,
+    }  # fmt: skip
+    worth = None
+    if e.known:
+        value = e.paths.customers * cash.present_value(e.paths, terms["monthly_rate"])
+        worth = draws.estimate(value[0], value[1:], e.paths.base, groups=int(e.paths.groups))
+    means = {
+        "value_is": m.value_is, "currency": company.settings.currency, "convention": m.discount_convention,
+        "discount_rate": m.discount_rate,
+    }  # fmt: skip
+    first = p.outcome if p.outcome in e.outcomes else "churn"
+    kinds = [k for k in e.outcomes if k == first] + [k for k in e.outcomes if k != first]
+    said = [outcome.state(e, e.outcomes[k], worth, **means) for k in kinds] or [outcome.state(e, None, None, **means)]
+    return Result(e, tuple(said), terms)
 
 
 def why_not(company: Company) -> str | None:
@@ -462,3 +141,341 @@ def why_not(company: Company) -> str | None:
         if missing := counts.require(company, needed):
             return f"{missing}."
     return None
+
+
+# ---- the answer -----------------------------------------------------------------------------------------------------
+
+
+def summary(company: Company, found: Sequence[Result]) -> Finding:
+    """Answer: what did we get back for what we spent, initiative by initiative?"""
+    name, title = "returns", "Return per unit of money spent, (benefit - cost) / cost"
+    if why := why_not(company):
+        return unanswered(name, title, why)
+    known = [r for r in found if r.known]
+    if not known:
+        return unanswered(name, title, "; ".join(f"{r.initiative}: {r.why}" for r in found) or "no initiative has run.")
+    rows = []
+    for r in known:
+        stated = r.programme.attribution_share
+        shares = [("none", 0.0), *([("stated", stated)] if stated < 1 else []), ("all", 1.0)]
+        for credited, share in shares:
+            worth = r.credited(share)
+            rows.append(
+                {"initiative": r.initiative, "credited": f"{credited} ({percent(share, 0)})", "estimate": worth.roi, "grade": r.grade,
+                 "benefit": worth.benefit.value, "cost": worth.cost, "net present value": worth.net_present_value.value,
+                 "probability of a loss": worth.loss_probability}
+            )  # fmt: skip
+    write = lambda v: number(v, 2)  # noqa: E731
+    text = f"Returned per {company.settings.currency} spent, cost taken off: " + "; ".join(
+        f"{r.initiative} {interval(r.money.roi, write, short=i > 0)}" for i, r in enumerate(known)
+    )
+    rest = [r.initiative for r in found if not r.known]
+    text += f"; {listing(rest)} cannot be told" if rest else ""
+    caveats = (
+        "Over the months observed, all programme cost of those months in it; nothing after them is counted.",
+        "Credited is the share of the effect put down to the initiative: an input, shown at none, as stated and at all. The effects "
+        "of several initiatives on the same customers are not added up here.",
+    )
+    grade = max(r.grade for r in known)
+    return Finding(name, title, text + ".", grade, table(rows, ["initiative", "credited"]), caveats=caveats)
+
+
+# ---- did it work? ---------------------------------------------------------------------------------------------------
+
+
+def statement(company: Company, r: Result) -> Finding:
+    """Return the outcome statement of one initiative, and everything it may have moved as table."""
+    name, title = f"{slug(r)}-outcome", f"{r.initiative}: change against the same customers without it"
+    if not r.known and not len(r.evidence.before):
+        return Finding(name, title, r.statement.sentence, "D", caveats=_remedy(r), answered=False)
+    if not r.known:
+        return _before_and_after(company, r, name)
+    rows = []
+    for said in r.statements:
+        change, unit = (said.change, said.unit) if math.isnan(said.relative.value) else (said.relative, "relative")
+        rows.append(
+            {"outcome": f"{said.label} ({'% of the level without' if unit == 'relative' else unit})",
+             "estimate": _times(change, 100) if unit == "relative" else change, "level": said.level.value, "change": said.change.value,
+             "unit": said.unit, "verdict": said.verdict}
+        )  # fmt: skip
+    figures = tuple(
+        Figure(f"{slug(r)}-{said.outcome}", f"{r.initiative}: change in {said.label}", said.change, said.unit)
+        for said in r.statements[:1]
+    )
+    caveats = (f"{r.why[0].upper()}{r.why[1:]}.", *_remedy(r))
+    return Finding(name, title, r.statement.sentence, r.grade, table(rows, ["outcome"]), figures, caveats)
+
+
+def _times(e: Estimate, by: float) -> Estimate:
+    return Estimate(e.value * by, e.low * by, e.high * by, e.se * by, e.n, e.p)
+
+
+def _remedy(r: Result) -> tuple[str, ...]:
+    return (f"What would make it known: {r.evidence.remedy}",) if r.evidence.remedy else ()
+
+
+def _before_and_after(company: Company, r: Result, name: str) -> Finding:
+    """Return before and after of those reached, beside what would have come anyway; no effect is claimed."""
+    rows, parts = r.evidence.before, []
+    for row in rows.to_dict("records"):
+        e, a = (Estimate(row[k], row[f"{p}low"], row[f"{p}high"]) for k, p in (("value", ""), ("anyway", "anyway_")))
+        write = lambda v: number(v, 2)  # noqa: E731
+        part = f"{row['what']} moved by {interval(e, write)} {row['unit']}"
+        if not math.isnan(a.value):
+            part += f", of which {interval(a, write, short=True)} comes by itself after such scores (regression to the mean)"
+        parts.append(part)
+    text = f"Before and after only, which is no effect: {'; '.join(parts)}. {r.statement.sentence}"
+    return Finding(name, f"{r.initiative}: before and after", text, "D", rows, caveats=_remedy(r))
+
+
+def statements(company: Company, found: Sequence[Result]) -> Finding:
+    """Return every outcome statement as fields, for machines: what, by how much, over how long, of whom, worth what."""
+    name, title = "statements", "Outcome statements"
+    if not found:
+        return unanswered(name, title, why_not(company) or "no initiative has run.")
+    rows = [_flat(s.record()) for r in found for s in r.statements]
+    by = pd.Series([r.statement.verdict for r in found]).value_counts()
+    text = f"Of {len(found)} initiatives: " + ", ".join(f"{n} {v}" for v, n in by.items()) + "."
+    return Finding(name, title, text, "D", pd.DataFrame(rows))
+
+
+def _flat(record: dict[str, object]) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}_{k}": v for k, v in value.items() if k in ("value", "low", "high", "n")}
+        else:
+            flat[key] = value
+    return flat
+
+
+def checks(company: Company, r: Result) -> Finding:
+    """Return what would have spoken against the effect of one initiative, and whether it did."""
+    name, title = f"{slug(r)}-checks", f"{r.initiative}: what would have spoken against it"
+    if not r.evidence.checks:
+        return unanswered(name, title, f"{r.initiative} is {r.evidence.design}, so there is nothing to check.")
+    rows = pd.DataFrame([{"check": c.name, "result": c.verdict, "what was seen": c.said} for c in r.evidence.checks])
+    by = rows["result"].value_counts()
+    failed = [c.name for c in r.evidence.checks if c.passed is False]
+    text = f"{by.get('passed', 0)} of {len(rows)} checks passed, {by.get('failed', 0)} failed" + (
+        f" ({listing(failed)})" if failed else ""
+    )
+    text += f", {by['not possible']} could not be made." if "not possible" in by else "."
+    return Finding(name, title, text, r.grade, rows, caveats=("A check that passes does not prove the groups alike.",))
+
+
+def over_time(company: Company, r: Result) -> Finding:
+    """Return the difference a month by months since the start, the months before as the check."""
+    name, title = f"{slug(r)}-months", f"{r.initiative}: money per customer and month, reached less others"
+    if not len(r.evidence.events):
+        return unanswered(name, title, f"{r.initiative} has no months to compare.")
+    e = r.evidence.events
+    pre, after = e[e["event_time"] < 0], e[e["event_time"] >= 0]
+    text = f"{len(pre)} months before the start and {len(after)} after it."
+    step = (
+        "Each month before the start is the step from the month before; after it, the change since the last month before."
+        if r.evidence.design == "rolled out in steps"
+        else "Month 0 is the first; what the groups differed by before is taken off the effect, not off this figure."
+    )
+    return Finding(name, title, text, r.grade, e, caveats=(step,))
+
+
+def planned(company: Company) -> list[Programme]:
+    """Return the initiatives that have not begun."""
+    return [p for p in programmes(company) if p.planned] if why_not(company) is None else []
+
+
+def unfinished(found: Sequence[Result]) -> list[Result]:
+    """Return those whose declared months are not over."""
+    return [r for r in found if r.known and r.evidence.months < r.programme.effect_months]
+
+
+def candidates(company: Company, found: Sequence[Result]) -> list[Candidate]:
+    """Return what money could go to next: initiatives with a known effect, and planned ones as scenarios."""
+    there = []
+    for r in (r for r in found if r.known):
+        e, gain = r.evidence.paths, cash.present_value(r.evidence.paths, r.terms["monthly_rate"])
+        cost = e.customers * float(gain[0]) - r.money.net_present_value.value  # in today's money
+        there.append(Candidate(r.initiative, r.programme.id, cost, gain, e.customers, r.grade, groups=e.groups))
+    for p in planned(company):
+        scenario = scenarios.planned(company, p)
+        if not scenario.answered:
+            continue
+        cost, net = scenarios.cost_today(company, p, p.effect_months or 12), scenario.figures[0].estimate
+        gain = Estimate(*((v + cost) / p.planned_customers for v in (net.value, net.low, net.high)))
+        there.append(Candidate(p.name, p.id, cost, gain, p.planned_customers, scenario.grade, scenario=True))
+    return there
+
+
+# ---- what is it worth? ----------------------------------------------------------------------------------------------
+
+
+def finding(company: Company, r: Result) -> Finding:
+    """Return what one initiative is worth: return, present value, payback, probability of a loss; its money month by month."""
+    name, title = slug(r), f"{r.initiative}: cumulated benefit less cost"
+    if not r.known:
+        return Finding(name, title, r.statement.sentence, "D", caveats=_remedy(r), answered=False)
+    worth, currency, months = r.money, company.settings.currency, r.evidence.paths.months
+    write = lambda v: money(v, currency)  # noqa: E731
+    ratio = lambda v: number(v, 2)  # noqa: E731
+    text = (
+        f"{r.initiative} brought {interval(worth.benefit, write)} from {number(r.evidence.paths.customers, 0)} customers within "
+        f"{months} months for a cost of {write(worth.cost)}: a return of {interval(worth.roi, ratio, short=True)} per {currency} spent, "
+        "cost taken off."
+    )
+    total = (
+        f"Net present value {interval(worth.net_present_value, write)}; the probability that the money is not back within {months} "
+        f"months is {percent(worth.loss_probability, 0)}. Payback {_after(worth.payback)}; discounted {_after(worth.discounted_payback)}."
+    )
+    if r.grade not in "AB":
+        total += f" This is no proven effect (grade {r.grade}): it is what the difference would be worth if all of it were one."
+    cashed = r.credited(1.0, include_time_only=False)
+    caveats = [total]
+    if company.has("contacts"):
+        share = company.settings.money.support_cashable
+        declared = (
+            "none of it is declared to leave the books"
+            if share is None
+            else f"{percent(share, 0)} of it is declared to leave the books"
+        )
+        caveats.append(
+            f"Counting of the support saved only what is cash ({declared}), the return is {interval(cashed.roi, ratio)}."
+        )
+    caveats.append("Nothing is extrapolated: only months observed count, and all programme cost in them.")
+    figures = (
+        Figure(
+            f"{name}-effect",
+            f"{r.initiative}: effect per customer, {r.evidence.months} months",
+            r.effect,
+            f"{currency} per customer",
+        ),
+        Figure(f"{name}-npv", f"{r.initiative}: net present value", worth.net_present_value, currency),
+        Figure(f"{name}-roi", f"{r.initiative}: (benefit - cost) / cost", worth.roi, "ratio"),
+    )
+    return Finding(name, title, text, r.grade, worth.cumulated, figures, tuple(caveats))
+
+
+def _after(e: Estimate) -> str:
+    """Return a payback with its range in words: months, or not within them."""
+    word = lambda v: "not within them" if not math.isfinite(v) else f"{number(v)} months"  # noqa: E731
+    return (
+        f"after {word(e.value)} ({word(e.low)} to {word(e.high)})"
+        if math.isfinite(e.value)
+        else f"{word(e.value)} ({word(e.low)} at best)"
+    )
+
+
+def adding_up(company: Company, r: Result) -> Finding:
+    """Return how the benefit of an initiative adds up: each pound once, the parts their total exactly."""
+    name, title = f"{slug(r)}-parts", f"{r.initiative}: how the benefit adds up"
+    if not r.known:
+        return unanswered(name, title, f"of {r.initiative} nothing is known to add up.")
+    rows = cash.parts(r.evidence.paths, company.settings.money.support_cashable)
+    write = lambda v: money(v, company.settings.currency)  # noqa: E731
+    shown = rows[rows["channel"] != "in all"]
+    text = "; ".join(f"{row['channel']} {write(row['value'])}" for row in shown.to_dict("records") if row["value"])
+    total = rows.loc[rows["channel"] == "in all", "value"].iloc[0]
+    return Finding(
+        name,
+        title,
+        f"Of all customers reached, {r.evidence.paths.months} months: {text}; in all {write(total)}.",
+        r.grade,
+        rows,
+    )
+
+
+def horizons(company: Company, r: Result) -> Finding:
+    """Return the net present value over the months observed and, as a projection, over the horizon for each declared fading."""
+    name, title = f"{slug(r)}-horizon", f"{r.initiative}: net present value, observed and projected"
+    m = company.settings.money
+    if not r.known:
+        return unanswered(name, title, f"of {r.initiative} nothing is known to project.")
+    if m.effect_kept_a_year is None:
+        return unanswered(
+            name,
+            title,
+            "company.yaml declares no effect_kept_a_year in its money block: how much of an effect is left a year on.",
+        )
+    seen, months = r.evidence.paths.months, m.horizon_months
+    if months <= seen:
+        return unanswered(name, title, f"the horizon of {m.horizon_months} months is not beyond the {seen} observed.")
+    rows = [{"case": f"observed, {seen} months", "estimate": r.money.net_present_value, "is": "observed"}]
+    for kept in dict.fromkeys(m.effect_kept_a_year):
+        longer = cash.worth_of(cash.extended(r.evidence.paths, months, kept), **r.terms)
+        rows.append(
+            {
+                "case": f"{months} months, {percent(kept, 0)} of the effect left a year on",
+                "estimate": longer.net_present_value,
+                "is": "projected",
+            }
+        )
+    write = lambda v: money(v, company.settings.currency)  # noqa: E731
+    text = "; ".join(f"{row['case']}: {interval(row['estimate'], write, short=i > 0)}" for i, row in enumerate(rows))
+    caveats = (
+        f"Projected, not observed: after month {seen} the programme is neither paid nor run, customers leave and pay as those without it "
+        "did, and the effect on behaviour fades as declared; customers kept stay customers.",
+    )
+    return Finding(name, title, f"{text}.", r.grade, table(rows, ["case"]), caveats=caveats)
+
+
+def needed(company: Company, r: Result) -> Finding:
+    """Return how large each effect alone would have to be for the cost to come back."""
+    name, title = f"{slug(r)}-break-even", f"{r.initiative}: smallest effect that pays"
+    if not r.known:
+        return unanswered(name, title, f"of {r.initiative} no path of customers is known.")
+    rows = cash.break_even(r.evidence.paths, **r.terms)
+    e = {
+        (row["lever"], row["unit"]): Estimate(row["value"], row["low"], row["high"]) for row in rows.to_dict("records")
+    }
+    fall, more = e["leaving falls by", "relative"], e["leaving falls by", "share here at the end"]
+    months = r.evidence.paths.months
+    if math.isfinite(fall.value):
+        points = lambda v: number(100 * v)  # noqa: E731
+        text = (
+            f"The cost comes back within {months} months if leaving alone falls by at least {interval(fall, percent)}, that is "
+            f"{interval(more, points, short=True)} percentage points more customers still here at their end."
+        )
+    else:
+        text = f"Within {months} months the cost would not come back even if nobody left."
+    rise = e["earned per customer here rises by", "relative"]
+    text += f" By spend alone it would take {interval(rise, percent, short=True)} more per customer."
+    rows["unit"] = rows["unit"].replace({"money a month": f"{company.settings.currency} a month"})
+    return Finding(
+        name,
+        title,
+        text,
+        "D",
+        rows,
+        caveats=("Each lever alone, all else as without the initiative; the interval is that of the path without it.",),
+    )
+
+
+def sensitivity(company: Company, r: Result) -> Finding:
+    """Return which input moves the net present value most."""
+    name, title = f"{slug(r)}-tornado", f"{r.initiative}: net present value at both ends of each input"
+    if not r.known:
+        return unanswered(name, title, f"of {r.initiative} nothing is known to vary.")
+    m = company.settings.money
+    terms = r.terms | {"share": r.programme.attribution_share}
+    rows = cash.tornado(r.evidence.paths, **terms, horizon=m.horizon_months, kept_a_year=m.effect_kept_a_year)
+    rows = rows.assign(input=[f"{i} ({w})" for i, w in zip(rows["input"], rows["range_is"], strict=True)])
+    write = lambda v: money(v, company.settings.currency)  # noqa: E731
+    top = rows.iloc[0]
+    ends = sorted((top["low"], top["high"]))
+    text = f"What matters most is {top['input']}: it moves the net present value from {write(ends[0])} to {write(ends[1])}."
+    credited = f"With {percent(terms['share'], 0)} of the effect credited, as stated" + (
+        f", over {m.horizon_months} months (projected)."
+        if m.effect_kept_a_year and m.horizon_months > r.evidence.months
+        else "."
+    )
+    flipped = rows[(rows["low"] < 0) != (rows["high"] < 0)]
+    caveats = (
+        credited,
+        f"{len(flipped)} of {len(rows)} inputs can turn a gain into a loss, or back, within their range.",
+    )
+    return Finding(name, title, text, "D", rows, caveats=caveats)
+
+
+def slug(r: Result) -> str:
+    """Return the name of an initiative as used in names of tables."""
+    return "initiative-" + "".join(ch if ch.isalnum() else "-" for ch in r.initiative.lower()).strip("-")

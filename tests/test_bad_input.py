@@ -299,7 +299,6 @@ def test_is_set_aside_and_counted(small, reason):
         ("customers.csv", "C9,2025-07-01,,,Pro,1", "customers"),
         ("responses.csv", "R9,C1,nps,2025-07-01,2025-07-02,9,", "responses"),
         ("contacts.csv", "T9,C1,2025-07-01,,", "contacts"),
-        ("initiatives.csv", "I9,Later,2025-07-01,1", "initiatives"),
         ("exposures.csv", "I1,C1,2025-07-01", "exposures"),
     ],
 )

@@ -60,6 +60,26 @@ def test_kiel_and_mcclain_1995_house_prices(covariates, value, se):
     assert math.isnan(result.clusters)
 
 
+def test_card_and_krueger_1994_minimum_wage():
+    """Table 3, rebuilt from means, standard errors and numbers of stores: full-time employment in NJ against PA."""
+    cells = {
+        (1, 0): (20.44, 0.51, 321),
+        (0, 0): (23.33, 1.35, 77),
+        (1, 1): (21.03, 0.52, 319),
+        (0, 1): (21.17, 0.94, 77),
+    }
+    rows = []
+    for (jersey, after), (mean, se, stores) in cells.items():
+        spread = se * math.sqrt(stores)  # two values, each from half the stores, have this mean and variance
+        rows += [(jersey, after, mean + side * spread, stores / 2) for side in (-1, 1)]
+    frame = pd.DataFrame(rows, columns=["jersey", "after", "employment", "stores"])
+    result = difference_in_differences(frame, "employment", "jersey", "after", None, weights="stores")
+    assert result.value == pytest.approx(2.76, abs=0.015)  # 2.75 from means rounded to two places
+    assert result.n == 794
+    assert result.se == pytest.approx(1.688, abs=0.01)  # least squares on the 794 store reports
+    assert result.p > 0.05
+
+
 def test_clustered_errors_agree_with_statsmodels():
     frame = two_by_two()
     result = difference_in_differences(frame, "y", "treated", "after", "cluster", ["age"])
@@ -165,6 +185,35 @@ def test_group_time_effects_by_hand():
     # standard error of group 2 in period 3 against the never treated: changes 5, 3 and 1, 1
     squares = ((5 - 4) / 2) ** 2 + ((3 - 4) / 2) ** 2
     assert table.loc[(2, 3), "se"] == pytest.approx(math.sqrt(squares * 6 / 5))
+
+
+# effects of the minimum wage on log teen employment, 500 counties, against the never treated, no covariates:
+# Callaway & Sant'Anna 2021, as printed for the data set mpdta of their R package did; and their averages of them
+COUNTIES = {0: 309, 2004: 20, 2006: 40, 2007: 131}
+EMPLOYMENT = {
+    2004: [-0.0105, -0.0704, -0.1373, -0.1008],
+    2006: [0.0065, -0.0028, -0.0046, -0.0412],
+    2007: [0.0305, -0.0027, -0.0311, -0.0261],
+}
+BY_YEARS_SINCE = {-3: 0.0305, -2: -0.0006, -1: -0.0245, 0: -0.0199, 1: -0.0510, 2: -0.1373, 3: -0.1008}
+
+
+def test_averages_of_callaway_and_santanna_2021_follow_from_their_group_time_effects():
+    rows, common = [], np.array([0.0, 0.03, 0.01, 0.08, 0.05])  # what all counties share
+    for group, counties in COUNTIES.items():
+        path = np.zeros(5)
+        for year, effect in enumerate(EMPLOYMENT.get(group, [0] * 4), start=1):
+            before = min(year - 1, group - 2004) if group else year - 1  # placebos are changes of one year
+            path[year] = path[before] + effect
+        rows += [(group, 2003 + year, group, counties, y) for year, y in enumerate(path + common)]
+    frame = pd.DataFrame(rows, columns=["unit", "period", "start", "counties", "y"])
+    result = fit(frame, weights="counties", control="never")
+    published = {(g, 2004 + i): effect for g, effects in EMPLOYMENT.items() for i, effect in enumerate(effects)}
+    assert result.table.set_index(["group", "period"])["value"].to_dict() == pytest.approx(published)
+    assert result.simple().value == pytest.approx(-0.0400, abs=5e-5)
+    events = result.by_event_time().set_index("event_time")
+    assert events["value"].to_dict() == pytest.approx(BY_YEARS_SINCE, abs=1e-4)
+    assert events.loc[0, "n"] == 191
 
 
 def test_one_group_and_two_periods_is_difference_in_differences():

@@ -58,6 +58,16 @@ def test_irr_refuses_flows_that_do_not_change_sign_once(flows, times):
         irr(flows)
 
 
+def test_flows_with_two_rates_of_return_or_none_are_refused():
+    """Pump of Lorie & Savage 1955: 25 % and 400 %. Brealey, Myers & Allen ch. 5: 1,000, -3,000, 2,500 has none."""
+    pump, never = [-1_600, 10_000, -10_000], [1_000, -3_000, 2_500]
+    assert [npv(rate, pump, "now") for rate in (0.25, 4.0)] == pytest.approx([0, 0], abs=1e-9)
+    assert min(npv(rate, never, "now") for rate in np.linspace(-0.9, 20, 2_000)) > 0
+    for flows in (pump, never):
+        with pytest.raises(ValueError, match="change sign 2 times"):
+            irr(flows)
+
+
 @pytest.mark.parametrize(
     ("flows", "periods"),
     [

@@ -32,6 +32,14 @@ def put(path: str, value: object) -> Callable[[dict], None]:
 
 
 ORDERS = SETTINGS["sources"]["orders"]
+MONEY = {
+    "value_is": "margin",
+    "gross_margin": 0.75,
+    "discount_rate": 0.1,
+    "discount_convention": "effective",
+    "horizon_months": 24,
+    "first_flow": "now",
+}
 # name: (change, the key as it stands in the error, a word of the remedy)
 SETTINGS_STOPS = {
     "unknown key": (put("as_off", "2024-01-01"), "'as_off'", "Did you mean 'as_of'"),
@@ -86,19 +94,18 @@ SETTINGS_STOPS = {
     ),
     "money without all keys": (put("money", {"value_is": "margin"}), "money.gross_margin", "Add it"),
     "margin as a percentage": (
-        put(
-            "money",
-            {
-                "value_is": "margin",
-                "gross_margin": 75,
-                "discount_rate": 0.1,
-                "discount_convention": "effective",
-                "horizon_months": 24,
-                "first_flow": "now",
-            },
-        ),
+        put("money", MONEY | {"gross_margin": 75}),
         "money.gross_margin",
         "",
+    ),
+    "no horizon": (put("money", MONEY | {"horizon_months": 0}), "money.horizon_months", "Correct"),
+    "more cash than is saved": (put("money", MONEY | {"support_cashable": 1.1}), "money.support_cashable", "Correct"),
+    "one share of the effect kept": (put("money", MONEY | {"effect_kept_a_year": [0.5]}), "effect_kept_a_year", ""),
+    "more than the effect kept": (put("money", MONEY | {"effect_kept_a_year": [0, 2]}), "effect_kept_a_year", ""),
+    "effect kept, high first": (
+        put("money", MONEY | {"effect_kept_a_year": [0.5, 0]}),
+        "effect_kept_a_year",
+        "[0, 0.5]",
     ),
     "scale the wrong way round": (put("metrics.csat.scale", [5, 1]), "metrics.csat.scale", "[0, 10]"),
     "scale of words": (put("metrics.csat.scale", ["bad", "good"]), "metrics.csat.scale", ""),

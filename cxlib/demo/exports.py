@@ -26,6 +26,8 @@ SETTINGS = {
             "discount_convention": "effective",
             "horizon_months": 24,
             "first_flow": "now",
+            "support_cashable": 0.6,
+            "effect_kept_a_year": [0.0, 0.5],
         },
         "metrics": {
             "nps": {"scale": [0, 10], "target": 10},
@@ -150,7 +152,9 @@ def demo_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, p
     programmes["started_on"], members["exposed_on"] = (
         _text(column, "%Y-%m-%d") for column in (programmes["started_on"], members["exposed_on"])
     )
-    for column, style in (("cost_upfront", ".0f"), ("cost_per_month", ".0f"), ("attribution_share", ".2f")):
+    for column in ("cost_upfront", "cost_per_month", "effect_months", "planned_customers"):
+        programmes[column] = _text(programmes[column], ".0f")
+    for column, style in (("attribution_share", ".2f"), ("smallest_effect", "g"), ("expected_effect", "g")):
         programmes[column] = _text(programmes[column], style)
     account = {"customer_id": "Account ID"}
     survey = {"response_id": "Response", **account, "metric": "Survey", "asked_at": "Sent", "answered_at": "Completed"}
@@ -183,7 +187,10 @@ def demo_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, p
             programmes,
             {"initiative_id": "Programme", "name": "Title", "changed": "What we changed", "started_on": "Start"}
             | {"cost_upfront": "Set-up cost", "cost_per_month": "Cost per month", "attribution_share": "Our share"}
-            | {"status": "Status", "assignment": "Assignment", "assigned_by": "Assigned by"},
+            | {"status": "Status", "assignment": "Assignment", "assigned_by": "Assigned by"}
+            | {"outcome": "Meant to move", "smallest_effect": "Smallest worthwhile", "effect_is": "Counted as"}
+            | {"effect_months": "Months to judge", "planned_customers": "Planned customers"}
+            | {"expected_effect": "Expected effect"},
         ),
         "programme_members.csv": _renamed(
             members, {"initiative_id": "Programme", **account, "exposed_on": "From", "arm": "Arm"}

@@ -43,6 +43,7 @@ LAST_JOINED = day("2026-06-15")
 WELCOME, WELCOME_END = day("2024-07-01"), day("2025-07-01")
 MANAGERS = (day("2025-01-01"), day("2025-04-01"), day("2025-07-01"))  # 12 branches each; the last 12 never
 NEW_APP = day("2025-10-01")
+MESSAGES = day("2026-10-01")  # planned only: it changes nothing
 HARBOUR_DROP, HARBOUR_EXITS = day("2025-07-01"), day("2026-01-01")
 RATES_CHANGE = sorted({WELCOME, WELCOME_END, *MANAGERS, NEW_APP, HARBOUR_EXITS})
 

@@ -15,6 +15,7 @@ import pandas as pd
 from cxlib.demo.paths import (
     EPOCH,
     MANAGERS,
+    MESSAGES,
     MONTH,
     NEW_APP,
     SEED,
@@ -222,21 +223,24 @@ def _orders(path: Paths, ids: np.ndarray, on: np.ndarray, price: np.ndarray, rai
 
 
 def _initiatives(path: Paths) -> pd.DataFrame:
+    """What has started; I4 is a plan, and stays one in every world."""
     columns = ["initiative_id", "name", "changed", "started_on", "cost_upfront", "cost_per_month"]
-    columns += ["attribution_share", "assignment", "assigned_by"]
+    columns += ["attribution_share", "status", "assignment", "assigned_by"]
+    columns += ["outcome", "smallest_effect", "effect_is", "effect_months", "planned_customers", "expected_effect"]
+    nan = np.nan
     rows = [
         ("I1", "Welcome calls", "how we greet customers: a personal call to go through plan and bill",
-         WELCOME, 2000.0, 250.0, 1.0, "randomised", None),
+         WELCOME, 2000.0, 250.0, 1.0, "running", "randomised", None, "churn", 0.05, "relative", 12.0, nan, nan),
         ("I2", "Local account managers", "who looks after an account: one named person in its own branch",
-         MANAGERS[0], 6000.0, 1400.0, 0.8, "rollout", "branch"),
+         MANAGERS[0], 6000.0, 1400.0, 0.8, "running", "rollout", "branch", "churn", 0.05, "relative", 6.0, nan, nan),
         ("I3", "New app", "the app: bills, faults and changes of plan in one place",
-         NEW_APP, 25000.0, 1000.0, 0.1, "everyone", None),
+         NEW_APP, 25000.0, 1000.0, 0.1, "running", "everyone", None, "churn", 0.05, "relative", 12.0, nan, nan),
+        ("I4", "Proactive fault messages", "what customers hear of a fault: a message before they have to ask",
+         MESSAGES, 8000.0, 500.0, nan, "planned", None, None, "nps", 2.0, "points", 12.0, 1500.0, 5.0),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
-    started = frame["started_on"].to_numpy()
-    return frame.assign(
-        started_on=when(started), status=np.where(started < path.end, "running", "planned").astype(object)
-    )
+    frame = frame[(frame["started_on"] < path.end) | (frame["status"] == "planned")]
+    return frame.assign(started_on=when(frame["started_on"].to_numpy()))
 
 
 def _exposures(path: Paths, ids: np.ndarray) -> pd.DataFrame:

@@ -20,9 +20,11 @@ import pyarrow as pa
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.intake import checks, engines, reading, tables, yaml_file
+from cxlib.intake import checks, engines, initiatives, reading, tables, yaml_file
 from cxlib.intake import settings as company_yaml
-from cxlib.intake.settings import FILE, TABLES, Export, Settings, did_you_mean
+from cxlib.intake.models import FILE, did_you_mean
+from cxlib.intake.settings import Settings
+from cxlib.intake.sources import TABLES, Export
 from cxlib.intake.tables import CONTRACT, ID, Rows
 
 _RECORD = ["table", "file", "rows_read", "merged", "reason", "set_aside", "used"]
@@ -192,6 +194,8 @@ class Company:
                 self._checked[name] = self._check(name, any(repeats[name]) or self._mixes_ids(name))
             self._tally(some)
         self._refuse_nobody()
+        if "initiatives" in names:
+            initiatives.check(self._checked, self._sources["initiatives"], self.settings, self.as_of)
         self._used = {n: self._finish(n) for n in names}
         self.record, self.set_aside = self._make_record(read), self._make_set_aside()
         self._load.forget()

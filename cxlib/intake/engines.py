@@ -11,7 +11,7 @@ import duckdb
 import ibis
 
 from cxlib.errors import InputError
-from cxlib.intake.settings import FILE
+from cxlib.intake.models import FILE
 
 MEMORY = "CXLIB_MEMORY"  # environment variable: the most memory our own engine may take, such as 2GB
 

@@ -9,7 +9,8 @@ import ibis.expr.types as ir
 
 from cxlib.errors import InputError
 from cxlib.intake import values
-from cxlib.intake.settings import Export, Filter, Format, Join, Source, did_you_mean
+from cxlib.intake.models import did_you_mean
+from cxlib.intake.sources import Export, Filter, Format, Join, Source
 
 Load = Callable[[Export], ir.Table]
 _OWN = ("_row", "_copy")

@@ -19,7 +19,7 @@ import yaml
 
 from cxlib.errors import InputError
 from cxlib.intake import reading
-from cxlib.intake.settings import BLANK, FILE
+from cxlib.intake.models import BLANK, FILE
 from cxlib.intake.values import NO, YES
 
 _read = partial(pd.to_datetime, errors="coerce")

@@ -20,7 +20,9 @@ import ibis.expr.types as ir
 from cxlib.errors import InputError
 from cxlib.intake import values
 from cxlib.intake.exports import Load, Prepared
-from cxlib.intake.settings import Column, Format, Settings, Source, did_you_mean
+from cxlib.intake.models import did_you_mean
+from cxlib.intake.settings import Settings
+from cxlib.intake.sources import Column, Format, Source
 
 YEARS = (date(1900, 1, 1), date(2200, 12, 31))
 MAX_DAYS = 36_525  # a duration of a century is a typing mistake
@@ -28,7 +30,7 @@ MAX_DAYS = 36_525  # a duration of a century is a typing mistake
 
 @dataclass(frozen=True)
 class Field:
-    """A column of the contract. ``filled``: where it is mapped, no row may leave it empty."""
+    """A column of the contract. ``filled``: where it is mapped, no row may leave it empty. ``above``: not that itself."""
 
     kind: str
     required: bool = False
@@ -36,6 +38,8 @@ class Field:
     one_of: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
+    above: float | None = None
+    whole: bool = False
 
 
 def _must(kind: str, **more: object) -> Field:
@@ -44,6 +48,7 @@ def _must(kind: str, **more: object) -> Field:
 
 _ID, _TEXT, _NUMBER, _DATE, _MOMENT = (Field(k) for k in ("id", "text", "number", "date", "moment"))
 _AMOUNT, _COUNTED = Field("number", least=0), Field("number", filled=True, least=0)
+_POSITIVE = Field("number", above=0)
 CONTRACT: dict[str, dict[str, Field]] = {
     "customers": {
         "customer_id": _must("id"),
@@ -66,7 +71,14 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "attribution_share": Field("number", least=0, most=1),
         "status": Field("text", one_of=("planned", "running")),
         "assigned_by": _TEXT,
-        "assignment": Field("text", one_of=("randomised", "rollout", "everyone")),
+        "assignment": Field("text", one_of=("randomised", "rollout", "everyone", "chosen")),
+        "cost_currency": _TEXT,
+        "outcome": _TEXT,
+        "smallest_effect": _POSITIVE,
+        "effect_is": Field("text", one_of=("relative", "points")),
+        "expected_effect": _POSITIVE,
+        "effect_months": Field("number", least=1, most=120, whole=True),
+        "planned_customers": Field("number", above=0, whole=True),
     },
     "responses": {
         "response_id": _must("id"),
@@ -117,6 +129,7 @@ ID = {  # the column whose values name a row; an exposure has none
     "contacts": "contact_id",
 }
 WITHOUT_EXTRAS = ("initiatives", "exposures")
+_IN_SMALL_LETTERS = (("responses", "metric"), ("initiatives", "outcome"))
 
 
 @dataclass(frozen=True)
@@ -262,7 +275,7 @@ class _Typing:
         later = {c: g for c, g in self.source.columns.items() if g.after is not None}
         table = self.rows_in.mutate(**{k: v for c, g in direct.items() for k, v in self._typed(c, g).items()})
         table = table.mutate(**{c: self._moved(table, c, g) for c, g in later.items()}) if later else table
-        stops = [s for c, g in self.source.columns.items() if g.column for s in self._stops(table, c, g)]
+        stops = [s for c, g in self.source.columns.items() if g.row_number is None for s in self._stops(table, c, g)]
         stops += self._scale_stops(table) if self.name == "responses" else []
         return Rows(self.name, self.source, index, self.export, table, stops)
 
@@ -294,7 +307,7 @@ class _Typing:
             otherwise = given.otherwise is not None
             value = ibis.cases(*cases, else_=_literal(given.otherwise, kind, key) if otherwise else value)
             return {column: value, f"{column}?": ibis.literal(True) if otherwise else explained}
-        return {column: value.lower() if (self.name, column) == ("responses", "metric") else value}
+        return {column: value.lower() if (self.name, column) in _IN_SMALL_LETTERS else value}
 
     def _cases(
         self, given: Column, cell: ir.Value, value: ir.Value, kind: str, key: str
@@ -324,11 +337,13 @@ class _Typing:
 
     def _stops(self, table: ir.Table, column: str, given: Column) -> list[Stop]:
         f, how, value, key = self.contract.get(column, _TEXT), self._how(given), table[column], self._key(column)
-        cell, alias = self.export.find(given.column, key, table), self.export.place(given.column, key)[0]
-        made: list[Stop] = []
+        fixed = given.column is None
+        cell = ibis.literal(given.value) if fixed else self.export.find(given.column, key, table)
+        alias = "" if fixed else self.export.place(given.column, key)[0]
+        place, made = key if fixed else given.column, []
 
         def stop(when: ir.BooleanValue, problem: str, remedy: str | Callable[[str], str]) -> None:
-            made.append(Stop(when, problem, given.column, cell, remedy if callable(remedy) else lambda _: remedy))
+            made.append(Stop(when, problem, place, cell, remedy if callable(remedy) else lambda _: remedy))
 
         if given.later_than is not None:
             for name in (given.column, given.later_than):
@@ -341,7 +356,7 @@ class _Typing:
             days = self._days(table, column, given)
             stop(cell.notnull() & days.isnull(), "Not a number", lambda v: values.remedy("number", v, how))
             stop(days.abs() > MAX_DAYS, f"Over a century of {given.unit}", f"Check the unit of {key}.")
-        elif f.kind in values.NOUNS and not values.always_fits(cell, f.kind):
+        elif f.kind in values.NOUNS and not fixed and not values.always_fits(cell, f.kind):
             bad = cell.notnull() & value.isnull()
             bad = bad & ~table[f"{column}?"] if f"{column}?" in table.columns else bad
             stop(bad, f"{column} is not a {values.NOUNS[f.kind]}", lambda v: values.remedy(f.kind, v, how))
@@ -357,12 +372,17 @@ class _Typing:
             known = ", ".join(f.one_of)
             map_it = lambda v: f"Map it with codes: {{{v}: {f.one_of[0]}}}; known are: {known}."  # noqa: E731
             stop(value.notnull() & ~value.isin(f.one_of), f"{column} has a word that is not known", map_it)
+        what = "whole number" if f.whole else "share"
+        span = f"Write it as a {what} from {f.least:g} to {f.most:g}." if f.most is not None else ""
         if f.least is not None:
-            stop(value < f.least, f"{column} is below {f.least:g}", "Correct it in the export.")
+            stop(value < f.least, f"{column} is below {f.least:g}", span or "Correct it in the export.")
         if f.most is not None:
-            stop(
-                value > f.most, f"{column} is above {f.most:g}", f"Write it as a share from {f.least:g} to {f.most:g}."
-            )
+            stop(value > f.most, f"{column} is above {f.most:g}", span)
+        if f.above is not None:
+            more = f"Write a {'whole ' if f.whole else ''}number above {f.above:g}."
+            stop(value <= f.above, f"{column} is not above {f.above:g}", more)
+        if f.whole:
+            stop(value != value.floor(), f"{column} is not a whole number", span or "Round it.")
         return made
 
     def _scale_stops(self, table: ir.Table) -> list[Stop]:

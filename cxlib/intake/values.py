@@ -16,7 +16,7 @@ import ibis
 import ibis.expr.types as ir
 
 from cxlib.errors import InputError
-from cxlib.intake.settings import Format
+from cxlib.intake.sources import Format
 
 TYPES = {
     "id": "string",

@@ -1,0 +1,75 @@
+"""08_finance: one screen for a finance director. What came back, how sure that is, and how it is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from cxlib import parameters
+from cxlib.findings import GRADES, Figure, Finding, interval, listing, money, percent, table, unanswered
+from cxlib.intake.company import Company
+from cxlib.roi import Result, slug, why_not
+from cxlib.stats.estimate import Estimate
+
+# What the table of the page shows, by the heading a reader sees.
+SHOWN = {"initiative": "Initiative", "value": "Return per unit spent", "low": "from", "high": "to", "loss": "Chance of a loss",
+         "cost": "Cost", "months": "Months", "present_value": "Net present value (95 %)", "evidence": "How it is known",
+         "verdict": "Did it work?"}  # fmt: skip
+
+
+class Parameters(parameters.Parameters):
+    """Parameters of 08_finance."""
+
+    window_months: int = Field(12, ge=1, le=60)
+
+
+def one_screen(company: Company, found: Sequence[Result]) -> Finding:
+    """Answer a finance director on one screen: return, range, chance of a loss and grade of every initiative."""
+    name, title = "on-one-screen", "What each initiative brought back per unit of money spent, cost taken off"
+    if why := why_not(company):
+        return unanswered(name, title, why)
+    if not found:
+        return unanswered(name, title, "no initiative has run.")
+    rows, nothing = [], Estimate(math.nan, math.nan, math.nan)
+    write = lambda v: money(v, company.settings.currency)  # noqa: E731
+    for r in found:
+        worth = r.money
+        rows.append(
+            {"initiative": r.initiative, "estimate": worth.roi if worth else nothing,
+             "loss": percent(worth.loss_probability, 0) if worth else "cannot be told",
+             "present_value": interval(worth.net_present_value, write, short=True) if worth else "cannot be told",
+             "cost": worth.cost if worth else math.nan, "months": r.evidence.paths.months if worth else math.nan,
+             "evidence": f"{r.grade}: {GRADES[r.grade]}" if worth else f"none: {r.evidence.design}", "verdict": r.statement.verdict}
+        )  # fmt: skip
+    known = [r for r in found if r.known]
+    currency = company.settings.currency
+    paid = [r for r in known if r.grade in "AB" and r.money.net_present_value.low > 0]
+    lost = [r for r in known if r.grade in "AB" and r.money.net_present_value.high < 0]
+    open_ = [r for r in known if r not in paid and r not in lost]
+    parts = [
+        f"{listing(r.initiative for r in some)} {words}"
+        for some, words in (
+            (paid, "paid for itself" if len(paid) == 1 else "paid for themselves"),
+            (lost, "lost money" if len(lost) else ""),
+            (open_, "cannot yet be said to have paid or not"),
+            ([r for r in found if not r.known], "cannot be judged at all"),
+        )
+        if some
+    ]
+    text = f"{'; '.join(parts)[0].upper()}{'; '.join(parts)[1:]}."
+    figures = tuple(
+        Figure(
+            f"{slug(r)}-roi",
+            f"{r.initiative}: (benefit - cost) / cost",
+            r.money.roi,
+            f"{currency} per {currency} spent",
+        )
+        for r in known
+    )
+    caveats = tuple(f"{r.initiative}: {r.why}" for r in found if not r.known)
+    caveats += ("Chance of a loss: that the money did not come back within the months counted, all cost in them paid.",)
+    return Finding(
+        name, title, text, max([r.grade for r in known] or ["D"]), table(rows, ["initiative"]), figures, caveats
+    )

@@ -1,0 +1,105 @@
+"""How many a trial needs to show a change, and how small a change a given number would show.
+
+Two arms, each customer drawn by lot, a two-sided test; ``power`` is the chance of finding the change if it is real,
+``share_treated`` the share of all who get it. Where whole branches are drawn, customers of a branch are alike and more
+are needed. The planning is that of Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, ch. 2 and 6;
+``statsmodels.stats.power`` solves it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from statsmodels.stats.power import NormalIndPower, TTestIndPower
+from statsmodels.stats.proportion import proportion_effectsize
+
+# A two-sided test at alpha, by its nearer side at alpha / 2: finding the change the wrong way round is next to impossible,
+# and the far tail of the noncentral t is where its numbers fail.
+_SIDE = "larger"
+_LARGEST_SIZE = 5.0  # spreads between the arms: above it a handful is enough, and the noncentral t fails
+
+
+def customers_needed(
+    level: float, change: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
+) -> float:
+    """Customers of both arms together needed to show that a share moves from ``level`` to ``level + change`` (0-1).
+
+    By the arcsine effect size h. A number with its fraction: round up. ValueError for shares outside 0 to 1.
+    """
+    if not (0 <= level <= 1 and 0 <= level + change <= 1):
+        raise ValueError(f"level {level} and level + change {level + change} must be shares between 0 and 1.")
+    return _total(NormalIndPower(), proportion_effectsize(level, level + change), power, alpha, share_treated)
+
+
+def smallest_change(
+    level: float, customers: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
+) -> float:
+    """Smallest fall of a share from ``level`` (0-1) that ``customers`` of both arms would show, as a size above 0.
+
+    ``math.inf`` if not even a fall to 0 would show.
+    """
+    if not 0 < level <= 1:
+        raise ValueError(f"level must be a share above 0 and at most 1, not {level}.")
+    angle = math.asin(math.sqrt(level)) - _effect_size(NormalIndPower(), customers, power, alpha, share_treated) / 2
+    return level - math.sin(angle) ** 2 if angle >= 0 else math.inf
+
+
+def customers_needed_mean(
+    sd: float, change: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
+) -> float:
+    """Customers of both arms together needed to show that a mean moves by ``change``; ``sd`` is among customers."""
+    _check_sd(sd)
+    return _total(TTestIndPower(), change / sd, power, alpha, share_treated)
+
+
+def smallest_change_mean(
+    sd: float, customers: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
+) -> float:
+    """Smallest change of a mean, either way, that ``customers`` of both arms would show, in the unit of ``sd``."""
+    _check_sd(sd)
+    return sd * _effect_size(TTestIndPower(), customers, power, alpha, share_treated)
+
+
+def _total(
+    model: NormalIndPower | TTestIndPower, size: float, power: float, alpha: float, share_treated: float
+) -> float:
+    """Both arms for an effect size; at least two in each, the fewest that have a spread."""
+    _check_plan(power, alpha, share_treated)
+    if not (math.isfinite(size) and size):
+        raise ValueError("The change must be a number other than 0: no trial is large enough to show none.")
+    size = min(abs(size), _LARGEST_SIZE)
+    least = 2 / min(share_treated, 1 - share_treated)
+    ratio = (1 - share_treated) / share_treated
+    if model.power(size, least * share_treated, alpha / 2, ratio, alternative=_SIDE) >= power:
+        return least
+    found = model.solve_power(size, nobs1=None, alpha=alpha / 2, power=power, ratio=ratio, alternative=_SIDE)
+    return float(np.squeeze(found)) / share_treated
+
+
+def _effect_size(
+    model: NormalIndPower | TTestIndPower, customers: float, power: float, alpha: float, share_treated: float
+) -> float:
+    """Smallest effect size that both arms together show."""
+    _check_plan(power, alpha, share_treated)
+    if not (math.isfinite(customers) and customers * min(share_treated, 1 - share_treated) >= 2):
+        raise ValueError(f"{customers:g} customers, {share_treated:g} of them treated, leave fewer than 2 in an arm.")
+    ratio = (1 - share_treated) / share_treated
+    model.start_bqexp["effect_size"]["xtol"] = 1e-12  # the default of 1e-5 is coarse for many customers
+    found = model.solve_power(
+        None, nobs1=customers * share_treated, alpha=alpha / 2, power=power, ratio=ratio, alternative=_SIDE
+    )
+    return float(np.squeeze(found))
+
+
+def _check_plan(power: float, alpha: float, share_treated: float) -> None:
+    for name, value in (("power", power), ("alpha", alpha), ("share_treated", share_treated)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} must lie between 0 and 1, not {value}.")
+    if power <= alpha:
+        raise ValueError(f"power {power} must be above alpha {alpha}: chance alone finds a change that often.")
+
+
+def _check_sd(sd: float) -> None:
+    if not (math.isfinite(sd) and sd > 0):
+        raise ValueError(f"sd must be above 0, not {sd}.")

@@ -1,0 +1,379 @@
+"""Scenarios and trials: against sums by hand, the closed form of a constant hazard, and each other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from surveys import figures
+from test_forecast import MONEY, contracts
+
+from cxlib import cash, demo, scenarios, trials, value
+from cxlib.cash import Paths, Side
+from cxlib.errors import InputError
+from cxlib.evidence import NOT_IDENTIFIED, Evidence
+from cxlib.intake import reach
+from cxlib.intake.company import Company
+from cxlib.intake.programmes import Programme
+from cxlib.scenarios import ALL, HALF, LASTS, NOTHING, SEEN, STOPS, UPPER
+from cxlib.stats import finance, power
+
+pytestmark = pytest.mark.filterwarnings("error")
+PLAN = Programme("P1", "Fault messages", "what customers hear", date(2026, 2, 1), 8000.0, 500.0, planned=True, outcome="churn",
+                 smallest_effect=0.05, effect_is="relative", expected_effect=0.1, effect_months=12, planned_customers=1500)  # fmt: skip
+MONTHLY = finance.per_period_rate(MONEY["discount_rate"], 12, "effective")
+DISCOUNT = (1 + MONTHLY) ** -np.arange(1.0, 13)
+COST_TODAY = 8000 + 500 * DISCOUNT.sum()
+
+
+@pytest.fixture(scope="module")
+def steady():
+    """Customers of one plan and fee who leave at 2 % a month; no orders, no contacts."""
+    return contracts([0.02], customers=4000)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return demo.subscription(5, 2000)
+
+
+@pytest.fixture(scope="module")
+def world(frames):
+    return Company.from_frames(demo.settings("demo", draws=100), frames)
+
+
+def rows(finding):
+    return finding.table.set_index(finding.table.columns[0])
+
+
+def still_here(company, months):
+    """Return, by hand, the share of those here so many months before the end of 2025 who are here at each month's end."""
+    people = company.frame("customers")
+    first = pd.Timestamp("2026-01-01") - pd.DateOffset(months=months)
+    base = people[(people["joined_on"] < first) & ~(people["left_on"] < first)]
+    ends = [first + pd.DateOffset(months=k) for k in range(1, months + 1)]
+    return np.array([(~(base["left_on"] < end)).mean() for end in ends]), len(base)
+
+
+# ---- planned: what the team expects ------------------------------------------------------------------------------
+
+
+def test_fewer_leaving_is_worth_what_the_kept_would_pay(steady):
+    found = scenarios.planned(steady, PLAN)
+    here, __ = still_here(steady, 12)
+    extra = 1500 * 20 * 0.6 * 0.1 * (1 - here)  # a tenth of those gone by each month pay 20 at a margin of 60 %
+    shown = rows(found)
+    assert shown.loc[ALL, "benefit"] == pytest.approx(extra.sum())
+    assert shown.loc[ALL, "value"] == pytest.approx(extra @ DISCOUNT - COST_TODAY)
+    assert shown.loc[ALL, "roi"] == pytest.approx((extra.sum() - 14000) / 14000)
+    assert shown.loc[NOTHING, ["value", "low", "high"]].to_list() == pytest.approx([-COST_TODAY] * 3)
+    assert shown.loc[HALF, "value"] == pytest.approx((shown.loc[ALL, "value"] + shown.loc[NOTHING, "value"]) / 2)
+    assert (shown["cost"] == 14000).all()
+    truth = 1500 * 20 * 0.6 * 0.1 * (1 - np.exp(-0.02 * np.arange(1, 13))) @ DISCOUNT - COST_TODAY
+    assert shown.loc[ALL, "low"] < truth < shown.loc[ALL, "high"]
+
+
+def test_points_are_a_share_of_the_customers(steady):
+    here, __ = still_here(steady, 12)
+    points = scenarios.planned(steady, replace(PLAN, effect_is="points", expected_effect=0.02))
+    same = scenarios.planned(steady, replace(PLAN, expected_effect=0.02 / (1 - here[-1])))
+    assert points.table["value"].to_numpy() == pytest.approx(same.table["value"].to_numpy())
+
+
+def test_an_expectation_reaches_from_nothing_to_all_of_it(steady):
+    found = scenarios.planned(steady, PLAN)
+    net, shown = figures(found)["scenario-fault-messages-npv"], rows(found)["value"]
+    assert found.grade == "D"
+    assert found.sentence.startswith("Scenario, not a result: ")
+    assert (net.low, net.value, net.high) == (shown[NOTHING], shown[HALF], shown[ALL])
+    assert "expected by those who plan it: 10.0\N{NO-BREAK SPACE}% fewer customers leaving" in found.caveats[0].replace(
+        "E", "e", 1
+    )
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.floats(0.01, 1), st.floats(0, 1), st.integers(1, 5000))
+def test_more_effect_share_or_customers_is_never_worth_less(steady, effect, share, customers):
+    plan = replace(PLAN, expected_effect=effect, attribution_share=share, planned_customers=customers)
+    net = rows(scenarios.planned(steady, plan))["value"]
+    assert net[NOTHING] <= net[HALF] + 1e-9 <= net[ALL] + 2e-9
+    full = rows(scenarios.planned(steady, replace(plan, attribution_share=1.0)))["value"]
+    assert net[ALL] - net[NOTHING] == pytest.approx(share * (full[ALL] - full[NOTHING]), abs=1e-6)
+
+
+def test_fewer_contacts_save_their_cost_and_larger_orders_bring_their_margin(world, frames):
+    end = pd.Timestamp("2026-07-01")
+    first = end - pd.DateOffset(months=12)
+    people, contacts, orders = (frames[k] for k in ("customers", "contacts", "orders"))
+    base = people.loc[(people["joined_on"] < first) & ~(people["left_on"] < first), "customer_id"]
+    mine = [
+        f[f["customer_id"].isin(base) & (f[c] >= first)] for f, c in ((contacts, "opened_at"), (orders, "ordered_at"))
+    ]
+    fewer = rows(scenarios.planned(world, replace(PLAN, outcome="contacts")))
+    assert fewer.loc[ALL, "benefit"] == pytest.approx(1500 * 0.1 * mine[0]["cost"].sum() / len(base))
+    larger = rows(scenarios.planned(world, replace(PLAN, outcome="order_value", expected_effect=0.05)))
+    assert larger.loc[ALL, "benefit"] == pytest.approx(1500 * 0.05 * 0.75 * mine[1]["revenue"].sum() / len(base))
+    an_order = orders.loc[orders["ordered_at"] >= first, "revenue"].mean()
+    points = replace(PLAN, outcome="order_value", effect_is="points", expected_effect=0.05 * an_order)
+    assert rows(scenarios.planned(world, points)).loc[ALL, "benefit"] == pytest.approx(larger.loc[ALL, "benefit"])
+
+
+def test_only_the_customers_meant_stand_for_those_reached():
+    company = contracts([0.01, 0.04], customers=4000)
+    people = company.frame("customers")
+    base = people[~(people["left_on"] < pd.Timestamp("2025-01-01"))]
+    for plan in "AB":
+        gone = base.loc[base["plan"] == plan, "left_on"].notna().mean()
+        assert 1 - scenarios.past(company, 12, {"plan": plan}).side.here[0, -1] == pytest.approx(gone)
+    net = [rows(scenarios.planned(company, PLAN, among={"plan": p})).loc[ALL, "value"] for p in "AB"]
+    assert net[0] < net[1]
+    with pytest.raises(InputError, match="no column 'tariff'"):
+        scenarios.planned(company, PLAN, among={"tariff": "A"})
+
+
+def test_beyond_what_is_seen_customers_go_on_as_before():
+    company = contracts([0.02], customers=2500, joined=("2025-01-01", "2025-05-31"), leavers_since="2025-07-01")
+    found = scenarios.past(company, 12)
+    here, n = still_here(company, 6)
+    assert (found.seen, found.customers) == (6, n)
+    assert found.side.here[0, :6] == pytest.approx(here)
+    assert found.side.here[0, -1] == pytest.approx(np.exp(-0.24), abs=0.02)
+    told = scenarios.planned(company, PLAN)
+    assert any(c.startswith("6 months could be followed") for c in told.caveats)
+
+
+# ---- planned: what goes with a score -----------------------------------------------------------------------------
+
+
+def plainly_valued(frames, rate=0.0):
+    """The demo, its money counted over 12 months at the end of each."""
+    own = demo.settings("demo", draws=100)
+    money = own["money"] | {"horizon_months": 12, "first_flow": "end", "discount_rate": rate}
+    return Company.from_frames(own | {"money": money}, {t: frames[t] for t in ("customers", "responses", "orders")})
+
+
+@pytest.fixture(scope="module")
+def undiscounted(frames):
+    return plainly_valued(frames)
+
+
+def test_a_point_of_nps_is_worth_a_two_hundredth_of_the_gap(world, frames, undiscounted):
+    plan = replace(PLAN, outcome="nps", effect_is="points", expected_effect=5.0)
+    found = scenarios.planned(world, plan)
+    rate = world.settings.money.discount_rate
+    discounted = plainly_valued(frames, rate)
+    plain, today = (value.by_score(c, "nps").figures[0].estimate for c in (undiscounted, discounted))
+    monthly = finance.per_period_rate(rate, 12, "effective")
+    cost = 8000 + 500 * finance.discount_factors(monthly, 12, "end").sum()
+    shown = rows(found)
+    assert shown.loc[ALL, "benefit"] == pytest.approx(1500 * 5 * plain.value / 200)
+    assert shown.loc[ALL, ["value", "low", "high"]].to_list() == pytest.approx(
+        [1500 * 5 * v / 200 - cost for v in (today.value, today.low, today.high)]
+    )
+    assert shown.loc[UPPER, "value"] == pytest.approx(shown.loc[ALL, "high"])
+    net = figures(found)["scenario-fault-messages-npv"]
+    assert [net.low, net.value, net.high] == pytest.approx([-cost, shown.loc[ALL, "value"], shown.loc[UPPER, "value"]])
+    assert found.grade == "C"
+    assert "goes with" in found.sentence
+    assert world.settings.money.horizon_months == 24  # the company itself is as it was
+
+
+def test_a_share_satisfied_moves_by_a_hundredth_of_the_gap(world, undiscounted):
+    found = scenarios.planned(world, replace(PLAN, outcome="csat", effect_is="points", expected_effect=5.0))
+    gap = value.by_score(undiscounted, "csat").figures[0].estimate
+    assert rows(found).loc[ALL, "benefit"] == pytest.approx(1500 * 5 * gap.value / 100)
+    assert "points of the share satisfied (CSAT)" in found.sentence
+
+
+# ---- planned: what is refused ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"outcome": ""}, "no outcome"),
+        ({"expected_effect": math.nan}, "no expected_effect"),
+        ({"effect_is": ""}, "no effect_is"),
+        ({"planned_customers": 0}, "no planned_customers"),
+        ({"cost_upfront": 0.0, "cost_per_month": 0.0}, "no cost"),
+        ({"planned": False}, "has started"),
+        ({"effect_is": "points", "expected_effect": 0.9}, "more than all there is"),
+        ({"outcome": "contacts"}, "there is no contacts table"),
+        ({"outcome": "order_value"}, "not known"),
+        ({"outcome": "upsell"}, "no scenario for the outcome upsell"),
+        ({"outcome": "nps"}, "relative, and a score has no natural zero"),
+        ({"outcome": "nps", "effect_is": "points"}, "NPS has no answers"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said(steady, change, said):
+    found = scenarios.planned(steady, replace(PLAN, **change))
+    assert not found.answered
+    assert said in found.sentence
+
+
+def test_without_money_there_is_no_scenario():
+    company = contracts([0.02], customers=200, money=None)
+    for found in (scenarios.planned(company, PLAN), scenarios.part_year(company, halfway())):
+        assert not found.answered
+        assert "money block" in found.sentence
+    assert trials.trial(company, PLAN).answered  # level and power need no money
+
+
+# ---- part of the way ---------------------------------------------------------------------------------------------
+
+
+def halfway(months=6, pays_more=0.0, keeps=0.0, grade="A", whole=12):
+    """Evidence of a programme seen for some months: what is paid rises by ``pays_more``, a share ``keeps`` of leavers stays."""
+    rng = np.random.default_rng(1)
+    noise = np.r_[0, 0.1 * rng.standard_normal(100)][:, None]
+    here = np.broadcast_to(0.98 ** np.arange(1, months + 1), (101, months))
+    without = Side(here, 10 * here, np.zeros_like(here))
+    with_it = scenarios.fewer_leaving(without, keeps)
+    with_it = replace(with_it, earned=with_it.earned + (pays_more + noise) * with_it.here)
+    programme = replace(PLAN, planned=False, effect_months=whole)
+    paths = Paths(with_it, without, 1000, 2000, 256)
+    return Evidence(programme, "randomised", grade, "by lot", months=months, paths=paths)
+
+
+def test_the_whole_period_is_told_from_the_months_seen(steady):
+    shown = rows(scenarios.part_year(steady, halfway(pays_more=2.0)))
+    here = 0.98 ** np.arange(1, 13)
+    assert shown.loc[SEEN, "benefit"] == pytest.approx(1000 * 2 * here[:6].sum())
+    assert shown.loc[STOPS, "benefit"] == pytest.approx(shown.loc[SEEN, "benefit"])  # nobody pays more from today on
+    assert shown.loc[STOPS, "value"] == pytest.approx(
+        shown.loc[SEEN, "value"] - 500 * DISCOUNT[6:].sum()
+    )  # but it costs
+    assert shown.loc[LASTS, "benefit"] == pytest.approx(1000 * 2 * here.sum(), rel=0.01)
+    assert shown["cost"].to_list() == [11000, 14000, 14000]
+    assert shown["months"].to_list() == [6, 12, 12]
+
+
+def test_of_a_roll_out_in_steps_the_programme_is_paid_from_the_first_one(steady):
+    """Paths of 9 months, in which each branch has been seen for 6."""
+    stepped = replace(halfway(months=9, pays_more=2.0), months=6)
+    shown = rows(scenarios.part_year(steady, stepped))
+    assert shown["cost"].to_list() == [8000 + 9 * 500, 8000 + 15 * 500, 8000 + 15 * 500]
+    assert shown["months"].to_list() == [6, 12, 12]
+
+
+def test_customers_kept_stay_kept_where_the_effect_stops(steady):
+    shown = rows(scenarios.part_year(steady, halfway(keeps=0.3)))["benefit"]
+    assert shown[SEEN] < shown[STOPS] < shown[LASTS]
+
+
+def test_a_declared_fading_lies_between():
+    company = contracts([0.02], customers=200, money=MONEY | {"effect_kept_a_year": [0.0, 0.5]})
+    found = scenarios.part_year(company, halfway(pays_more=2.0, keeps=0.2))
+    shown = rows(found)["value"]
+    assert len(shown) == 4
+    assert shown[STOPS] < shown.iloc[2] < shown[LASTS]
+    assert figures(found)["part-year-fault-messages-npv"].value == shown.iloc[2]
+
+
+@pytest.mark.parametrize("grade", ["A", "C", "D"])
+def test_a_projection_is_no_comparison(steady, grade):
+    found = scenarios.part_year(steady, halfway(grade=grade))
+    assert found.grade == max(grade, "C")
+    assert f"(grade {grade})" in found.sentence
+    assert "Scenario, not a result: " in found.sentence
+
+
+def test_what_is_over_or_not_known_has_no_part_year(steady):
+    assert "are over" in scenarios.part_year(steady, halfway(months=12)).sentence
+    unknown = Evidence(PLAN, NOT_IDENTIFIED, "D", "everyone was reached at once.")
+    assert scenarios.part_year(steady, unknown).sentence == "Not answered: everyone was reached at once."
+
+
+# ---- trials ------------------------------------------------------------------------------------------------------
+
+
+def test_the_level_of_leaving_is_counted(steady):
+    found = rows(trials.trial(steady, PLAN))
+    for months in trials.TRIAL_MONTHS:
+        level = 1 - still_here(steady, months)[0][-1]
+        assert found.loc[months, "level"] == pytest.approx(level)
+        assert found.loc[months, "value"] == pytest.approx(power.smallest_change(level, 1500) / level)
+        assert found.loc[months, "needed"] == pytest.approx(power.customers_needed(level, -0.05 * level))
+        assert found.loc[months, "low"] < found.loc[months, "value"] < found.loc[months, "high"]
+
+
+def test_a_trial_of_the_size_named_finds_the_difference_in_four_of_five(steady):
+    row = rows(trials.trial(steady, PLAN)).loc[12]
+    arm = round(row["needed"] / 2)
+    rng = np.random.default_rng(2)
+    gone = [rng.binomial(arm, p, 4000) / arm for p in (row["level"], 0.95 * row["level"])]
+    pooled = (gone[0] + gone[1]) / 2
+    z = (gone[0] - gone[1]) / np.sqrt(2 * pooled * (1 - pooled) / arm)
+    assert (np.abs(z) > stats.norm.isf(0.025)).mean() == pytest.approx(0.8, abs=0.025)
+
+
+def test_it_says_when_it_could_be_seen_or_how_many_are_needed(steady):
+    few = trials.trial(steady, PLAN)
+    assert "cannot be seen within 24 months with these customers" in few.sentence
+    needed = rows(few).loc[24, "needed"]
+    assert f"{math.ceil(needed):,} would be needed" in few.sentence
+    many = replace(PLAN, planned_customers=math.ceil(rows(few).loc[12, "needed"]))
+    assert "could be seen after 12 months" in trials.trial(steady, many).sentence
+
+
+def test_undeclared_the_break_even_is_wanted(steady):
+    plan = replace(PLAN, smallest_effect=math.nan, cost_upfront=200.0, cost_per_month=20.0)
+    found = trials.trial(steady, plan)
+    assert "where it begins to pay" in found.sentence
+    here, __ = still_here(steady, 12)
+    pays = (200 + 20 * DISCOUNT.sum()) / (1500 * 12 * (1 - here) @ DISCOUNT)  # 12: the margin of a fee of 20
+    needed = power.customers_needed(1 - here[-1], -pays * (1 - here[-1]))
+    assert rows(found).loc[12, "needed"] == pytest.approx(needed)
+    even = scenarios.planned(steady, replace(plan, expected_effect=pays))
+    assert rows(even).loc[ALL, "value"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_cost_that_leaving_cannot_earn_back_is_said(steady):
+    plan = replace(PLAN, smallest_effect=math.nan, cost_upfront=1e6)
+    assert "more than all of it" in trials.trial(steady, plan).sentence
+    assert "would show no fall in leaving" in trials.trial(steady, replace(PLAN, planned_customers=20)).sentence
+
+
+def test_a_score_is_tried_on_those_who_answer(world, frames):
+    plan = replace(PLAN, outcome="nps", effect_is="points", smallest_effect=2.0)
+    found = trials.trial(world, plan)
+    answers = frames["responses"].query("metric == 'nps' and score.notna()")
+    when = answers["answered_at"].fillna(answers["asked_at"]).dt.normalize()
+    recent = answers[when > pd.Timestamp("2025-06-30")].assign(when=when).sort_values(["when", "response_id"])
+    last = recent.groupby("customer_id")["score"].last()
+    points = np.select([last >= 9, last <= 6], [100, -100], 0)
+    people = frames["customers"]
+    here = people.loc[people["left_on"].isna(), "customer_id"]
+    share = here.isin(recent["customer_id"]).mean()
+    row = rows(found).loc[12]
+    assert row["level"] == pytest.approx(share)
+    assert row["value"] == pytest.approx(power.smallest_change_mean(points.std(), 1500 * share))
+    assert row["needed"] == pytest.approx(power.customers_needed_mean(points.std(), 2.0) / share)
+    assert "points of NPS" in found.sentence
+
+
+# ---- a shop --------------------------------------------------------------------------------------------------------
+
+
+def test_without_contracts_nobody_is_seen_to_leave():
+    shop = Company.from_frames(demo.settings("demo-shop", draws=60), demo.shop(6, 700))
+    for found in (scenarios.planned(shop, PLAN), trials.trial(shop, PLAN)):
+        assert "nobody is seen to leave" in found.sentence
+    fewer = scenarios.planned(shop, replace(PLAN, outcome="contacts"))
+    assert fewer.answered
+    assert rows(fewer).loc[ALL, "value"] > rows(fewer).loc[NOTHING, "value"]
+
+
+def test_the_path_without_is_the_same_money_as_the_paths_of_cash(steady):
+    found = scenarios.past(steady, 12)
+    paths = Paths(scenarios.fewer_leaving(found.side, 0.1), found.side, 1500, found.customers, 256)
+    worth = cash.worth_of(paths, 8000, 500, 12, MONTHLY)
+    assert rows(scenarios.planned(steady, PLAN)).loc[ALL, "value"] == pytest.approx(worth.net_present_value.value)
+    assert reach.here_today(steady) == steady.frame("customers")["left_on"].isna().sum()
