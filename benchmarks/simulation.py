@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import multiprocessing
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import pandas as pd
 
@@ -35,7 +36,8 @@ def refilled(company: Company, frames: Mapping[str, pd.DataFrame]) -> Company:
         engine.raw_sql(f"DELETE FROM _checked_{name}")
         engine.raw_sql(f"INSERT INTO _checked_{name} BY NAME SELECT * FROM _rows")
         engine.con.unregister("_rows")
-    for table in engine.list_tables():
-        if table.startswith("programme"):  # what the last one has put by
-            engine.drop_table(table, force=True)
-    return copy.copy(company)  # a new object: answers are kept by company
+    if "compile" not in vars(engine):  # the same questions each time: put into SQL once
+        engine.compile = lru_cache(maxsize=200)(engine.compile)
+    again = copy.copy(company)  # a new object: answers are kept by company
+    again.put_by = lambda name, rows: engine.create_table(f"put_by_{name}", rows, overwrite=True)
+    return again

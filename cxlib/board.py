@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pydantic import Field
 
-from cxlib import buying, forecast, hazards, movement, parameters, retention, roi, scores, value
+from cxlib import buying, finance, forecast, hazards, movement, parameters, retention, roi, scores, value
 from cxlib.findings import GRADES, Finding, number
 from cxlib.intake.company import Company
 
@@ -20,7 +20,12 @@ class Parameters(parameters.Parameters):
 def returns(company: Company, window_months: int = 12) -> list[Finding]:
     """Return the outcome statement of every initiative and, first, the return on all that can be told."""
     found = roi.results(company, window_months)
-    return [roi.summary(company, found), *(roi.finding(company, r) for r in found)]
+    each = [
+        f
+        for r in found
+        for f in ((roi.statement(company, r), roi.finding(company, r)) if r.known else (roi.statement(company, r),))
+    ]
+    return [finance.one_screen(company, found), *each]
 
 
 def findings(company: Company, metric: str = "", window_months: int = 12) -> list[Finding]:

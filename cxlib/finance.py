@@ -41,7 +41,8 @@ def one_screen(company: Company, found: Sequence[Result]) -> Finding:
              "loss": percent(worth.loss_probability, 0) if worth else "cannot be told",
              "present_value": interval(worth.net_present_value, write, short=True) if worth else "cannot be told",
              "cost": worth.cost if worth else math.nan, "months": r.evidence.paths.months if worth else math.nan,
-             "evidence": f"{r.grade}: {GRADES[r.grade]}" if worth else f"none: {r.evidence.design}", "verdict": r.statement.verdict}
+             "evidence": f"{r.grade}: {GRADES[r.grade]}" if worth else f"none: {r.evidence.design}", "verdict": r.statement.verdict,
+             "comparison": r.why}
         )  # fmt: skip
     known = [r for r in found if r.known]
     currency = company.settings.currency

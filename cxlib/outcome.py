@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from numbers import Real
 
+from cxlib.comparison.evidence import DESIGNS, LESS_IS_BETTER, Evidence, Outcome
 from cxlib.errors import InputError
-from cxlib.evidence import DESIGNS, LESS_IS_BETTER, Evidence, Outcome
 from cxlib.findings import GRADES, interval, leads_to, listing, money, number, percent
 from cxlib.stats import finance
 from cxlib.stats.estimate import Estimate
@@ -112,7 +112,7 @@ def state(
 ) -> Statement:
     """Return the outcome statement of one programme and one of the things it moved.
 
-    ``outcome`` is None where there is none to speak of (not identified, not counted). ``worth``: the whole gain between
+    ``outcome`` is None where there is none to speak of. ``worth``: the whole gain between
     both paths, so the same for each outcome and never to be added up over them: of all customers reached, over the months
     of the evidence, before the cost of the programme, in ``currency``, as ``value_is`` ("margin" or "revenue"), discounted
     at ``discount_rate`` a year ("effective" or "nominal" by ``convention``); None where no money is known. The smallest
@@ -145,8 +145,10 @@ def state(
     smallest, smallest_is = (programme.smallest_effect, programme.effect_is) if declared else (math.nan, "")
     relative = outcome.relative if _has_per_cent(outcome) else UNKNOWN
     judged = verdict(relative if smallest_is == "relative" else outcome.change, smallest, grade, outcome.sign)
-    if judged == SUPPORTED and not outcome.change.excludes(0):
-        judged = INCONCLUSIVE  # the two intervals are drawn apart and can differ at the edge: the wider one counts
+    # Whoever looks every month until it holds finds something in the end. And the two intervals are drawn apart: at the edge one
+    # can hold 0 and the other not, and the wider one counts.
+    if grade in ("A", "B") and (about["so_far"] or (judged == SUPPORTED and not outcome.change.excludes(0))):
+        judged = INCONCLUSIVE
     said = Statement(
         "", judged, outcome=outcome.kind, label=outcome.label, unit=outcome.unit, sign=outcome.sign, level=outcome.level,
         change=outcome.change, relative=relative, smallest=smallest, smallest_is=smallest_is, **about,
@@ -168,6 +170,8 @@ def _sentence(s: Statement, base: float) -> str:
             text = f"{start}, which {leads_to('C', past=True)} {seen}. Nothing shows that the one made the other.{_if_all(s)}"
         else:
             text = f"{start}. No link with {noun} can be told from chance: {seen}.{NO_PRICE}"
+    elif s.so_far:
+        text = f"{start}. So far: {seen}; the months declared beforehand are not over, so nothing is claimed yet.{_in_money(s)}"
     elif told:
         text = f"{start}, which {leads_to(s.grade, past=True)} {seen}{_worth(s)}"
     elif s.verdict == NOT_SUPPORTED:
@@ -229,6 +233,8 @@ def _judged(s: Statement) -> str:
     none = "no smallest effect worth having was declared beforehand, so the line is 0"
     declared = not math.isnan(s.smallest)
     compared = _towards(s.relative if s.smallest_is == "relative" else s.change, s.sign)
+    if s.so_far:
+        return f"Inconclusive so far; {least if declared else none}."
     if s.verdict == SUPPORTED:
         held = f"is at or above {least}" if declared else f"is for the better; {none}"
         return f"Supported: the whole interval {held}."

@@ -15,9 +15,10 @@ from functools import cached_property, lru_cache
 import pandas as pd
 from pydantic import Field
 
-from cxlib import cash, designs, outcome, parameters, scenarios
+from cxlib import cash, outcome, parameters, scenarios
 from cxlib.cash import Money
-from cxlib.evidence import Evidence
+from cxlib.comparison import designs
+from cxlib.comparison.evidence import Evidence
 from cxlib.findings import (
     Figure,
     Finding,

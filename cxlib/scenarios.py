@@ -16,7 +16,7 @@ import numpy as np
 
 from cxlib import cash, value
 from cxlib.cash import Paths, Side
-from cxlib.evidence import Evidence
+from cxlib.comparison.evidence import Evidence
 from cxlib.findings import Figure, Finding, interval, money, number, percent, table, unanswered
 from cxlib.intake import base, counts, reach
 from cxlib.intake.company import Company

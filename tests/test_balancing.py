@@ -68,3 +68,14 @@ def test_confounded_choice_is_undone_and_the_known_effect_found():
     gap = y[reached].mean() - weights @ y[others] / weights.sum()
     assert gap == pytest.approx(0.5, abs=4 * (1 / reached.sum() + 2 / others.sum()) ** 0.5)
     assert y[reached].mean() - y[others].mean() > 1.2
+
+
+def test_a_draw_without_a_rare_level_still_has_weights():
+    """Nobody of the second level is drawn, yet 1 % of those reached are of it: all else is balanced nearly exactly."""
+    x = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    counts, target = np.array([[50.0, 30, 5], [50, 30, 0]]), np.array([[0.5, 0.01], [0.5, 0.01]])
+    slopes = balancing.drawn_balance(x, counts, target)
+    weights = balancing.weights_of(x, slopes) * counts
+    means = weights @ x / weights.sum(axis=1, keepdims=True)
+    assert means[0] == pytest.approx([0.5, 0.01], abs=1e-7)
+    assert means[1] == pytest.approx([0.5, 0.0], abs=0.002)

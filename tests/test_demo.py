@@ -226,7 +226,7 @@ def test_what_is_planned_changes_nothing_and_stays_planned(demo):
     later = subscription(until="2027-06-30")
     for frames in (demo, later):
         planned = frames["initiatives"].query("status == 'planned'").set_index("initiative_id")
-        assert planned["planned_customers"].to_dict() == {"I4": 1500}
+        assert planned["planned_customers"].to_dict() == {"I4": 3000}
         assert set(frames["exposures"]["initiative_id"]) == {"I1", "I2", "I3"}
     early = subscription(5, 400, as_of="2025-03-31")["initiatives"]
     assert early["initiative_id"].tolist() == ["I1", "I2", "I4"]

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from cxlib import findings, outcome
 from cxlib.cash import Paths, Side
+from cxlib.comparison.evidence import NOT_IDENTIFIED, Check, Evidence, Outcome
 from cxlib.errors import InputError
-from cxlib.evidence import NOT_IDENTIFIED, Check, Evidence, Outcome
 from cxlib.intake.programmes import Programme
 from cxlib.outcome import claim, state, verdict
 from cxlib.stats import finance
@@ -249,8 +249,11 @@ def test_a_change_that_may_be_0_is_not_supported_by_its_per_cent():
 def test_months_that_are_not_over_are_said():
     programme = replace(GREETING, outcome="churn", effect_months=12)
     found = state(Evidence(programme, "randomised", "A", "", months=7, paths=PATHS), moved("churn"), WORTH, **MONEY)
+    assert "So far: " in found.sentence
     assert "over the first 7 months" in found.sentence
-    assert found.so_far
+    assert "nothing is claimed yet" in found.sentence
+    assert "resulted in" not in found.sentence
+    assert (found.so_far, found.verdict) == (True, "inconclusive")
     assert "over 1 month:" in said(moved("churn"), months=1).sentence
 
 

@@ -17,8 +17,8 @@ from test_forecast import MONEY, contracts
 
 from cxlib import cash, demo, scenarios, trials, value
 from cxlib.cash import Paths, Side
+from cxlib.comparison.evidence import NOT_IDENTIFIED, Evidence
 from cxlib.errors import InputError
-from cxlib.evidence import NOT_IDENTIFIED, Evidence
 from cxlib.intake import reach
 from cxlib.intake.company import Company
 from cxlib.intake.programmes import Programme

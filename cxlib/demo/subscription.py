@@ -236,7 +236,7 @@ def _initiatives(path: Paths) -> pd.DataFrame:
         ("I3", "New app", "the app: bills, faults and changes of plan in one place",
          NEW_APP, 25000.0, 1000.0, 0.1, "running", "everyone", None, "churn", 0.05, "relative", 12.0, nan, nan),
         ("I4", "Proactive fault messages", "what customers hear of a fault: a message before they have to ask",
-         MESSAGES, 8000.0, 500.0, nan, "planned", None, None, "nps", 2.0, "points", 12.0, 1500.0, 5.0),
+         MESSAGES, 400.0, 30.0, nan, "planned", None, None, "nps", 2.0, "points", 12.0, 3000.0, 5.0),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame[(frame["started_on"] < path.end) | (frame["status"] == "planned")]

@@ -14,7 +14,7 @@ import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from cxlib.intake import counts, snapshots
+from cxlib.intake import counts
 from cxlib.intake.company import Company
 from cxlib.intake.counts import as_text, days
 
@@ -24,7 +24,10 @@ COLUMNS = (
     "here", "unchosen", "revenue", "margin", "service", "contacts", "orders", "upsells", "points", "answers"
 )  # fmt: skip
 WITHIN = 182  # days before and after a date within which two answers are set against each other
-PAID, SCORE = "paid in 3 months", "last score"
+# Days as a customer, finer than the stages of a page: new customers leave soonest, and are reached soonest.
+TENURE, TENURES = "time as a customer", (91, 182, 365, 547, 730, 1095, 1826)
+CASES, PAID, SCORE = "support cases in 3 months", "paid in 3 months", "last score"
+LATELY = 91
 QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
 
 
@@ -178,16 +181,19 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
     (reached in a later month: 0 or 1), and as text what was known.
     """
     known_on = origin - timedelta(days=1)
-    metrics = [metric] if metric and counts.dated(company) else []
-    rows = snapshots.rows(company, known_on, 1, metrics)
-    kept = [c for c in snapshots.predictors(company) if c not in (snapshots.PRICE, snapshots.LAST_ORDER)]
-    rows = as_text(rows.select("customer_id", "fold", *kept), kept)
-    if company.orders is not None:
-        rows = _with_paid(company, rows, known_on)
-        kept.append(PAID)
-    if metrics:
-        rows = _with_score(company, rows, known_on, metric)
-        kept.append(SCORE)
+    scored = bool(metric) and counts.dated(company)
+    kept = [TENURE, *counts.segments(company)]
+    rows = on_day(company, known_on).filter(_.left_on.isnull() | (_.left_on > ibis.literal(known_on)))
+    age = days(ibis.literal(known_on), rows.started)
+    stage = ibis.cases(*[(age <= d, f"up to {d} days") for d in TENURES], else_=f"over {TENURES[-1]} days")
+    rows = as_text(rows.mutate(**{TENURE: stage}), kept).select("customer_id", "fold", "left_on", *kept)
+    for wanted, add, name in (
+        (company.contacts is not None, _with_cases, CASES),
+        (company.orders is not None, _with_paid, PAID),
+        (scored, _with_score, SCORE),
+    ):
+        if wanted:
+            rows, kept = add(company, rows, known_on, metric), [*kept, name]
     mine = assigned(company, programme)
     rows = rows.left_join(mine.select("customer_id", "arm", "exposed_on", first="origin"), "customer_id")
     rows = rows.drop(*[c for c in rows.columns if c == "customer_id_right"])
@@ -201,7 +207,6 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
         **{f"q{i}": _.exposed_on.cast("timestamp").epoch_seconds().quantile((i + 0.5) / 8) for i in range(8)}
     )
     drawn = [pd.Timestamp(v, unit="s").date() for v in on.execute().iloc[0]]
-    rows = rows.inner_join(company.customers.select("customer_id", "left_on"), "customer_id")
     index = ibis.cases(
         *[(rows.fold % 8 == i, ibis.literal(d)) for i, d in enumerate(drawn)], else_=ibis.literal(drawn[0])
     )
@@ -210,16 +215,20 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
     return rows.select("customer_id", "fold", "origin", "arm", "later", *kept), kept
 
 
-def _with_paid(company: Company, rows: ir.Table, on: date) -> ir.Table:
+def _with_cases(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
+    """Add how many support cases the customer opened in the three months up to a day."""
+    n = _lately(company.contacts, "opened_at", on, LATELY).group_by("customer_id").agg(_n=_.count())
+    rows = rows.left_join(n, "customer_id").drop("customer_id_right")
+    level = ibis.cases((rows._n.isnull(), "none"), (rows._n == 1, "one"), (rows._n == 2, "two"), else_="more")
+    return rows.mutate(**{CASES: level}).drop("_n")
+
+
+def _with_paid(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
     """Add the quarter in which the payments of the three months up to a day lie; nothing paid is a level of its own."""
-    past = company.orders.filter(
-        (_.ordered_at.cast("date") <= ibis.literal(on))
-        & (_.ordered_at.cast("date") > ibis.literal(on - timedelta(days=91)))
-    )
-    past = past.group_by("customer_id").agg(_paid=_.revenue.sum())
+    past = _lately(company.orders, "ordered_at", on, LATELY).group_by("customer_id").agg(_paid=_.revenue.sum())
+    ends = past.agg([_._paid.quantile(q).name(f"q{q}") for q in (0.25, 0.5, 0.75)]).execute().iloc[0]
+    low, middle, high = (float(v) if pd.notna(v) else 0.0 for v in ends)
     rows = rows.left_join(past, "customer_id").drop("customer_id_right")
-    ends = rows.filter(rows._paid.notnull()).agg([_._paid.quantile(q).name(f"q{q}") for q in (0.25, 0.5, 0.75)])
-    low, middle, high = (float(v) if pd.notna(v) else 0.0 for v in ends.execute().iloc[0])
     level = ibis.cases(
         (rows._paid.isnull(), "nothing"), (rows._paid <= low, QUARTERS[0]), (rows._paid <= middle, QUARTERS[1]),
         (rows._paid <= high, QUARTERS[2]), else_=QUARTERS[3],
@@ -227,10 +236,15 @@ def _with_paid(company: Company, rows: ir.Table, on: date) -> ir.Table:
     return rows.mutate(**{PAID: level}).drop("_paid")
 
 
+def _lately(rows: ir.Table, column: str, on: date, span: int) -> ir.Table:
+    """Return rows of the days up to a day."""
+    day_ = rows[column].cast("date")
+    return rows.filter((day_ <= ibis.literal(on)) & (day_ > ibis.literal(on - timedelta(days=span))))
+
+
 def _with_score(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
     """Add the last score of the year up to a day, as text, or that there is none."""
-    known = counts.answers(company, metric).filter(_.answered & (_.when.cast("date") <= ibis.literal(on)))
-    known = known.filter(_.when.cast("date") > ibis.literal(on - timedelta(days=365)))
+    known = _lately(counts.answers(company, metric).filter(_.answered), "when", on, 365)
     order = [ibis.desc("when"), ibis.desc("response_id")]
     known = known.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
     known = known.filter(_.rank == 0).select("customer_id", _score="score")

@@ -12,6 +12,7 @@ import pandas as pd
 
 _STEPS = 60
 _SAME = 1e-6  # of a mean, in shares of the group
+_SOFT = 1e-3  # how far a mean may be off for each unit of a slope, in draws that have no exact solution
 
 
 def indicators(frame: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -37,8 +38,9 @@ def entropy_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np
 def drawn_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Do for many draws at once what ``entropy_balance`` does: ``counts`` is draws x rows, ``target`` draws x k.
 
-    Row 0 is the data as observed and must have a solution (else ValueError); a draw that has none is NaN. The dual is convex:
-    Newton steps, halved where they do not lower it.
+    Row 0 is the data as observed and must have a solution (else ValueError). In a draw that has none, because it holds nobody of
+    a rare level, the means agree as nearly as a small penalty on the slopes allows. The dual is convex: Newton steps, halved
+    where they do not lower it.
     """
     counts, target = np.asarray(counts, dtype=float), np.asarray(target, dtype=float)
     if not x.shape[1]:
@@ -49,6 +51,10 @@ def drawn_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.n
     if np.isnan(slopes[0]).any():
         raise ValueError("no weights make the two groups alike: some of one group have nobody like them in the other.")
     slopes[1:] = _newton(x, products, counts[1:], target[1:], np.repeat(slopes[:1], len(counts) - 1, axis=0))
+    lost = np.isnan(slopes).any(axis=1)
+    if lost.any():
+        start = np.repeat(slopes[:1], lost.sum(), axis=0)
+        slopes[lost] = _newton(x, products, counts[lost], target[lost], start, _SOFT)
     return slopes
 
 
@@ -59,29 +65,30 @@ def weights_of(x: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 
 
 def _newton(
-    x: np.ndarray, products: np.ndarray, counts: np.ndarray, target: np.ndarray, slopes: np.ndarray
+    x: np.ndarray, products: np.ndarray, counts: np.ndarray, target: np.ndarray, slopes: np.ndarray, soft: float = 0.0
 ) -> np.ndarray:
     slopes, k = slopes.copy(), x.shape[1]
     with np.errstate(divide="ignore"):
         logs = np.log(counts)
 
     def dual(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log of the sum of weights less the target, and the shares of the rows."""
+        """Log of the sum of weights less the target (and the penalty), and the shares of the rows."""
         power = at @ x.T + logs
         most = power.max(axis=1, keepdims=True)
         weights = np.exp(power - most)
         total = weights.sum(axis=1, keepdims=True)
-        return (most + np.log(total))[:, 0] - (at * target).sum(axis=1), weights / total
+        penalty = soft / 2 * (at * at).sum(axis=1)
+        return (most + np.log(total))[:, 0] - (at * target).sum(axis=1) + penalty, weights / total
 
     value, share = dual(slopes)
     for _ in range(_STEPS):
         mean = share @ x
-        slope = mean - target
+        slope = mean - target + soft * slopes
         open_ = np.abs(slope).max(axis=1) > _SAME / 100
         if not open_.any():
             break
         curve = (share[open_] @ products).reshape(-1, k, k) - mean[open_][:, :, None] * mean[open_][:, None, :]
-        curve += 1e-10 * np.eye(k)  # levels that always go together have no curvature of their own
+        curve += max(soft, 1e-10) * np.eye(k)  # levels that always go together have no curvature of their own
         step = np.zeros_like(slopes)
         step[open_] = np.linalg.solve(curve, slope[open_][:, :, None])[:, :, 0]
         step *= np.minimum(1, 5 / np.maximum(np.abs(step).max(axis=1, keepdims=True), 1e-300))
@@ -93,5 +100,5 @@ def _newton(
                 break
             size[worse] /= 2
         slopes, value, share = slopes - size[:, None] * step, tried, shares
-    slopes[np.abs(share @ x - target).max(axis=1) > _SAME] = np.nan
+    slopes[np.abs(share @ x - target + soft * slopes).max(axis=1) > _SAME] = np.nan
     return slopes

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from cxlib.evidence import Evidence
+from cxlib.comparison.evidence import Evidence
+from cxlib.comparison.measured import with_money
 from cxlib.intake import panels
 from cxlib.intake.company import Company
-from cxlib.measured import with_money
 from cxlib.resamples import resamples
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate

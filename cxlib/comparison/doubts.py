@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cxlib.evidence import Check
+from cxlib.comparison.evidence import Check
+from cxlib.comparison.measured import Measured
 from cxlib.findings import interval, money, number, p_value
 from cxlib.intake.company import Company
-from cxlib.measured import Measured
 from cxlib.stats import intervals, robustness
 from cxlib.stats.estimate import Estimate
 
@@ -25,16 +26,30 @@ def p_of(e: Estimate, groups: float) -> float:
     return float(2 * stats.t.sf(abs(e.value) / (reach / stats.t.isf(0.025, degrees)), degrees))
 
 
-def verdicts(tried: Sequence[tuple[str, Estimate, str]], groups: float) -> list[Check]:
-    """Return checks that should show nothing, failed where they do, with several looked at (Benjamini & Hochberg 1995)."""
-    known = [t for t in tried if np.isfinite(t[1].low)]
-    ps = np.array([p_of(e, groups) for __, e, __ in known])
+@dataclass(frozen=True)
+class Placebo:
+    """Something that should show nothing: its name, its estimate, what was seen in words, and p where several were looked at."""
+
+    name: str
+    estimate: Estimate
+    said: str
+    p: float | None = None
+
+
+def verdicts(tried: Sequence[Placebo], groups: float) -> list[Check]:
+    """Return checks that fail where a placebo shows something, several being looked at together (Benjamini & Hochberg 1995)."""
+    known = [t for t in tried if np.isfinite(t.estimate.low)]
+    ps = np.array([p_of(t.estimate, groups) if t.p is None else t.p for t in known])
     failed = intervals.benjamini_hochberg(ps) if len(ps) else []
-    return [
-        Check(name, not bad, f"{said[0].upper()}{said[1:]} ({p_value(p)})" + (": no more than chance." if not bad else
-              ": more than chance. Look for what else differed, and draw the next ones by lot."))
-        for (name, __, said), p, bad in zip(known, ps, failed, strict=True)
-    ]  # fmt: skip
+    found = []
+    for t, p, bad in zip(known, ps, failed, strict=True):
+        end = (
+            "more than chance. Look for what else differed, and draw the next ones by lot."
+            if bad
+            else "no more than chance."
+        )
+        found.append(Check(t.name, not bad, f"{t.said[0].upper()}{t.said[1:]} ({p_value(p)}): {end}"))
+    return found
 
 
 def hidden_trend(company: Company, measured: Measured, drift: Estimate | None = None) -> Check:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cxlib import arms, drift, steps
-from cxlib.evidence import BEFORE_AND_AFTER, NOT_IDENTIFIED, Evidence
+from cxlib.comparison import arms, drift, steps
+from cxlib.comparison.evidence import BEFORE_AND_AFTER, NOT_IDENTIFIED, Evidence
 from cxlib.findings import day, number
 from cxlib.intake import counts, panels
 from cxlib.intake.company import Company

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib.cash import Paths, Side
-from cxlib.evidence import Outcome
+from cxlib.comparison.evidence import Outcome
 from cxlib.intake.company import Company
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate

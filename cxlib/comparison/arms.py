@@ -11,19 +11,20 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from cxlib.doubts import hidden_trend, verdicts, without_one
-from cxlib.evidence import BEFORE_AND_AFTER, Check, Evidence
+from cxlib.comparison.doubts import Placebo, hidden_trend, verdicts, without_one
+from cxlib.comparison.evidence import BEFORE_AND_AFTER, Check, Evidence
+from cxlib.comparison.measured import Measured, with_money
 from cxlib.findings import interval, listing, money, number, p_value, percent
 from cxlib.intake import counts, panels
 from cxlib.intake.company import Company
 from cxlib.intake.panels import Reach
 from cxlib.intake.programmes import Programme
-from cxlib.measured import Measured, with_money
 from cxlib.resamples import resamples
 from cxlib.stats import balancing, draws, robustness
 from cxlib.stats.estimate import Estimate
 
 PRE_MONTHS = 3
+WEEKS = 4  # after the start, before anything can be told
 SUMS = (*(c for c in panels.COLUMNS if c != "margin"), "earned", "net")
 STILL = ("here", "unchosen")  # nobody has left before the start: nothing to take off
 CHUNK = 4e7  # numbers held at a time while resampling
@@ -45,12 +46,14 @@ class Panel:
         return (self.treated[column] - self.control[column])[:, inside].mean(axis=1)
 
 
-def window(company: Company, wanted: int, months: pd.Series) -> tuple[int, date | None]:
+def window(company: Company, wanted: int, reach: Reach) -> tuple[int, date | None]:
     """Return over how many months an effect can be seen, and the last month whose customers are followed that long.
 
-    ``months``: customers reached by first day of a month. As many months as half of them have been followed, at most
-    ``wanted``.
+    As many months as half of those reached have been followed, at most ``wanted``; none in the first four weeks.
     """
+    months = reach.months
+    if (company.as_of - reach.first).days < WEEKS * 7:
+        return 0, None
     half = months.index[int(np.searchsorted(months.cumsum(), months.sum() / 2))]
     length = min(wanted, panels.months_seen(company, half.date()))
     followed = [m.date() for m in months.index if panels.months_seen(company, m.date()) >= length]
@@ -62,7 +65,7 @@ def window(company: Company, wanted: int, months: pd.Series) -> tuple[int, date 
 
 def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metric: str) -> Evidence:
     """Compare the arms as assigned, at the mix of the first segment; whole units are drawn again where they were drawn."""
-    months, last = window(company, wanted, reach.months)
+    months, last = window(company, wanted, reach)
     if months < 1:
         return Evidence(p, "randomised", "D", "not identified yet: it is less than a whole month old.", "Wait a month.")
     unit = p.assigned_by if p.assigned_by in company.customers.columns else ""
@@ -124,7 +127,7 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
     (difference in differences); else everybody here and not reached by then.
     """
     design = "held back" if held_back else "matched"
-    months, last = window(company, wanted, reach.months)
+    months, last = window(company, wanted, reach)
     if months < 1:
         return Evidence(p, design, "D", "not identified yet: it is less than a whole month old.", "Wait a month.")
     cells, known = _cells(company, p, [m.date() for m in reach.months.index if m.date() <= last], metric, held_back)
@@ -328,21 +331,20 @@ def _measure(panel: Panel, kept: dict[str, float], customers: float, base: float
 def _checks(company: Company, measured: Measured, panel: Panel) -> list[Check]:
     """Return what should show nothing: the months before, a date before, leaving not by choice; and the hidden trend."""
     write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
-    tried: list[tuple[str, Estimate, str]] = []
+    tried: list[Placebo] = []
     first = int(panel.months.min())
     if first <= -1:
         e = measured.estimate(panel.gap("net", max(first, -PRE_MONTHS), -1))
-        tried.append(
-            ("months before the start", e, f"the groups differed by {interval(e, write)} a month and customer")
-        )
+        said = f"the groups differed by {interval(e, write)} a month and customer"
+        tried.append(Placebo("months before the start", e, said))
     if first <= -2 * PRE_MONTHS:
         e = measured.estimate(panel.gap("net", -PRE_MONTHS, -1) - panel.gap("net", -2 * PRE_MONTHS, -PRE_MONTHS - 1))
         said = f"had it begun {PRE_MONTHS} months earlier, it would seem to bring {interval(e, write)} a month and customer"
-        tried.append(("placebo date", e, said))
+        tried.append(Placebo("placebo date", e, said))
     if (reasons := company.settings.involuntary_reasons) and company.has("customers", "left_reason"):
         e = measured.estimate(measured.with_it["unchosen"][:, -1] - measured.without["unchosen"][:, -1])
         said = f"leaving that is no choice ({listing(reasons)}) differs by {interval(e, lambda v: number(100 * v, 2))} percentage points"
-        tried.append(("placebo outcome", e, said))
+        tried.append(Placebo("placebo outcome", e, said))
     found = verdicts(tried, measured.groups)
     names = [c.name for c in found]
     if "months before the start" not in names:
