@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from cxlib import parameters
-from cxlib.findings import GRADES, Figure, Finding, interval, listing, money, percent, table, unanswered
+from cxlib.findings import Figure, Finding, interval, listing, money, number, percent, table, unanswered
 from cxlib.intake.company import Company
 from cxlib.roi import Result, slug, why_not
 from cxlib.stats.estimate import Estimate
 
 # What the table of the page shows, by the heading a reader sees.
-SHOWN = {"initiative": "Initiative", "value": "Return per unit spent", "low": "from", "high": "to", "loss": "Chance of a loss",
-         "cost": "Cost", "months": "Months", "present_value": "Net present value (95 %)", "evidence": "How it is known",
-         "verdict": "Did it work?"}  # fmt: skip
+SHOWN = {"initiative": "Initiative", "back": "Return per unit spent (95 %)", "loss": "Chance of a loss",
+         "present_value": "Net present value (95 %)", "evidence": "Evidence", "verdict": "Effect wanted"}  # fmt: skip
 
 
 class Parameters(parameters.Parameters):
@@ -38,10 +37,11 @@ def one_screen(company: Company, found: Sequence[Result]) -> Finding:
         worth = r.money
         rows.append(
             {"initiative": r.initiative, "estimate": worth.roi if worth else nothing,
+             "back": interval(worth.roi, lambda v: number(v, 2), short=True) if worth else "cannot be told",
              "loss": percent(worth.loss_probability, 0) if worth else "cannot be told",
              "present_value": interval(worth.net_present_value, write, short=True) if worth else "cannot be told",
              "cost": worth.cost if worth else math.nan, "months": r.evidence.paths.months if worth else math.nan,
-             "evidence": f"{r.grade}: {GRADES[r.grade]}" if worth else f"none: {r.evidence.design}", "verdict": r.statement.verdict,
+             "evidence": f"{r.grade} ({r.evidence.design})", "verdict": r.statement.verdict,
              "comparison": r.why}
         )  # fmt: skip
     known = [r for r in found if r.known]
@@ -70,7 +70,10 @@ def one_screen(company: Company, found: Sequence[Result]) -> Finding:
         for r in known
     )
     caveats = tuple(f"{r.initiative}: {r.why}" for r in found if not r.known)
-    caveats += ("Chance of a loss: that the money did not come back within the months counted, all cost in them paid.",)
+    caveats += (
+        "Return: (benefit - cost) / cost. Loss: the money is not back within the months counted. Effect wanted: whether what it was meant "
+        "to move has moved by as much as was declared beforehand.",
+    )
     return Finding(
         name, title, text, max([r.grade for r in known] or ["D"]), table(rows, ["initiative"]), figures, caveats
     )

@@ -30,9 +30,9 @@ MEASURED, SCENARIO = "measured", "scenario"
 SPREAD_SEED = 1  # of the draws made for an estimate that comes without any
 
 # What the tables of the page show, by the heading a reader sees.
-RANKED = {"rank": "Rank", "initiative": "Initiative", "known": "Known from", "grade": "Grade", "cost": "Cost", "n": "Customers",
-          "shared": "Reached by one above", "value": "Net present value", "low": "Low", "high": "High", "per_cost": "Per unit of cost",
-          "chosen": "In the budget", "once": "Counted once"}  # fmt: skip
+RANKED = {"initiative": "Initiative", "known": "Known from", "grade": "Grade", "cost": "Cost", "n": "Customers",
+          "value": "Net present value", "low": "Low", "high": "High", "per_cost": "Per unit of cost", "chosen": "In the budget",
+          "once": "Counted once"}  # fmt: skip
 FAILURES = {"topic": "Contact about", "lost": "Left", "expected": "Would have left anyway", "nothing": "If none is due to it",
             "value": "What exceeds like customers", "low": "Low", "high": "High", "everything": "If all is due to it"}  # fmt: skip
 

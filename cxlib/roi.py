@@ -39,6 +39,12 @@ from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 from cxlib.worth import NO_MONEY, period_rate
 
+# What the tables of the page show, by the heading a reader sees.
+RETURNS = {"initiative": "Initiative", "credited": "Credited", "value": "Return", "low": "from", "high": "to", "benefit": "Benefit",
+           "cost": "Cost", "npv": "Net present value", "loss": "Chance of a loss"}  # fmt: skip
+CHECKS = {"check": "Check", "result": "Result", "said": "What was seen"}
+NEEDED = {"lever": "Alone", "unit": "Counted as", "value": "Needed", "low": "from", "high": "to"}
+
 
 class Parameters(parameters.Parameters):
     """Parameters of 06_roi."""
@@ -163,8 +169,8 @@ def summary(company: Company, found: Sequence[Result]) -> Finding:
             worth = r.credited(share)
             rows.append(
                 {"initiative": r.initiative, "credited": f"{credited} ({percent(share, 0)})", "estimate": worth.roi, "grade": r.grade,
-                 "benefit": worth.benefit.value, "cost": worth.cost, "net present value": worth.net_present_value.value,
-                 "probability of a loss": worth.loss_probability}
+                 "benefit": worth.benefit.value, "cost": worth.cost, "npv": worth.net_present_value.value,
+                 "loss": percent(worth.loss_probability, 0)}
             )  # fmt: skip
     write = lambda v: number(v, 2)  # noqa: E731
     text = f"Returned per {company.settings.currency} spent, cost taken off: " + "; ".join(
@@ -237,7 +243,8 @@ def statements(company: Company, found: Sequence[Result]) -> Finding:
     rows = [_flat(s.record()) for r in found for s in r.statements]
     by = pd.Series([r.statement.verdict for r in found]).value_counts()
     text = f"Of {len(found)} initiatives: " + ", ".join(f"{n} {v}" for v, n in by.items()) + "."
-    return Finding(name, title, text, "D", pd.DataFrame(rows))
+    grade = max([r.grade for r in found if r.known] or ["D"])
+    return Finding(name, title, text, grade, pd.DataFrame(rows))
 
 
 def _flat(record: dict[str, object]) -> dict[str, object]:
@@ -255,7 +262,7 @@ def checks(company: Company, r: Result) -> Finding:
     name, title = f"{slug(r)}-checks", f"{r.initiative}: what would have spoken against it"
     if not r.evidence.checks:
         return unanswered(name, title, f"{r.initiative} is {r.evidence.design}, so there is nothing to check.")
-    rows = pd.DataFrame([{"check": c.name, "result": c.verdict, "what was seen": c.said} for c in r.evidence.checks])
+    rows = pd.DataFrame([{"check": c.name, "result": c.verdict, "said": c.said} for c in r.evidence.checks])
     by = rows["result"].value_counts()
     failed = [c.name for c in r.evidence.checks if c.passed is False]
     text = f"{by.get('passed', 0)} of {len(rows)} checks passed, {by.get('failed', 0)} failed" + (
@@ -411,7 +418,11 @@ def horizons(company: Company, r: Result) -> Finding:
             }
         )
     write = lambda v: money(v, company.settings.currency)  # noqa: E731
-    text = "; ".join(f"{row['case']}: {interval(row['estimate'], write, short=i > 0)}" for i, row in enumerate(rows))
+    first, *rest = rows
+    text = (
+        f"Net present value {interval(first['estimate'], write)} over the {seen} months observed; projected: "
+        + ", ".join(f"{interval(row['estimate'], write, short=True)} over {row['case']}" for row in rest)
+    )
     caveats = (
         f"Projected, not observed: after month {seen} the programme is neither paid nor run, customers leave and pay as those without it "
         "did, and the effect on behaviour fades as declared; customers kept stay customers.",
@@ -445,7 +456,7 @@ def needed(company: Company, r: Result) -> Finding:
         name,
         title,
         text,
-        "D",
+        r.grade,
         rows,
         caveats=("Each lever alone, all else as without the initiative; the interval is that of the path without it.",),
     )
@@ -474,7 +485,7 @@ def sensitivity(company: Company, r: Result) -> Finding:
         credited,
         f"{len(flipped)} of {len(rows)} inputs can turn a gain into a loss, or back, within their range.",
     )
-    return Finding(name, title, text, "D", rows, caveats=caveats)
+    return Finding(name, title, text, r.grade, rows, caveats=caveats)
 
 
 def slug(r: Result) -> str:

@@ -70,7 +70,11 @@ def test_one_screen_says_nothing_that_is_not_in_its_table(company, found):
 def test_attribution_is_shown_at_none_as_stated_and_at_all(company, found):
     rows = roi.summary(company, found).table.set_index(["initiative", "credited"])["value"]
     managers = rows["Local account managers"]
-    assert list(managers.index) == ["none (0\N{NO-BREAK SPACE}%)", "stated (80\N{NO-BREAK SPACE}%)", "all (100\N{NO-BREAK SPACE}%)"]
+    assert list(managers.index) == [
+        "none (0\N{NO-BREAK SPACE}%)",
+        "stated (80\N{NO-BREAK SPACE}%)",
+        "all (100\N{NO-BREAK SPACE}%)",
+    ]
     assert managers.iloc[0] == -1
     assert managers.iloc[1] + 1 == pytest.approx(0.8 * (managers.iloc[2] + 1))
 
