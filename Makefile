@@ -17,7 +17,7 @@ lab: ## open the notebooks in JupyterLab
 	$(IN) -m jupyter lab notebooks
 
 test: lint ## check everything: style, unit and reference tests, the notebooks as committed
-	$(IN) -m pytest -n 2 --dist loadfile tests
+	$(IN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 	$(IN) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env notebooks
 
 lint: ## style and formatting only

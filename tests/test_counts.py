@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from datetime import date
 
+import ibis
 import pandas as pd
 import pytest
 
 from cxlib.errors import InputError
-from cxlib.intake import counts, purchases
+from cxlib.intake import counts, panels, purchases
 from cxlib.intake.company import Company
 
 SETTINGS = {
@@ -102,8 +103,9 @@ def test_purchases_of_one_day_are_one_and_weeks_run_to_the_as_of_date(company):
 
 
 def test_money_by_month_keeps_leavers_in_the_base(company):
-    assigned = company.customers.select("customer_id", "plan").filter(lambda t: t.plan == "x")
-    rows = purchases.margin_by_month(company, assigned, date(2024, 2, 1), 8, ["plan"]).set_index("month")
+    members = company.customers.filter(lambda t: t.plan == "x")
+    members = members.select("customer_id", "plan", origin=ibis.literal(date(2024, 2, 1)))
+    rows = panels.by_month(company, members, 1, 8, ["plan"]).set_index("month")
     assert rows.index.tolist() == list(range(-1, 8))
     assert rows["customers"].eq(2).all()
     assert rows["revenue"].tolist() == [15, 8, 20, 0, 0, 0, 0, 0, 0]

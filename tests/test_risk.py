@@ -128,7 +128,7 @@ def test_probabilities_out_of_date_are_called_so():
         frames["customers"] = people.assign(
             left_on=people["left_on"].mask(gone), left_reason=people["left_reason"].mask(gone)
         )
-        for name in ("responses", "orders", "contacts", "exposures"):
+        for name in ("responses", "orders", "contacts"):
             frames[name] = frames[name].head(200)
 
     made_up = made(2500, change=forget)

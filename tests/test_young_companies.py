@@ -12,18 +12,22 @@ from cxlib import (
     contracts,
     data_check,
     demo,
+    finance,
     forecast,
     hazards,
     movement,
     newcomers,
+    priorities,
     renewals,
     retention,
     risk,
     roi,
+    scenarios,
     scores,
     silence,
     support,
     tenure,
+    trials,
     upsell,
     value,
 )
@@ -51,12 +55,25 @@ def every_finding(company):
         upsell.by_score(company), newcomers.acquisition(company),
     ]  # fmt: skip
     results = roi.results(company)
-    found += [roi.summary(company, results), *(roi.finding(company, r) for r in results)]
-    found += [f(company, r) for r in results for f in (roi.adding_up, roi.over_time)]
+    found += [roi.summary(company, results), roi.statements(company, results), finance.one_screen(company, results)]
+    each = (
+        roi.statement,
+        roi.checks,
+        roi.over_time,
+        roi.finding,
+        roi.adding_up,
+        roi.needed,
+        roi.sensitivity,
+        roi.horizons,
+    )
+    found += [f(company, r) for r in results for f in each]
+    found += [f(company, p) for p in roi.planned(company) for f in (scenarios.planned, trials.trial)]
+    found += [scenarios.part_year(company, r.evidence) for r in roi.unfinished(results)]
+    found += [priorities.ranked(company, roi.candidates(company, results)), priorities.cost_of_failure(company)]
     return found
 
 
-@pytest.mark.parametrize("as_of", ["2022-07-03", "2022-08-31", "2024-07-01", "2024-08-15", "2026-06-30"])
+@pytest.mark.parametrize("as_of", ["2022-07-03", "2022-08-31", "2024-08-15", "2025-06-30"])
 @pytest.mark.parametrize("shape", ["demo", "demo-shop"])
 def test_a_young_or_small_company_gets_findings_or_reasons_and_sound_intervals(shape, as_of):
     made = demo.subscription(3, 250) if shape == "demo" else demo.shop(3, 150)

@@ -24,6 +24,7 @@ from cxlib.stats import balancing, draws, robustness
 from cxlib.stats.estimate import Estimate
 
 PRE_MONTHS = 3
+FEW = 20  # units drawn by lot
 WEEKS = 4  # after the start, before anything can be told
 SUMS = (*(c for c in panels.COLUMNS if c != "margin"), "earned", "net")
 STILL = ("here", "unchosen")  # nobody has left before the start: nothing to take off
@@ -89,7 +90,7 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
     grid["stratum"] = grid["stratum"].mask(grid["stratum"].isin(small), "others") if len(small) < len(sizes) else "all"
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
     if sizes.min(axis=None) < company.settings.privacy.minimum_base:
-        grid["stratum"] = "all"
+        grid["stratum"], sizes = "all", sizes.sum().to_frame("all").T
     codes, names = pd.factorize(grid["group"]) if unit else (grid["group"].to_numpy(int), np.arange(256))
     grid["group"] = codes
     weights = resamples(company)
@@ -105,6 +106,9 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
         words = ("what", "") if fair else ("not what", ": find out who changed the arms, and when")
         said = f"The mix of {stratum} in both arms is {{}} a lot gives ({p_value(lot)}){{}}."
         checks.insert(0, Check("drawn by lot", fair, said.format(*words)))
+    if unit and len(names) < FEW:
+        said = f"Only {len(names)} of {unit} were drawn: the interval rests on so few and may be too narrow."
+        checks.append(Check("few units", None, said))
     checks += [
         _without_one(measured, {s: _at_one_mix(grid[grid["stratum"] != s], weights[:1]) for s in sizes.index}, kept)
     ]

@@ -175,9 +175,9 @@ def _sums(rows: ir.Table, keys: list[str], months: int, **sums: object) -> pd.Da
 def candidates(company: Company, programme: str, origin: date, metric: str = "") -> tuple[ir.Table, list[str]]:
     """Return those who could have been reached in a month, and the names of what was known of them before it.
 
-    Everybody here at the end of the day before ``origin`` and not reached earlier: arm "treated" if reached (and not held
-    back) in that month, "control" otherwise, provided they were still here on a day drawn from those on which others
-    were reached (by fold): who left first could not have been reached. Columns: customer_id, fold, origin, arm, later
+    Everybody here at the end of the day before ``origin`` and not in exposures earlier: arm "treated" if reached (and not held
+    back) in that month, "control" otherwise. Who is in no exposures must still have been here on a day drawn from those on
+    which others were reached (by fold): who left first could not have been reached. Columns: customer_id, fold, origin, arm, later
     (reached in a later month: 0 or 1), and as text what was known.
     """
     known_on = origin - timedelta(days=1)
@@ -211,7 +211,7 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
         *[(rows.fold % 8 == i, ibis.literal(d)) for i, d in enumerate(drawn)], else_=ibis.literal(drawn[0])
     )
     still = rows.left_on.isnull() | (rows.left_on >= index)
-    rows = rows.filter((rows.arm == "treated") | still)
+    rows = rows.filter(now | still)
     return rows.select("customer_id", "fold", "origin", "arm", "later", *kept), kept
 
 

@@ -14,7 +14,8 @@ from ibis import _
 
 from cxlib.intake.company import Company
 from cxlib.intake.counts import LAST_STAGE, NONE, STAGE, STAGES, as_text, days, people, segments
-from cxlib.intake.purchases import bought, margin_by_month
+from cxlib.intake.panels import by_month
+from cxlib.intake.purchases import bought
 
 REACHED, CUSTOMERS = "reached", "customers"
 EVERYTHING = 100_000  # days: longer than anybody has been a customer
@@ -76,14 +77,13 @@ def followed_since(company: Company, months: int) -> tuple[date, int]:
 def past_months(company: Company, first: date, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Follow the customers here on ``first`` over the whole calendar months from it: rows of (fold, month).
 
-    Columns as in ``purchases.margin_by_month``: customers, here, revenue, margin, service, contacts and ``gone``. Where there is
+    Columns as in ``panels.by_month``: customers, here, revenue, margin, service, contacts ... Where there is
     no orders table, revenue is the monthly_revenue of those still here.
     """
     rows = _among(people(company), among)
     day = ibis.literal(first)
     rows = rows.filter(ibis.coalesce(rows.started < day, True) & (rows.left_on.isnull() | (rows.left_on >= day)))
-    grid = margin_by_month(company, rows.select("customer_id", "fold"), first, months, ["fold"])
-    grid = grid[grid["month"] >= 0].reset_index(drop=True)
+    grid = by_month(company, rows.select("customer_id", "fold", origin=day), 0, months, ["fold"])
     if company.orders is None and company.has("customers", "monthly_revenue"):
         fees = rows.group_by("fold").agg(fee=ibis.coalesce(_.monthly_revenue.sum(), 0.0)).execute()
         each = grid["fold"].map(fees.set_index("fold")["fee"]) / grid["customers"]
