@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import programme_worlds as worlds
 from benchmarks.simulation import refilled
-from cxlib import roi
+from cxlib import demo, roi
 from cxlib.intake import panels
 from cxlib.intake.company import Company
 
@@ -166,3 +166,27 @@ def test_customers_stay_in_the_panel_after_they_have_left(kinds, opened):
         bills = frames["orders"][frames["orders"]["customer_id"].isin(who.loc[mine, "customer_id"])]
         bills = bills[pd.to_datetime(bills["ordered_at"]).dt.to_period("M") == "2025-05"]
         assert rows.set_index("month")["revenue"].loc[4] == pytest.approx(bills["revenue"].sum())
+
+
+def test_a_shop_is_judged_by_what_is_bought_as_nobody_is_seen_to_leave():
+    frames, settings = demo.shop(3, 1500), demo.settings("demo-shop", draws=200)
+    first = frames["orders"].groupby("customer_id")["ordered_at"].min()
+    known = first.index[first < "2025-06-01"]
+    arm = np.where(np.arange(len(known)) % 2 == 0, "treated", "control")
+    frames["initiatives"] = pd.DataFrame(
+        {"initiative_id": ["V"], "name": ["Vouchers"], "changed": ["what we send"], "started_on": [pd.Timestamp("2025-07-01")],
+         "cost_upfront": [500.0], "assignment": ["randomised"], "outcome": ["order_value"]}
+    )  # fmt: skip
+    frames["exposures"] = pd.DataFrame(
+        {"initiative_id": "V", "customer_id": known, "exposed_on": pd.Timestamp("2025-07-01"), "arm": arm}
+    )
+    (found,) = roi.results(Company.from_frames(settings, frames))
+    assert found.grade == "A"
+    assert "churn" not in found.evidence.outcomes
+    assert found.statement.outcome == "order_value"
+    assert found.effect.low < 0 < found.effect.high
+    company = Company.from_frames(settings, frames)
+    parts = roi.adding_up(company, found).table.set_index("channel")["value"]
+    assert parts["stayed longer"] == 0
+    assert parts.drop("in all").sum() == pytest.approx(parts["in all"])
+    assert "even if nobody left" in roi.needed(company, found).sentence

@@ -17,11 +17,13 @@ from cxlib.stats.estimate import Estimate
 LABELS = {
     "churn": ("leaving", "share"),
     "contacts": ("support contacts", "contacts per customer and month"),
+    "orders": ("orders", "orders per customer and month"),
     "order_value": ("order value", "{currency} per order"),
     "upsell": ("upsells", "upsells per customer"),
 }
 RATIOS = {
     "contacts": ("contacts", "here"),
+    "orders": ("orders", "here"),
     "order_value": ("revenue", "orders"),
     "upsell": ("upsells", "customers"),
     "score": ("points", "answers"),
@@ -74,11 +76,12 @@ class Measured:
 
     def outcomes(self, company: Company, metric: str) -> dict[str, Outcome]:
         """Return what a programme can be meant to move, as far as the data hold it; ``metric`` is the score looked at."""
-        found = {
-            "churn": self._outcome(company, "churn", *(1 - s["here"][:, -1] for s in (self.with_it, self.without)))
-        }
+        found, contractual = {}, company.settings.relationship == "contractual"
+        if contractual and company.has("customers", "left_on"):
+            gone = (1 - s["here"][:, -1] for s in (self.with_it, self.without))
+            found["churn"] = self._outcome(company, "churn", *gone)
         there = {
-            "contacts": company.has("contacts"), "order_value": company.has("orders"),
+            "contacts": company.has("contacts"), "orders": not contractual, "order_value": company.has("orders"),
             "upsell": company.has("orders", "kind"), "score": bool(metric),
         }  # fmt: skip
         for kind, (above, below) in RATIOS.items():
