@@ -60,13 +60,13 @@ def estimates(seed: int) -> dict[str, tuple[float, float, float]]:
     company = _company(seed)
     figures = [f for k in (hazards.ratios(company, "nps"), value.by_score(company, "nps")) for f in k.figures]
     found = {f.name: f.estimate for f in figures}
-    by_window = {w: {r.initiative: r.effect for r in roi.results(company, w)} for w in (6, 12)}
+    effects = {r.initiative: r.effect for r in roi.results(company)}
     wanted = {
         "hazard_ratio_detractor": found["nps-hazard-ratio-detractor"],
         "hazard_ratio_passive": found["nps-hazard-ratio-passive"],
         "value_gap": found["value-gap"],
-        "welcome_calls_effect": by_window[12]["Welcome calls"],
-        "local_managers_effect": by_window[6]["Local account managers"],
+        "welcome_calls_effect": effects["Welcome calls"],
+        "local_managers_effect": effects["Local account managers"],
     }
     return {k: (e.value, e.low, e.high) for k, e in wanted.items()}
 

@@ -158,7 +158,7 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
             "Hold back a part of those who could be reached, drawn by lot; then the difference is the effect.",
         )  # fmt: skip
     grid = grid[~grid["cell"].isin(off.index[off > 0])]
-    later = _later(company, cells, months, reach)
+    later = _later(cells)
     weights = resamples(company)
     try:
         panel, effective = _balanced(grid, known, weights)
@@ -183,7 +183,7 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
             Check(
                 "reached later",
                 bool(later <= CONTAMINATED),
-                f"{percent(later, 0)} of those compared with were reached themselves within the months counted"
+                f"{percent(later, 0)} of those compared with were reached themselves later on"
                 + (", which makes the effect look smaller." if later else "."),
             )
         )
@@ -216,8 +216,8 @@ def _cells(
     return company.put_by("programme", ibis.union(*tables) if len(tables) > 1 else tables[0]), known
 
 
-def _later(company: Company, cells: ibis.Table, months: int, reach: Reach) -> float:
-    """Return the share of those compared with who were reached later (within the window, or at all)."""
+def _later(cells: ibis.Table) -> float:
+    """Return the share of those compared with who were reached later."""
     found = cells.filter(_.arm == "control").agg(later=_.later.mean()).execute()["later"].iloc[0]
     return 0.0 if pd.isna(found) else float(found)
 
