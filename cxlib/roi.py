@@ -277,15 +277,21 @@ def over_time(company: Company, r: Result) -> Finding:
     name, title = f"{slug(r)}-months", f"{r.initiative}: money per customer and month, reached less others"
     if not len(r.evidence.events):
         return unanswered(name, title, f"{r.initiative} has no months to compare.")
-    e = r.evidence.events
-    pre, after = e[e["event_time"] < 0], e[e["event_time"] >= 0]
-    text = f"{len(pre)} months before the start and {len(after)} after it."
+    rows = r.evidence.events
+    pre, after = rows[rows["event_time"] < 0], rows[rows["event_time"] >= 0]
+    write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
+    last = after[after["event_time"] == r.evidence.months - 1].iloc[0]
+    e = Estimate(last["value"], last["low"], last["high"])
+    text = f"In the last of {r.evidence.months} months counted: {interval(e, write)} per customer"
+    if len(pre):
+        text += f"; in {len(pre)} months before the start between {write(pre['value'].min())} and {write(pre['value'].max())}"
+    text += "."
     step = (
         "Each month before the start is the step from the month before; after it, the change since the last month before."
         if r.evidence.design == "rolled out in steps"
         else "Month 0 is the first; what the groups differed by before is taken off the effect, not off this figure."
     )
-    return Finding(name, title, text, r.grade, e, caveats=(step,))
+    return Finding(name, title, text, r.grade, rows, caveats=(step,))
 
 
 def planned(company: Company) -> list[Programme]:
@@ -327,8 +333,8 @@ def finding(company: Company, r: Result) -> Finding:
     write = lambda v: money(v, currency)  # noqa: E731
     ratio = lambda v: number(v, 2)  # noqa: E731
     text = (
-        f"{r.initiative} brought {interval(worth.benefit, write)} from {number(r.evidence.paths.customers, 0)} customers within "
-        f"{months} months for a cost of {write(worth.cost)}: a return of {interval(worth.roi, ratio, short=True)} per {currency} spent, "
+        f"Benefit of {r.initiative}: {interval(worth.benefit, write)} from {number(r.evidence.paths.customers, 0)} customers within "
+        f"{months} months, for a cost of {write(worth.cost)}: a return of {interval(worth.roi, ratio, short=True)} per {currency} spent, "
         "cost taken off."
     )
     total = (
@@ -365,7 +371,7 @@ def finding(company: Company, r: Result) -> Finding:
 
 def _after(e: Estimate) -> str:
     """Return a payback with its range in words: months, or not within them."""
-    word = lambda v: "not within them" if not math.isfinite(v) else f"{number(v)} months"  # noqa: E731
+    word = lambda v: "not in that time" if not math.isfinite(v) else f"{number(v)} months"  # noqa: E731
     return (
         f"after {word(e.value)} ({word(e.low)} to {word(e.high)})"
         if math.isfinite(e.value)
