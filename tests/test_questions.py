@@ -108,15 +108,15 @@ def null_company(seed):
 
 def test_without_any_link_the_usual_curve_claims_one_and_ours_does_not():
     claims = {"usual": 0, "ratio": 0, "gap": 0}
-    for seed in range(6):
+    for seed in range(4):
         company = null_company(500 + seed)
         rows = stays.last_score(company, "nps")
         rows = rows[rows["band"].isin(["detractor", "promoter"])]
         claims["usual"] += survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"]).p < 0.05
         claims["ratio"] += hazards.ratios(company, "nps").figures[0].estimate.excludes(1)
         claims["gap"] += churn.by_score(company, "nps").figures[0].estimate.excludes(0)
-    # by chance alone: one claim or none in six, with probability .97; the usual curve claims in nearly all
-    assert claims["usual"] >= 5
+    # by chance alone: one claim or none in four, with probability .99; the usual curve claims in nearly all
+    assert claims["usual"] >= 3
     assert claims["ratio"] <= 1
     assert claims["gap"] <= 1
 

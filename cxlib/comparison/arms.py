@@ -109,9 +109,10 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
     if unit and len(names) < FEW:
         said = f"Only {len(names)} of {unit} were drawn: the interval rests on so few and may be too narrow."
         checks.append(Check("few units", None, said))
-    checks += [
-        _without_one(measured, {s: _at_one_mix(grid[grid["stratum"] != s], weights[:1]) for s in sizes.index}, kept)
-    ]
+    parts = sizes.index if len(sizes) > 1 else []
+    checks.append(
+        _without_one(measured, {s: _at_one_mix(grid[grid["stratum"] != s], weights[:1]) for s in parts}, kept)
+    )
     cluster = f", drawn by {unit} ({len(names)} of them)" if unit else ""
     why = (
         f"randomised{cluster}: {number(sizes['treated'].sum(), 0)} customers treated, {number(sizes['control'].sum(), 0)} held back, "
