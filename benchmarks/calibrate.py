@@ -2,7 +2,7 @@
 
 Simulates companies with known truth, walks each through the same code as a report, and writes docs/validity.md.
 
-    make calibrate                              everything, about an hour and a half on two cores
+    make calibrate                              everything, about three hours on two cores
     python -m benchmarks.calibrate leaving      one part (scores, leaving, worth, money, programmes); the others stay as they are
     python -m benchmarks.calibrate leaving 20   fewer companies, for a look; nothing is written
 """
