@@ -92,6 +92,11 @@ def _table(rows: list[dict[str, object]], columns: dict[str, tuple[str, str]]) -
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def _points(companies: int) -> float:
+    """Return how far off a share of 95 % of so many companies may be, in points."""
+    return 100 * 1.96 * (0.95 * 0.05 / companies) ** 0.5
+
+
 def report(companies: int = 500, found: dict[str, pd.DataFrame] | None = None) -> str:
     """Return the part of docs/validity.md about programmes; ``found``: what was simulated before, by kind."""
     if found is None:
@@ -127,8 +132,8 @@ Companies of {CUSTOMERS:,} customers ever, {SPAN} months of data, one programme 
 quarter of them never; or given to customers whose last score was {LOW} or below, to some of them by a chance that depends on score,
 plan and tenure, or to all. Moods fade, so that low scorers recover without any programme. Effects are in GBP per customer reached.
 Programmes with an effect declare that leaving must fall by at least a twentieth to be worth having; those without declare
-nothing, so that any fall told from chance would count. With {fewest} companies a share of 95 % is known to about
-{100 * 1.96 * (0.95 * 0.05 / fewest) ** 0.5:.1f} points.
+nothing, so that any fall told from chance would count. With 500 companies a share of 95 % is known to about
+{_points(500):.1f} points, with {fewest} to about {_points(fewest):.1f}.
 
 {_table(rows, covered)}
 
