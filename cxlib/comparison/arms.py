@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from cxlib.comparison.doubts import Placebo, hidden_trend, verdicts, without_one
+from cxlib.comparison.doubts import Placebo, hidden_trend, not_by_choice, verdicts, without_one
 from cxlib.comparison.evidence import BEFORE_AND_AFTER, Check, Evidence
 from cxlib.comparison.measured import Measured, with_money
 from cxlib.findings import interval, listing, money, number, p_value, percent
@@ -346,10 +346,7 @@ def _checks(company: Company, measured: Measured, panel: Panel) -> list[Check]:
         e = measured.estimate(panel.gap("net", -PRE_MONTHS, -1) - panel.gap("net", -2 * PRE_MONTHS, -PRE_MONTHS - 1))
         said = f"had it begun {PRE_MONTHS} months earlier, it would seem to bring {interval(e, write)} a month and customer"
         tried.append(Placebo("placebo date", e, said))
-    if (reasons := company.settings.involuntary_reasons) and company.has("customers", "left_reason"):
-        e = measured.estimate(measured.with_it["unchosen"][:, -1] - measured.without["unchosen"][:, -1])
-        said = f"leaving that is no choice ({listing(reasons)}) differs by {interval(e, lambda v: number(100 * v, 2))} percentage points"
-        tried.append(Placebo("placebo outcome", e, said))
+    tried += not_by_choice(company, measured)
     found = verdicts(tried, measured.groups)
     names = [c.name for c in found]
     if "months before the start" not in names:

@@ -52,7 +52,7 @@ def evaluate(company: Company, p: Programme, window_months: int = 12) -> Evidenc
             "Name the customers column it was rolled out by in assigned_by",
         )
     found = arms.made_alike(company, p, reach, wanted, metric, held_back=False)
-    return drift.describe(company, found, metric) if found.design == BEFORE_AND_AFTER else found
+    return drift.describe(company, found, reach, metric) if found.design == BEFORE_AND_AFTER else found
 
 
 def _rule_of_tenure(reach: Reach) -> bool:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from cxlib.comparison.evidence import Check
 from cxlib.comparison.measured import Measured
-from cxlib.findings import interval, money, number, p_value
+from cxlib.findings import interval, listing, money, number, p_value
 from cxlib.intake.company import Company
 from cxlib.stats import intervals, robustness
 from cxlib.stats.estimate import Estimate
@@ -50,6 +50,16 @@ def verdicts(tried: Sequence[Placebo], groups: float) -> list[Check]:
         )
         found.append(Check(t.name, not bad, f"{t.said[0].upper()}{t.said[1:]} ({p_value(p)}): {end}"))
     return found
+
+
+def not_by_choice(company: Company, measured: Measured) -> list[Placebo]:
+    """Return the placebo outcome: leaving that no programme can keep anybody from, where the company marks it."""
+    reasons = company.settings.involuntary_reasons
+    if not reasons or not company.has("customers", "left_reason"):
+        return []
+    e = measured.estimate(measured.with_it["unchosen"][:, -1] - measured.without["unchosen"][:, -1])
+    said = f"leaving that is no choice ({listing(reasons)}) differs by {interval(e, lambda v: number(100 * v, 2))} percentage points"
+    return [Placebo("placebo outcome", e, said)]
 
 
 def hidden_trend(company: Company, measured: Measured, drift: Estimate | None = None) -> Check:

@@ -17,6 +17,7 @@ from cxlib.comparison.evidence import Evidence
 from cxlib.comparison.measured import with_money
 from cxlib.intake import panels
 from cxlib.intake.company import Company
+from cxlib.intake.panels import Reach
 from cxlib.resamples import resamples
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
@@ -25,15 +26,15 @@ MONTHS = 3  # before the start, set against as many after it
 DATES = 3  # earlier days at which scores were left to themselves
 
 
-def describe(company: Company, found: Evidence, metric: str) -> Evidence:
+def describe(company: Company, found: Evidence, reach: Reach, metric: str) -> Evidence:
     """Add ``before``: what, unit, value, low, high, n of the change, before, after, and anyway (with its interval).
 
     ``anyway`` is the change that goes with the same scores where no programme was; NaN where that is not known.
     """
     rows = []
     if metric:
-        rows += _score(company, found.programme.id, metric)
-    rows += _behaviour(company, found.programme.id)
+        rows += _score(company, found.programme.id, reach, metric)
+    rows += _behaviour(company, found.programme.id, reach)
     return replace(found, before=pd.DataFrame(rows))
 
 
@@ -52,7 +53,7 @@ def _row(what: str, unit: str, drawn: np.ndarray, n: float, before: float, anywa
     }  # fmt: skip
 
 
-def _score(company: Company, programme: str, metric: str) -> list[dict]:
+def _score(company: Company, programme: str, reach: Reach, metric: str) -> list[dict]:
     """Return the change from the last answer before being reached to the first one after it."""
     least, weights = company.settings.privacy.minimum_base, resamples(company)
     mine = panels.around(company, metric, panels.reached_on(company, programme))
@@ -61,7 +62,7 @@ def _score(company: Company, programme: str, metric: str) -> list[dict]:
     again, first, second = _sums(
         mine.assign(first=mine["first"] * mine["again"]), ["again", "first", "second"], weights
     )
-    since, anyway = panels.reach(company, programme).first, None
+    since, anyway = reach.first, None
     earlier = [since - timedelta(days=panels.WITHIN * (k + 1)) for k in range(DATES)]
     past = panels.around(company, metric, panels.everybody_on(company, earlier))
     past = past[past["again"] > 0]
@@ -79,9 +80,8 @@ def _sums(counted: pd.DataFrame, columns: list[str], weights: np.ndarray) -> np.
     return np.moveaxis(draws.resample(counted, "fold", columns, [], weights)[1][:, 0], 1, 0)
 
 
-def _behaviour(company: Company, programme: str) -> list[dict]:
+def _behaviour(company: Company, programme: str, reach: Reach) -> list[dict]:
     """Return support contacts and money per customer still here, in the months before and after."""
-    reach = panels.reach(company, programme)
     after = min(MONTHS, panels.months_seen(company, reach.months.index[-1].date()))
     before = min(MONTHS, panels.months_before(company, reach.months.index[0].date()))
     if after < 1 or before < 1:

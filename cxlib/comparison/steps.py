@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from cxlib.comparison.doubts import Placebo, hidden_trend, p_of, verdicts, without_one
+from cxlib.comparison.doubts import Placebo, hidden_trend, not_by_choice, p_of, verdicts, without_one
 from cxlib.comparison.evidence import Check, Evidence
 from cxlib.comparison.measured import Measured, with_money
-from cxlib.findings import interval, listing, money, number, p_value
+from cxlib.findings import interval, money, number, p_value
 from cxlib.intake import panels
 from cxlib.intake.company import Company
 from cxlib.intake.panels import Reach
@@ -122,10 +122,7 @@ def _checks(
     if earlier is not None and np.isfinite(earlier.low):
         said = f"had the first step come {EARLIER} months earlier, it would seem to bring {interval(earlier, write)} a month and customer"
         tried.append(Placebo("placebo date", earlier, said))
-    if (reasons := company.settings.involuntary_reasons) and company.has("customers", "left_reason"):
-        e = measured.estimate(measured.with_it["unchosen"][:, -1] - measured.without["unchosen"][:, -1])
-        said = f"leaving that is no choice ({listing(reasons)}) differs by {interval(e, lambda v: number(100 * v, 2))} percentage points"
-        tried.append(Placebo("placebo outcome", e, said))
+    tried += not_by_choice(company, measured)
     found = [*known, *verdicts(tried, groups)]
     left_out = net.leave_one_out(months).dropna(subset="value")
     waves = [f"{month_name[int(g - 1) % 12 + 1]} {int(g - 1) // 12}" for g in left_out["group"]]
