@@ -55,12 +55,14 @@ def _company(seed: int, **world: object):
 
 def estimates(seed: int) -> dict[str, tuple[float, float, float]]:
     """Return value, low and high of each quantity for one simulated company."""
-    from cxlib import hazards, roi, value
+    from cxlib.churn import hazard_ratios
+    from cxlib.roi import returns
+    from cxlib.value import by_score
 
     company = _company(seed)
-    figures = [f for k in (hazards.ratios(company, "nps"), value.by_score(company, "nps")) for f in k.figures]
+    figures = [f for k in (hazard_ratios.ratios(company, "nps"), by_score.by_score(company, "nps")) for f in k.figures]
     found = {f.name: f.estimate for f in figures}
-    effects = {r.initiative: r.effect for r in roi.results(company)}
+    effects = {r.initiative: r.effect for r in returns.results(company)}
     wanted = {
         "hazard_ratio_detractor": found["nps-hazard-ratio-detractor"],
         "hazard_ratio_passive": found["nps-hazard-ratio-passive"],

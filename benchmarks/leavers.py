@@ -27,38 +27,38 @@ def _company(seed: int, world: leaving.World):
 
 def claims(seed: int) -> dict[str, bool]:
     """Tell which routes claim a link in a world without any."""
-    from cxlib import churn, hazards
-    from cxlib.intake import stays
+    from cxlib.churn import curves, hazard_ratios
+    from cxlib.counts import follow_up
     from cxlib.stats import survival
 
     company = _company(seed, leaving.NULL)
-    rows = stays.last_score(company, "nps")
+    rows = follow_up.last_score(company, "nps")
     rows = rows[rows["band"].isin(["detractor", "promoter"])]
     usual = survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"])
-    table = hazards.routes(company, "nps").table.set_index("route")
+    table = hazard_ratios.routes(company, "nps").table.set_index("route")
     found = {r: bool((table.loc[r, "low"] > 1) | (table.loc[r, "high"] < 1)) for r in ROUTES}
-    gap = churn.by_score(company, "nps").figures[0].estimate
+    gap = curves.by_score(company, "nps").figures[0].estimate
     return {"usual curve: last score, clock from sign-up (log-rank)": usual.p < 0.05} | found | {
         "gap of the curves after 12 months": gap.excludes(0)
     }  # fmt: skip
 
 
 def _estimates(seed: int, world: leaving.World) -> dict[str, tuple[float, float, float]]:
-    from cxlib import churn, hazards
+    from cxlib.churn import curves, hazard_ratios
 
     company = _company(seed, world)
-    found = {f.name: f.estimate for f in hazards.ratios(company, "nps").figures}
+    found = {f.name: f.estimate for f in hazard_ratios.ratios(company, "nps").figures}
     wanted = {
         "hazard_ratio_detractor": found["nps-hazard-ratio-detractor"],
         "hazard_ratio_passive": found["nps-hazard-ratio-passive"],
-        "gap": churn.by_score(company, "nps").figures[0].estimate,
+        "gap": curves.by_score(company, "nps").figures[0].estimate,
     }
     return {k: (e.value, e.low, e.high) for k, e in wanted.items()} | _incidence(company)
 
 
 def _incidence(company) -> dict[str, tuple[float, float, float]]:
     """Return the share gone by choice and by failed payment 12 and 24 months after sign-up."""
-    from cxlib import tenure
+    from cxlib.churn import tenure
 
     table, found = tenure.causes(company).table, {}
     for name, reason in (("gone_chosen", "cancelled"), ("gone_failed", leaving.FAILED)):
@@ -80,9 +80,9 @@ def late(seed: int) -> dict[str, tuple[float, float, float]]:
 
 def decided(seed: int) -> dict[str, float]:
     """Return the ratio without and with a delay of 90 days in the world where the score only falls after the decision."""
-    from cxlib import hazards
+    from cxlib.churn import hazard_ratios
 
-    found = hazards.delayed(_company(seed, leaving.DECIDED_BEFORE), "nps")
+    found = hazard_ratios.delayed(_company(seed, leaving.DECIDED_BEFORE), "nps")
     value = found.table.set_index("delay")["value"]
     return {"at once": value["0 days"], "after 90 days": value["90 days"], "said": "shrinks toward 1" in found.sentence}
 

@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from cxlib.counts.people import STAGES
 from cxlib.demo.paths import MONTH, NEVER, band_of, pick, stream
-from cxlib.intake.counts import STAGES
 
 AS_OF = np.datetime64("2025-12-31", "D")
 SINCE = np.datetime64("2022-12-31", "D")  # who left before is missing where World.leavers_since

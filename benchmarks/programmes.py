@@ -32,12 +32,12 @@ def one(seed: int, kind: str) -> dict[str, object]:
     holds for companies of any size. ``claims`` of an outcome: better beyond chance and graded A or B. What the page does
     not know is left out.
     """
-    from cxlib import roi
+    from cxlib.roi import returns
 
     frames, before_and_after = worlds.make(kind, seed)
     if kind not in _OPENED:
         _OPENED[kind] = Company.from_frames(worlds.settings(kind), frames)
-    (r,) = roi.results(refilled(_OPENED[kind], frames), FOLLOWED)
+    (r,) = returns.results(refilled(_OPENED[kind], frames), FOLLOWED)
     e = r.evidence
     row = {"design": e.design, "grade": e.grade, "verdict": r.statement.verdict, **before_and_after}
     if not e.known:

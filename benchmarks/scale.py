@@ -100,21 +100,22 @@ def make(folder: Path, customers: int) -> dict[str, int]:
 
 def ours(folder: Path, done: Callable[..., None]) -> None:
     """Open the company and ask three questions of it."""
-    from cxlib import churn, hazards, open_company
-    from cxlib.intake.counts import DAYS_A_MONTH
+    from cxlib import open_company
+    from cxlib.churn import curves, hazard_ratios
+    from cxlib.counts.people import DAYS_A_MONTH
 
     company = open_company(folder)
     done("open")
 
-    curves = churn.by_score(company, "nps").table
-    day = (curves["months"] * DAYS_A_MONTH).round()
-    at = curves[day.isin(DAYS) & curves["band"].isin(BANDS)]
+    drawn = curves.by_score(company, "nps").table
+    day = (drawn["months"] * DAYS_A_MONTH).round()
+    at = drawn[day.isin(DAYS) & curves["band"].isin(BANDS)]
     done("curves", {f"{b} {d:.0f}": v for b, d, v in zip(at["band"], day[at.index], at["value"], strict=True)})
 
-    figures = hazards.ratios(company, "nps").figures
+    figures = hazard_ratios.ratios(company, "nps").figures
     done("ratios", {f.name.rpartition("-")[2]: f.estimate.value for f in figures})
 
-    usual = churn.naive(company, "nps").table
+    usual = curves.naive(company, "nps").table
     at = usual[(usual["months"] * DAYS_A_MONTH).round() == DAYS[-1]]
     done("usual curve", dict(zip(at["band"], at["value"], strict=True)))
 

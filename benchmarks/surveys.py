@@ -76,8 +76,9 @@ def nps_table(coverage: pd.DataFrame) -> pd.DataFrame:
 
 def clustered_coverage(surveys: int = 1000, seed: int = 2) -> pd.DataFrame:
     """Return coverage with five answers of each customer, alike to .6: by customers, ours and that of the usual interval."""
-    from cxlib import demo, scores
+    from cxlib import demo
     from cxlib.intake.company import Company
+    from cxlib.scores import estimates
     from cxlib.stats import intervals
 
     frames = {"customers": pd.DataFrame({"customer_id": ["a"]})}
@@ -102,7 +103,7 @@ def clustered_coverage(surveys: int = 1000, seed: int = 2) -> pd.DataFrame:
                 "mean": intervals.mean(given.ravel(), low=0, high=10),
             }
             for kind, true in truth.items():
-                for ours, e in ((True, scores.estimate(company, "nps", counted, kind)), (False, naive[kind])):
+                for ours, e in ((True, estimates.estimate(company, "nps", counted, kind)), (False, naive[kind])):
                     held[kind, ours] += e.low <= true <= e.high
         for kind in truth:
             rows.append(
@@ -128,13 +129,14 @@ def _asked_and_true(seed: int, customers: int, **world: object) -> float:
 
 def silent(seed: int) -> dict[str, float]:
     """Return the true NPS of all asked in one demo company, and raw and weighted estimates with the weighted interval."""
-    from cxlib import demo, silence
+    from cxlib import demo
     from cxlib.intake.company import Company
+    from cxlib.scores import nonresponse
 
     customers = 6000
     company = Company.from_frames(demo.settings("demo", draws=100), demo.subscription(seed, customers))
-    found = {r["weights"]: r["estimate"] for r in silence.reweighted(company, "nps", rake=False).rows}
-    raw, weighted = found[silence.RAW], found[silence.WEIGHTED]
+    found = {r["weights"]: r["estimate"] for r in nonresponse.reweighted(company, "nps", rake=False).rows}
+    raw, weighted = found[nonresponse.RAW], found[nonresponse.WEIGHTED]
     return {
         "truth": _asked_and_true(seed, customers),
         "raw": raw.value,
@@ -180,8 +182,8 @@ def quiet_company(seed: int, customers: int = 4000):
 
 def alarms(seed: int) -> dict[str, bool]:
     """Tell whether a quiet year brings a false early warning in any of its four reports, and a false control alarm."""
-    from cxlib import movement
     from cxlib.intake.company import Company
+    from cxlib.scores import trend
 
     frames = quiet_company(seed)
     settings = {
@@ -189,19 +191,20 @@ def alarms(seed: int) -> dict[str, bool]:
         "metrics": {"nps": {"scale": [0, 10]}}, "segments": ["plan", "region"], "draws": 50,
     }  # fmt: skip
     company = Company.from_frames({**settings, "as_of": "2025-12-31"}, frames)
-    found, chart = movement.watch(company, "nps"), movement.control(company)
+    found, chart = trend.watch(company, "nps"), trend.control(company)
     return {"warning": bool(found["falling"].any()), "control": bool(chart.table["alarm"].any())}
 
 
 def harbour(seed: int) -> dict[str, bool]:
     """Tell whether the demo's falling region is named a quarter before its exits rise, and what else is."""
-    from cxlib import demo, movement
+    from cxlib import demo
     from cxlib.intake.company import Company
+    from cxlib.scores import trend
 
     as_of = "2025-09-30"
     company = Company.from_frames(
         demo.settings("demo", draws=50, as_of=as_of), demo.subscription(seed, 6000, as_of=as_of)
     )
-    found = movement.early_warning(company).table
+    found = trend.early_warning(company).table
     named = set(found.loc[found["falling"], "level"])
     return {"harbour": "Harbour" in named, "others": bool(named - {"Harbour"})}

@@ -104,25 +104,27 @@ def subscribers(setting: Setting, rng: np.random.Generator) -> pd.DataFrame:
 
 def _of_buyers(setting: Setting, rng: np.random.Generator, resampling: np.ndarray) -> tuple:
     """Return of one base: truth, value and its draws (1 + draws), value by fold, what came, customers; as ``buying.base``."""
-    from cxlib import timing
     from cxlib.stats import repeat_buying
     from cxlib.stats.likelihood import collapse
+    from cxlib.value import purchase_models
 
     rows = buyers(setting, rng)
-    model = getattr(repeat_buying, setting.model)().fit(*(rows[c] for c in timing.PAST))
-    spends, again = timing.spending(rows)
-    cells, cell = collapse(rows[timing.PAST].to_numpy())  # buyers without a repeat are much alike
+    model = getattr(repeat_buying, setting.model)().fit(*(rows[c] for c in purchase_models.PAST))
+    spends, again = purchase_models.spending(rows)
+    cells, cell = collapse(rows[purchase_models.PAST].to_numpy())  # buyers without a repeat are much alike
 
     def bought(params: object = None) -> np.ndarray:
         return model.predict(YEAR, *cells.T, params=params)
 
-    each, ahead = timing.expected_spend(spends, rows), bought()
-    priced, moved = np.bincount(cell, each), timing.moves(model, resampling, rows, timing.PAST)
-    drawn = timing.spread(model, moved, lambda p: np.array([bought(p) @ priced]))[:, 0]
-    moved = timing.moves(spends, resampling, again, ["frequency", "spend"])
-    by = timing.spread(spends, moved, lambda p: np.array([ahead[cell] @ timing.expected_spend(spends, rows, p)]))[:, 0]
-    true = timing.expected_spend(spends, rows, np.array(setting.spend))
-    folds = timing.by_fold(rows["fold"], ahead[cell] * each, resampling)
+    each, ahead = purchase_models.expected_spend(spends, rows), bought()
+    priced, moved = np.bincount(cell, each), purchase_models.moves(model, resampling, rows, purchase_models.PAST)
+    drawn = purchase_models.spread(model, moved, lambda p: np.array([bought(p) @ priced]))[:, 0]
+    moved = purchase_models.moves(spends, resampling, again, ["frequency", "spend"])
+    by = purchase_models.spread(
+        spends, moved, lambda p: np.array([ahead[cell] @ purchase_models.expected_spend(spends, rows, p)])
+    )[:, 0]
+    true = purchase_models.expected_spend(spends, rows, np.array(setting.spend))
+    folds = purchase_models.by_fold(rows["fold"], ahead[cell] * each, resampling)
     came = float(rows["further"] @ true)
     return bought(np.array(setting.params))[cell] @ true, drawn * by / by[0], folds, came, len(rows)
 

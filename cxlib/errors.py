@@ -25,3 +25,15 @@ class InputError(Exception):
         places = {"file": file, "row": row, "column": column, "value": value}
         where = ", ".join(f"{k} {v!r}" if k == "value" else f"{k} {v}" for k, v in places.items() if v is not None)
         super().__init__(f"{problem}{f' ({where})' if where else ''}. {remedy}")
+
+
+class Unanswered(Exception):
+    """A question that these data cannot answer.
+
+    ``reason`` is a key of the reasons (``reasons.en.toml`` of the question, else of ``cxlib.page``), ``facts`` are what
+    its words need. The question's ``finding`` turns it into words; nothing else catches it, but to go on without a part.
+    """
+
+    def __init__(self, reason: str, **facts: object) -> None:
+        self.reason, self.facts = reason, facts
+        super().__init__(reason)

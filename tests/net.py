@@ -19,9 +19,9 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from cxlib import page as session
 from cxlib import paths
 from cxlib.intake.company import Company, open_company
+from cxlib.page import session
 
 FROZEN = Path(__file__).parent / "frozen"
 EXPORTS = FROZEN.parents[2] / "shared" / "data"

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 from surveys import figures, survey
 
-from cxlib import agreement, open_company
+from cxlib import open_company
 from cxlib.intake.company import Company
+from cxlib.scores import agreement
 
 BOTH = {"nps": {"scale": [0, 10]}, "ces": {"scale": [1, 5], "version": "1.0"}}
 

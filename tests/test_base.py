@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_company import Small
 
+from cxlib.counts import customer_base
 from cxlib.errors import InputError
-from cxlib.intake import base
 from cxlib.intake.company import Company
 from cxlib.stats.survival import kaplan_meier
 
@@ -52,7 +52,7 @@ def test_periods_of_five_customers_by_hand(tmp_path):
     small = Small(tmp_path)
     small.settings["involuntary_reasons"] = ["payment failed"]
     small.only()
-    found = base.by_period(small.open(), [date(2024, 4, 1), date(2025, 1, 1), date(2025, 4, 1)])
+    found = customer_base.by_period(small.open(), [date(2024, 4, 1), date(2025, 1, 1), date(2025, 4, 1)])
     sums = found.groupby("period").sum(numeric_only=True).drop(columns="fold")
     # C1, C2, C3 were here on 1 April 2024, C4 and C5 joined; C2 (20.50) and C4 (30, payment failed) left in early 2025
     first = {"here": 3, "lost": 0, "chosen": 0, "joined": 2, "gone": 0, "unpriced": 0}
@@ -66,14 +66,16 @@ def test_who_leaves_on_the_first_day_was_here_and_who_joins_on_it_was_not():
         joined_on=days("2025-01-01", "2025-04-01", "2025-01-01", "2025-05-01"),
         left_on=days("2025-04-01", None, "2025-07-01", "2025-05-20"),
     )
-    found = base.by_period(company, [date(2025, 4, 1), date(2025, 7, 1)]).sum(numeric_only=True)
+    found = customer_base.by_period(company, [date(2025, 4, 1), date(2025, 7, 1)]).sum(numeric_only=True)
     assert found[["here", "lost", "joined", "gone"]].tolist() == [2, 1, 2, 2]
 
 
 def test_periods_add_up_to_the_base_of_the_next(many):
     company, __ = many
-    starts = base.whole_periods(company, "quarter", 12)
-    found = base.by_period(company, starts, ["plan"]).groupby(["plan", "period"])[["here", "joined", "gone"]].sum()
+    starts = customer_base.whole_periods(company, "quarter", 12)
+    found = (
+        customer_base.by_period(company, starts, ["plan"]).groupby(["plan", "period"])[["here", "joined", "gone"]].sum()
+    )
     for __, part in found.groupby("plan"):
         after = part["here"] + part["joined"] - part["gone"]
         assert after.iloc[:-1].tolist() == part["here"].iloc[1:].tolist()
@@ -83,15 +85,15 @@ def test_whole_periods_end_with_the_last_whole_one():
     company = Company.from_frames(
         SETTINGS | {"as_of": "2025-12-30"}, {"customers": pd.DataFrame({"customer_id": ["a"]})}
     )
-    assert base.whole_periods(company, "quarter", 2) == [date(2025, 4, 1), date(2025, 7, 1), date(2025, 10, 1)]
-    assert base.whole_periods(made(plan=["x"]), "month", 1) == [date(2025, 12, 1), date(2026, 1, 1)]
+    assert customer_base.whole_periods(company, "quarter", 2) == [date(2025, 4, 1), date(2025, 7, 1), date(2025, 10, 1)]
+    assert customer_base.whole_periods(made(plan=["x"]), "month", 1) == [date(2025, 12, 1), date(2026, 1, 1)]
     with pytest.raises(InputError, match="fortnight"):
-        base.whole_periods(company, "fortnight", 2)
+        customer_base.whole_periods(company, "fortnight", 2)
 
 
 def test_cohorts_are_those_counted_row_by_row_and_followed_equally_long(many):
     company, rows = many
-    found = base.cohorts(company, "quarter", [91, 365])
+    found = customer_base.cohorts(company, "quarter", [91, 365])
     rows = rows.assign(
         cohort=rows["joined"].dt.to_period("Q"), length=(rows["left"].fillna(AS_OF) - rows["joined"]).dt.days + 1
     )
@@ -115,7 +117,7 @@ def test_tenures_give_the_curve_of_the_rows(many, since):
     seen = rows[rows["left"].isna() | (rows["left"] >= start)]
     length = (seen["left"].fillna(AS_OF) - seen["joined"]).dt.days + 1
     entry = (start - seen["joined"]).dt.days.clip(lower=0)
-    counted = base.tenures(company, ["plan"], since=since)
+    counted = customer_base.tenures(company, ["plan"], since=since)
     assert counted["n"].sum() == len(seen)
     for plan, part in counted.groupby("plan"):
         own = seen["plan"] == plan
@@ -132,7 +134,7 @@ def test_entries_put_to_ends_in_order_leave_the_curve_as_it_is(given_rows):
     rows["duration"], rows["cause"] = rows["entry"] + rows["stay"], rows["event"].map({True: "x", False: ""})
     entries = rows.groupby("entry", as_index=False)["n"].sum()
     ends = rows.groupby(["duration", "cause"], as_index=False)["n"].sum()
-    put = base._in_order(entries, ends)
+    put = customer_base._in_order(entries, ends)
     assert (put["entry"] < put["duration"]).all()
     assert len(put) < len(entries) + len(ends)
     pd.testing.assert_frame_equal(
@@ -144,8 +146,11 @@ def test_entries_put_to_ends_in_order_leave_the_curve_as_it_is(given_rows):
 def test_a_snapshot_is_counted_in_its_own_unit():
     frame = pd.DataFrame({"customer_id": ["a", "b", "c"], "tenure": [0, 5, 5], "left": [False, True, True]})
     company = Company.from_frames(SETTINGS | {"sources": {"customers": {"tenure_unit": "years"}}}, {"customers": frame})
-    assert base.snapshot(company)
-    assert base.tenures(company)[["duration", "cause", "n"]].to_numpy().tolist() == [[0, "", 1], [5, "left", 2]]
+    assert customer_base.snapshot(company)
+    assert customer_base.tenures(company)[["duration", "cause", "n"]].to_numpy().tolist() == [
+        [0, "", 1],
+        [5, "left", 2],
+    ]
 
 
 # ---- renewals and buying again ---------------------------------------------------------------------------------------
@@ -155,10 +160,10 @@ def test_contract_ends_by_hand():
     ends = days(*["2025-06-30"] * 5, "2025-12-15", "2026-06-30")
     left = days("2025-06-29", "2025-06-30", "2025-07-30", "2025-07-31", None, None, None)
     company = made(joined_on=days(*["2024-01-01"] * 7), left_on=left, contract_ends_on=ends)
-    found = base.contract_ends(company, date(2025, 1, 1), date(2025, 12, 1), 30).iloc[0]
+    found = customer_base.contract_ends(company, date(2025, 1, 1), date(2025, 12, 1), 30).iloc[0]
     # gone the day before: not due; on the day, and 30 days later: not kept; 31 days later, and not at all: kept
     assert found[["due", "kept", "before"]].tolist() == [4, 2, 1]
-    assert base.contract_dates(company).to_dict() == {"past": 2, "ahead": 1}
+    assert customer_base.contract_dates(company).to_dict() == {"past": 2, "ahead": 1}
 
 
 def test_payments_due_by_hand():
@@ -167,8 +172,8 @@ def test_payments_due_by_hand():
         ("c0", "2025-04-10", 9, "renewal"), ("c1", "2025-01-01", 9, "new"), ("c1", "2025-02-05", 9, "new"),
     ]  # fmt: skip
     company = made(orders, joined_on=days("2025-01-01", "2025-01-01"))
-    assert base.payment_gaps(company).to_numpy().tolist() == [[30, 1], [69, 1]]
-    found = base.payments_due(company, date(2025, 1, 31), date(2025, 3, 31), 30, 10).sum()
+    assert customer_base.payment_gaps(company).to_numpy().tolist() == [[30, 1], [69, 1]]
+    found = customer_base.payments_due(company, date(2025, 1, 31), date(2025, 3, 31), 30, 10).sum()
     # terms ran out on 31 January (twice), 2 March and 7 March; one was renewed in time, one late, a new sale is no renewal
     assert found[["due", "kept"]].tolist() == [4, 1]
 
@@ -179,8 +184,8 @@ def test_purchases_of_one_day_are_one_and_refunds_none():
         ("c1", "2025-12-01", 5),
     ]  # fmt: skip
     company = made(orders, settings=SHOP, plan=["x", "y"])
-    gaps = base.gaps(company).groupby(["duration", "event"])["n"].sum()
+    gaps = customer_base.gaps(company).groupby(["duration", "event"])["n"].sum()
     assert gaps.to_dict() == {(10, 1): 1, (30, 0): 1, (354, 0): 1}
-    second = base.second_purchases(company, "quarter")
+    second = customer_base.second_purchases(company, "quarter")
     assert second[["duration", "event", "n", "followed"]].to_numpy().tolist() == [[10, 1, 1, 275], [30, 0, 1, 0]]
-    assert base.first_orders(company) == (date(2025, 1, 1), 1)
+    assert customer_base.first_orders(company) == (date(2025, 1, 1), 1)

@@ -10,20 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlib import buying, demo, timing
+from cxlib import demo
+from cxlib.counts import purchases
 from cxlib.demo.shop import Shop
 from cxlib.demo.truth import expected_further
 from cxlib.errors import InputError
-from cxlib.intake import purchases
 from cxlib.intake.company import Company
 from cxlib.stats.finance import discount_factors, per_period_rate
 from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma
+from cxlib.value import buyers, purchase_models
 
 CUT = "1997-09-30"
 BASICS = {"relationship": "noncontractual", "inactive_after_days": 180, "currency": "USD", "draws": 200}
 MONEY = {"value_is": "revenue", "gross_margin": 1.0, "discount_rate": 0.15, "discount_convention": "effective"}
 MONEY |= {"horizon_months": 9, "first_flow": "end"}
-QUESTIONS = [buying.models, buying.tracking, buying.by_frequency, buying.lift, buying.alive, buying.spend, buying.base]
+QUESTIONS = [buyers.models, buyers.tracking, buyers.by_frequency, buyers.lift, buyers.alive, buyers.spend, buyers.base]
 
 
 def company_of(orders: pd.DataFrame, as_of: str, **settings: object) -> Company:
@@ -59,9 +60,9 @@ def figures(finding):
 
 def alone(monkeypatch, **models):
     """Let only these models be tried, and forget what was fitted before."""
-    monkeypatch.setattr(timing, "MODELS", models)
-    timing.today.cache_clear()
-    timing.trial.cache_clear()
+    monkeypatch.setattr(purchase_models, "MODELS", models)
+    purchase_models.today.cache_clear()
+    purchase_models.trial.cache_clear()
 
 
 # ---- the counts --------------------------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ def test_counts_by_segment_and_by_answer_are_of_the_same_buyers(shop):
 
 def test_cdnow_models_are_those_published(cdnow):
     """Fader, Hardie & Lee (2005), table 2, and the purchases of the sample after week 39."""
-    found = buying.models(cdnow, CUT)
+    found = buyers.models(cdnow, CUT)
     shown = found.table.set_index("model")
     assert shown["parameters"]["BG/NBD"].startswith("r 0.2426 (se 0.013), alpha 4.41")
     assert shown["parameters"]["Pareto/NBD"].startswith("r 0.553")
@@ -132,7 +133,7 @@ def test_cdnow_models_are_those_published(cdnow):
 
 def test_cdnow_tracking_is_4_percent_low_by_bg_nbd_and_2_by_pareto_nbd(cdnow):
     """Fader, Hardie & Lee (2005), section 4: cumulative repeat purchases by week 78."""
-    found = buying.tracking(cdnow, CUT)
+    found = buyers.tracking(cdnow, CUT)
     last = found.table[found.table["week"] == "1998-06-30"].set_index("group")["value"]
     at_cut = found.table[found.table["week"] == CUT].set_index("group")["value"]
     assert (last["bought"], at_cut["bought"]) == (4339, 2457)
@@ -145,8 +146,8 @@ def test_cdnow_tracking_is_4_percent_low_by_bg_nbd_and_2_by_pareto_nbd(cdnow):
 
 
 def test_cdnow_groups_add_up_to_the_whole(cdnow):
-    models = buying.models(cdnow, CUT).table.set_index("model")["value"]
-    levels, tenths = (f(cdnow, CUT).table for f in (buying.by_frequency, buying.lift))
+    models = buyers.models(cdnow, CUT).table.set_index("model")["value"]
+    levels, tenths = (f(cdnow, CUT).table for f in (buyers.by_frequency, buyers.lift))
     for shown in (levels, tenths):
         sums = (shown["value"] * shown["n"]).groupby(shown["group"]).sum()
         assert sums["bought"] == pytest.approx(1882)
@@ -162,7 +163,7 @@ def test_cdnow_groups_add_up_to_the_whole(cdnow):
 
 
 def test_cdnow_probabilities_of_being_active_depend_on_the_model(cdnow):
-    shown = buying.alive(cdnow).table.set_index(["history", "model"])["value"]
+    shown = buyers.alive(cdnow).table.set_index(["history", "model"])["value"]
     once = shown[shown.index.get_level_values("history").str.startswith("bought once")].unstack()
     assert (once["BG/NBD"] == 1).all()
     assert (once[["MBG/NBD", "Pareto/NBD"]] < 0.5).all().all()
@@ -172,14 +173,14 @@ def test_cdnow_probabilities_of_being_active_depend_on_the_model(cdnow):
 
 
 def test_cdnow_spend_hardly_goes_with_frequency(cdnow):
-    found = buying.spend(cdnow, CUT)
+    found = buyers.spend(cdnow, CUT)
     assert figures(found)["spend-frequency"].value == pytest.approx(0.07, abs=0.005)
     assert abs(figures(found)["spend-error"].value) < 0.05
     assert found.table["n"].sum() == 1139
 
 
 def test_cdnow_values_of_each_buyer_add_up_to_the_base(cdnow):
-    base, each = buying.base(cdnow, CUT), buying.each(cdnow, CUT)
+    base, each = buyers.base(cdnow, CUT), buyers.each(cdnow, CUT)
     assert each.columns.tolist() == ["x", "recency", "age", "fold", "n", "value", "active", "last_days"]
     assert each["n"].sum() == 2357
     assert (each["n"] * each["value"]).sum() == pytest.approx(figures(base)["base-value"].value)
@@ -201,20 +202,20 @@ def test_what_the_shop_will_bring_lies_within_the_interval(shop):
     params = np.array([truth.p, truth.q, truth.v])
     each = GammaGamma().predict(x, rows["spend"].fillna(0), params)
     factors = discount_factors(per_period_rate(0.10, 12, "effective"), 24, "now")
-    found = figures(buying.base(shop))
+    found = figures(buyers.base(shop))
     for name, true in (("base-purchases", by_month.sum()), ("base-value", 0.4 * factors @ by_month @ each)):
         e = found[name]
         assert e.low < true < e.high
         assert (e.high - e.low) / true < 0.35
-    assert "BG/NBD" in buying.base(shop).sentence
-    held = buying.by_frequency(shop).table
+    assert "BG/NBD" in buyers.base(shop).sentence
+    held = buyers.by_frequency(shop).table
     shown = {g: held[held["group"] == g].set_index("before") for g in ("bought", "BG/NBD")}
     inside = shown["BG/NBD"]["value"].between(shown["bought"]["low"], shown["bought"]["high"])
     assert inside.mean() >= 0.8
 
 
 def test_totals_move_with_the_parameters_as_if_worked_out_anew(shop):
-    fits = timing.today(shop)
+    fits = purchase_models.today(shop)
     for name, model in fits.models.items():
         n, theta = fits.cells["n"].to_numpy(float), np.log(model.params.to_numpy())
 
@@ -230,21 +231,21 @@ def test_totals_move_with_the_parameters_as_if_worked_out_anew(shop):
 
 
 def test_moves_of_the_parameters_are_those_of_a_fit_to_other_weights(shop):
-    fits, model = timing.today(shop), BetaGeoNBD()
+    fits, model = purchase_models.today(shop), BetaGeoNBD()
     weights = np.ones((2, 256))
     weights[1] += 0.1 * np.random.default_rng(3).normal(size=256)
-    moved = timing.moves(fits.models["BG/NBD"], weights, fits.rows, timing.PAST)[0]
+    moved = purchase_models.moves(fits.models["BG/NBD"], weights, fits.rows, purchase_models.PAST)[0]
     rows = fits.rows
-    model.fit(*(rows[c] for c in timing.PAST), weights=rows["n"] * weights[1][rows["fold"]])
+    model.fit(*(rows[c] for c in purchase_models.PAST), weights=rows["n"] * weights[1][rows["fold"]])
     assert np.log(model.params / fits.models["BG/NBD"].params).to_numpy() == pytest.approx(moved, abs=0.005)
 
 
 # ---- choosing and leaving out ------------------------------------------------------------------------------------
 
 
-def trial_of(**off: list[float]) -> timing.Trial:
-    fits = timing.Fits(pd.DataFrame({"purchases": [9]}), pd.DataFrame({"n": [500]}), np.zeros(1), {}, {}, {})
-    return timing.Trial(date(2024, 1, 1), 9.0, fits, {}, {}, {k: np.array(v) for k, v in off.items()})
+def trial_of(**off: list[float]) -> purchase_models.Trial:
+    fits = purchase_models.Fits(pd.DataFrame({"purchases": [9]}), pd.DataFrame({"n": [500]}), np.zeros(1), {}, {}, {})
+    return purchase_models.Trial(date(2024, 1, 1), 9.0, fits, {}, {}, {k: np.array(v) for k, v in off.items()})
 
 
 def test_another_model_is_chosen_only_where_it_was_detectably_closer():
@@ -263,15 +264,15 @@ class NeverFitted(BetaGeoNBD):
 
 def test_a_model_that_cannot_be_fitted_is_named_and_the_others_go_on(monkeypatch, shop):
     alone(monkeypatch, **{"BG/NBD": BetaGeoNBD, "Stubborn": NeverFitted})
-    for question in (buying.models, buying.by_frequency, buying.alive, buying.base):
+    for question in (buyers.models, buyers.by_frequency, buyers.alive, buyers.base):
         assert "Stubborn is left out: No maximum was found." in question(shop).caveats
-    assert buying.models(shop).table["model"].tolist() == ["BG/NBD"]
+    assert buyers.models(shop).table["model"].tolist() == ["BG/NBD"]
     alone(monkeypatch, Stubborn=NeverFitted)
-    for question in (buying.models, buying.alive, buying.base):
+    for question in (buyers.models, buyers.alive, buyers.base):
         assert question(shop).sentence.startswith("Not answered: ")
         assert "No maximum was found." in question(shop).sentence
     with pytest.raises(InputError, match="No maximum was found"):
-        buying.each(shop)
+        buyers.each(shop)
 
 
 def test_spend_that_depends_on_frequency_is_said(monkeypatch):
@@ -279,9 +280,9 @@ def test_spend_that_depends_on_frequency_is_said(monkeypatch):
     orders = demo.shop(13, 500)["orders"]
     often = orders.groupby("customer_id")["order_id"].transform("count")
     orders = orders[["customer_id", "ordered_at"]].assign(revenue=(orders["revenue"] * often).round(2))
-    found = buying.spend(company_of(orders, "2026-06-30"))
+    found = buyers.spend(company_of(orders, "2026-06-30"))
     assert figures(found)["spend-frequency"].low > 0
-    assert figures(found)["spend-frequency"].value > buying.FAILS
+    assert figures(found)["spend-frequency"].value > buyers.FAILS
     assert found.sentence.startswith("Spend per purchase goes with how often")
     assert any("Forecast each segment by itself" in c for c in found.caveats)
 
@@ -294,23 +295,23 @@ def test_contracts_and_want_of_money_or_buyers_are_refused(few):
     contracts = Company.from_frames(settings, {"customers": pd.DataFrame({"customer_id": ["a", "b"]})})
     for question in QUESTIONS:
         assert "orders under a contract are payments" in question(contracts).sentence
-        if question is not buying.base:
+        if question is not buyers.base:
             found = question(few, minimum_repeat_buyers=1).sentence
             assert "1 repeat buyers (1 of them on different days) among 4 customers are too few" in found
-    assert "no money block" in buying.base(few).sentence
+    assert "no money block" in buyers.base(few).sentence
     for company in (contracts, few):
         with pytest.raises(InputError, match="cannot be told"):
-            buying.each(company)
+            buyers.each(company)
 
 
 def test_a_window_too_short_to_fit_is_refused(cdnow):
     assert (
-        "up to 20 January 1997 has 33 repeat buyers; 100 are asked for" in buying.models(cdnow, "1997-01-20").sentence
+        "up to 20 January 1997 has 33 repeat buyers; 100 are asked for" in buyers.models(cdnow, "1997-01-20").sentence
     )
     with pytest.raises(InputError, match="no day between the first order and the as-of date"):
-        buying.models(cdnow, "1998-06-30")
+        buyers.models(cdnow, "1998-06-30")
     with pytest.raises(InputError, match="such as 1997-12-31"):
-        buying.models(cdnow, "yesterday")
+        buyers.models(cdnow, "yesterday")
 
 
 def test_a_window_shorter_than_two_gaps_is_refused():
@@ -323,4 +324,4 @@ def test_a_window_shorter_than_two_gaps_is_refused():
             (f"C{i}", first + timedelta(days=150), 9.0),
         ]
     company = company_of(pd.DataFrame(rows, columns=["customer_id", "ordered_at", "revenue"]), "2024-07-31")
-    assert "less than twice the" in buying.models(company, "2024-04-20").sentence
+    assert "less than twice the" in buyers.models(company, "2024-04-20").sentence

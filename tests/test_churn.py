@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from benchmarks import leaving
-from cxlib import churn, mix, open_company
-from cxlib.intake import counts, stays
+from cxlib import open_company
+from cxlib.churn import curves
+from cxlib.counts import follow_up, people
 from cxlib.intake.company import Company
-from cxlib.stats import survival
+from cxlib.stats import standardise, survival
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,8 @@ def without_link():
     return Company.from_frames(*leaving.make(6, 2500, leaving.NULL))
 
 
-def curves(company):
-    return churn.curves(company, "nps", 365, 100)
+def fitted(company):
+    return curves.curves(company, "nps", 365, 100)
 
 
 # ---- the curves ------------------------------------------------------------------------------------------------------
@@ -51,10 +52,12 @@ def test_a_company_without_segments_gets_the_plain_kaplan_meier_curve_of_each_st
         "draws": 50,
     }
     plain = Company.from_frames(settings, frames)
-    found = churn.curves(plain, "nps", 365, 100)
-    counted = stays.follow_up(plain, "nps", 365, by=[counts.STAGE])
+    found = curves.curves(plain, "nps", 365, 100)
+    counted = follow_up.follow_up(plain, "nps", 365, by=[people.STAGE])
     level = (
-        counted["stratum"].astype(str).map(mix.levels(counted, list(found.drawn), 30, finer=1, horizon=found.horizon))
+        counted["stratum"]
+        .astype(str)
+        .map(standardise.levels(counted, list(found.drawn), 30, finer=1, horizon=found.horizon))
     )
     share = counted.groupby(level)["n"].sum() / counted["n"].sum()
     for band in found.drawn:
@@ -76,14 +79,14 @@ def test_small_stages_are_put_together_before_segments_are():
         for band in ("promoter", "detractor")
     ]
     counted = pd.DataFrame(rows)
-    found = mix.levels(counted, ["promoter", "detractor"], 30, finer=1, horizon=365)
+    found = standardise.levels(counted, ["promoter", "detractor"], 30, finer=1, horizon=365)
     assert found["Basic | first"] == "Basic"  # its third stage is too small for a curve of its own, and alone in that
     assert found["Pro | first"] == "Pro | first"
     assert found["Pro | second"] == found["Pro | third"] == "Pro | others"
     assert found[found.index.str.startswith("Rare")].isna().all()
     rare = counted.assign(n=counted["n"].where(~counted["stratum"].str.startswith("Rare"), 39))
     rare = rare[rare["stratum"] != "Rare | third"]
-    assert set(mix.levels(rare, ["promoter", "detractor"], 80, finer=1, horizon=365)) == {"all"}
+    assert set(standardise.levels(rare, ["promoter", "detractor"], 80, finer=1, horizon=365)) == {"all"}
 
 
 def test_the_finest_cut_is_given_up_first():
@@ -93,14 +96,14 @@ def test_the_finest_cut_is_given_up_first():
         for price, n in zip(("low", "high"), each, strict=True)
         for band in ("promoter", "detractor")
     ]
-    found = mix.levels(pd.DataFrame(rows), ["promoter", "detractor"], 30, finer=2, horizon=365)
+    found = standardise.levels(pd.DataFrame(rows), ["promoter", "detractor"], 30, finer=2, horizon=365)
     assert found["Basic | first | low"] == "Basic | first | low"
     assert found["Basic | second | low"] == found["Basic | second | high"] == "Basic | second"
     assert found["Basic | third | low"] == found["Basic | third | high"] == "Basic | third | others"
 
 
 def test_the_curve_says_gap_months_and_that_groups_may_differ(company):
-    found = churn.by_score(company, "nps")
+    found = curves.by_score(company, "nps")
     gap = found.figures[0].estimate
     assert gap.low < gap.value < gap.high
     assert found.grade == "C"
@@ -110,31 +113,31 @@ def test_the_curve_says_gap_months_and_that_groups_may_differ(company):
 
 
 def test_restricted_means_are_the_area_and_a_median_beyond_the_horizon_is_not_reached(company):
-    c = curves(company)
+    c = fitted(company)
     for band in c.drawn:
-        area = sum(c.at(band, d).value for d in range(1, c.horizon + 1)) / counts.DAYS_A_MONTH
+        area = sum(c.at(band, d).value for d in range(1, c.horizon + 1)) / people.DAYS_A_MONTH
         assert c.months(band).value == pytest.approx(area, rel=1e-9)
         assert math.isinf(c.median(band).value)
-    assert "no median is reached" in churn.summaries(company, "nps").sentence
+    assert "no median is reached" in curves.summaries(company, "nps").sentence
 
 
 def test_gaps_are_given_in_points_and_in_customers_of_today(company):
-    found = churn.differences(company, "nps")
-    here = stays.today(company, "nps").set_index("band")["n"].groupby(level=0).sum()["detractor"]
+    found = curves.differences(company, "nps")
+    here = follow_up.today(company, "nps").set_index("band")["n"].groupby(level=0).sum()["detractor"]
     assert (found.table["customers"] == found.table["value"] * here).all()
     assert list(found.table["after"][:3]) == ["3 months", "6 months", "12 months"]
 
 
 def test_customers_kept_are_the_gap_times_those_of_today_and_no_promise(company):
-    found = churn.kept(company, "nps")
-    c, row = curves(company), found.table.set_index("left_like").loc["passives"]
+    found = curves.kept(company, "nps")
+    c, row = fitted(company), found.table.set_index("left_like").loc["passives"]
     assert row["value"] == pytest.approx(row["n"] * c.gap("passive", "detractor", c.horizon).value)
     assert "not a promise" in found.caveats[0]
     assert found.figures[0].unit == "customers"
 
 
 def test_the_usual_curve_says_by_how_much_it_is_off(company):
-    found = churn.naive(company, "nps")
+    found = curves.naive(company, "nps")
     assert "would claim a link" in found.sentence
     assert "it is off by" in found.sentence
 
@@ -143,8 +146,8 @@ def test_the_usual_curve_says_by_how_much_it_is_off(company):
 
 
 def test_where_the_score_says_nothing_the_curves_say_so_and_the_usual_one_claims(without_link):
-    assert "No detectable link" in churn.by_score(without_link, "nps").sentence
-    assert "would claim a link" in churn.naive(without_link, "nps").sentence
+    assert "No detectable link" in curves.by_score(without_link, "nps").sentence
+    assert "would claim a link" in curves.naive(without_link, "nps").sentence
 
 
 def test_curves_come_near_the_truth_where_early_leavers_are_missing():
@@ -161,9 +164,9 @@ def test_curves_come_near_the_truth_where_early_leavers_are_missing():
 
 
 def test_a_shop_says_who_bought_again_and_nothing_of_leaving(shop):
-    assert "bought again" in churn.by_score(shop).sentence
-    assert churn.differences(shop).answered
-    for found in (churn.kept(shop), churn.summaries(shop), churn.naive(shop)):
+    assert "bought again" in curves.by_score(shop).sentence
+    assert curves.differences(shop).answered
+    for found in (curves.kept(shop), curves.summaries(shop), curves.naive(shop)):
         assert not found.answered
         assert "without contracts" in found.sentence or "sign-up date" in found.sentence
 
@@ -181,14 +184,14 @@ def test_a_snapshot_has_scores_but_no_dates_and_says_what_that_means():
         "sources": {"customers": {"tenure_unit": "months"}},
     }  # fmt: skip
     company = Company.from_frames(settings, {"customers": customers, "responses": responses})
-    for found in (churn.by_score(company), churn.naive(company), churn.kept(company)):
+    for found in (curves.by_score(company), curves.naive(company), curves.kept(company)):
         assert not found.answered
         assert "what came first" in found.sentence
 
 
 def test_exits_of_both_kinds_add_up_to_all_that_left(company):
-    found = churn.exits(company, "nps").table
-    c = curves(company)
+    found = curves.exits(company, "nps").table
+    c = fitted(company)
     for band in c.drawn:
         part = c.counted[c.counted["band"] == band]
         both = found[found["band"] == band]["value"].sum()

@@ -6,20 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cxlib import (
-    agreement,
-    buying,
-    churn,
-    data_check,
-    hazards,
-    movement,
-    open_company,
-    roi,
-    scores,
-    silence,
-    support,
-    value,
-)
+from cxlib import open_company
+from cxlib.churn import curves, hazard_ratios
+from cxlib.overview import data_check
+from cxlib.roi import returns
+from cxlib.scores import agreement, current, nonresponse, segments, support, trend
+from cxlib.value import buyers, by_score
 
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -48,38 +40,38 @@ def software():
 
 
 def test_garden_centres_nps_is_53_42_over_13612_answers(garden):
-    found = numbers(scores.headline(garden))["nps"]
+    found = numbers(current.headline(garden))["nps"]
     assert round(found.value, 2) == 53.42
     assert round(found.se, 3) == 0.558
     assert found.n == 13_612
-    assert "53.42 (95" in scores.headline(garden).sentence
+    assert "53.42 (95" in current.headline(garden).sentence
 
 
 def test_garden_centres_set_nothing_aside_and_say_what_has_no_date(garden):
     assert len(garden.set_aside) == 0
     assert "none had to be set aside" in data_check.rows(garden).sentence
-    assert numbers(silence.rates(garden))["nps-response-rate"].value == pytest.approx(13_612 / 13_954)
-    for found in (churn.by_score(garden), hazards.ratios(garden), value.by_score(garden)):
+    assert numbers(nonresponse.rates(garden))["nps-response-rate"].value == pytest.approx(13_612 / 13_954)
+    for found in (curves.by_score(garden), hazard_ratios.ratios(garden), by_score.by_score(garden)):
         assert not found.answered
-    assert "no dates" in churn.by_score(garden).sentence
+    assert "no dates" in curves.by_score(garden).sentence
 
 
 def test_garden_centres_detractors_comment_twice_as_often_as_promoters(garden):
-    found = silence.comments(garden, "nps")
+    found = nonresponse.comments(garden, "nps")
     share = found.table.set_index("band")["value"].round(2).to_dict()
     assert (share["detractor"], share["promoter"]) == (0.52, 0.25)
     assert "52\N{NO-BREAK SPACE}% of those at the bad end (detractor)" in found.sentence
 
 
 def test_garden_centres_without_dates_get_no_trend_and_bounds_without_weights(garden):
-    for found in (movement.trend(garden), movement.control(garden), movement.early_warning(garden)):
+    for found in (trend.trend(garden), trend.control(garden), trend.early_warning(garden)):
         assert "no dates" in found.sentence
-    assert "no weights can be given" in silence.weighted(garden).sentence
+    assert "no weights can be given" in nonresponse.weighted(garden).sentence
     assert numbers(agreement.together(garden))["together-nps-csat"].value > 0.5
 
 
 def test_marketplace_late_deliveries_score_2_50_against_4_28(marketplace):
-    shown = scores.differences(marketplace, "csat", 120).table.set_index(["segment", "level"])
+    shown = segments.differences(marketplace, "csat", 120).table.set_index(["segment", "level"])
     assert round(shown.loc[("late", "yes"), "value"], 2) == 2.50
     assert round(shown.loc[("late", "no"), "value"], 2) == 4.28
     assert shown.loc[("late", "yes"), "differs"]
@@ -87,25 +79,25 @@ def test_marketplace_late_deliveries_score_2_50_against_4_28(marketplace):
 
 
 def test_marketplace_knows_nothing_of_the_silent_and_has_no_cases(marketplace):
-    assert "only answered questions" in silence.rates(marketplace).sentence
-    assert "only answered questions" in silence.weighted(marketplace).sentence
+    assert "only answered questions" in nonresponse.rates(marketplace).sentence
+    assert "only answered questions" in nonresponse.weighted(marketplace).sentence
     assert "no contacts table" in support.times(marketplace).sentence
 
 
 def test_marketplace_says_its_mean_review_raw_and_weighted(marketplace):
-    sentence = scores.headline(marketplace).sentence
+    sentence = current.headline(marketplace).sentence
     assert "over all 8,225 answers 3.27 as answered and 4.07 with the weights given" in sentence
 
 
 def test_marketplace_says_73_repeat_buyers_are_too_few(marketplace):
-    for found in (churn.by_score(marketplace), value.by_score(marketplace), buying.base(marketplace)):
+    for found in (curves.by_score(marketplace), by_score.by_score(marketplace), buyers.base(marketplace)):
         assert not found.answered
         assert "73 repeat buyers" in found.sentence
         assert "too few to tell" in found.sentence
 
 
 def test_marketplace_has_no_initiative_and_says_so(marketplace):
-    assert "no initiatives table" in roi.summary(marketplace, roi.results(marketplace)).sentence
+    assert "no initiatives table" in returns.summary(marketplace, returns.results(marketplace)).sentence
 
 
 def test_software_company_shows_old_tickets_and_two_definitions_of_leaving(software):
@@ -117,14 +109,14 @@ def test_software_company_shows_old_tickets_and_two_definitions_of_leaving(softw
 
 
 def test_software_company_finds_no_detectable_link_from_csat_to_leaving(software):
-    for found in (churn.by_score(software), hazards.ratios(software)):
+    for found in (curves.by_score(software), hazard_ratios.ratios(software)):
         assert found.sentence.startswith("No detectable link")
-    assert value.by_score(software).sentence.startswith("No detectable gap")
+    assert by_score.by_score(software).sentence.startswith("No detectable gap")
 
 
 def test_software_companys_csat_does_not_go_with_its_response_times(software):
     found = support.against(software, "csat")
     assert "No detectable link" in found.sentence
     assert "goes with" not in found.sentence
-    assert movement.early_warning(software).table["falling"].sum() == 0
-    assert not scores.differences(software).table["differs"].any()
+    assert trend.early_warning(software).table["falling"].sum() == 0
+    assert not segments.differences(software).table["differs"].any()

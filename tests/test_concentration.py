@@ -7,8 +7,9 @@ import pytest
 from surveys import figures
 from test_forecast import MONEY, annuity, contracts
 
-from cxlib import buying, concentration, demo, forecast
+from cxlib import demo
 from cxlib.intake.company import Company
+from cxlib.value import buyers, concentration, forecast
 
 pytestmark = pytest.mark.filterwarnings("error")
 ALL = (concentration.grid, concentration.curve, concentration.spread, concentration.at_risk)
@@ -145,7 +146,7 @@ def test_bad_answers_are_counted_by_hand(world):
 
 
 def test_a_shop_is_shown_by_the_chance_of_being_active(shop):
-    rows = buying.each(shop)
+    rows = buyers.each(shop)
     expected = (rows["n"] * rows["value"]).sum()
     last = concentration.grid(shop).table.iloc[-1]
     assert last["expected"] == pytest.approx(expected)

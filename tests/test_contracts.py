@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 from scipy import special
 
-from cxlib import contracts, demo, renewing
+from cxlib import demo
+from cxlib.counts import contract_terms
+from cxlib.counts.people import DAYS_A_MONTH, STAGE
 from cxlib.demo import paths
-from cxlib.intake import terms
 from cxlib.intake.company import Company
-from cxlib.intake.counts import DAYS_A_MONTH, STAGE
 from cxlib.stats.draws import fold_weights, with_plain
 from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
 from cxlib.stats.renewal_draws import ConstantRate, RenewalFit, refits
+from cxlib.value import contracts, renewal_models
 
 AS_OF = pd.Timestamp("2025-12-31")
 MONEY = {
@@ -112,36 +113,38 @@ def test_survivors_of_yearly_terms_by_hand():
         # on the anniversary, the day after it (both did not renew), four days after (did), in the third year, never
         left_on=days("2023-02-01", "2023-02-02", "2023-02-05", "2024-09-01", None, None, None, None),
     )
-    found = terms.survivors(company, YEAR)
+    found = contract_terms.survivors(company, YEAR)
     kept = {str(c.date()): found.kept[found.rows["cohort"] == c].sum(axis=0) for c in found.rows["cohort"].unique()}
     assert kept["2022-01-01"].tolist() == [5, 3, 2, 1]
     # who joined at the end of June 2023 has been followed for two years and a half
     assert kept["2023-04-01"].tolist() == pytest.approx([1, 1, 1, np.nan], nan_ok=True)
     assert (found.early, found.young) == (0, 1)
-    early = terms.survivors(made(SETTINGS | {"leavers_since": "2022-01-02"}, joined_on=days("2022-02-01", "2023-05-01"),
+    early = contract_terms.survivors(made(SETTINGS | {"leavers_since": "2022-01-02"}, joined_on=days("2022-02-01", "2023-05-01"),
                                  left_on=days("2023-02-01", None)), YEAR)  # fmt: skip
     assert (early.early, len(early.rows)) == (1, 1)
-    before = terms.survivors(company, YEAR, until=date(2024, 6, 30))  # the last leaver is still here, and 2023 is young
+    before = contract_terms.survivors(
+        company, YEAR, until=date(2024, 6, 30)
+    )  # the last leaver is still here, and 2023 is young
     assert np.nansum(before.kept, axis=0).tolist() == [5, 3, 2]
 
 
 def test_survivors_are_those_counted_row_by_row_and_add_up_to_the_people(company):
-    found = terms.survivors(company, DAYS_A_MONTH, ["plan"])
+    found = contract_terms.survivors(company, DAYS_A_MONTH, ["plan"])
     rows = company.frame("customers")
     assert np.nansum(found.kept[:, 0]) + found.early + found.young == len(rows)
     joined, left = pd.to_datetime(rows["joined_on"]), pd.to_datetime(rows["left_on"])
     cohort, length = joined.dt.to_period("Q"), (left - joined).dt.days + 1
     own = (rows["plan"] == "Plus") & (cohort == "2024Q2")
     mine = found.kept[(found.rows["plan"] == "Plus") & (found.rows["cohort"] == pd.Timestamp("2024-04-01"))].sum(axis=0)
-    by_hand = [(own & (left.isna() | (length > k * DAYS_A_MONTH + terms.GRACE))).sum() for k in range(1, 24)]
+    by_hand = [(own & (left.isna() | (length > k * DAYS_A_MONTH + contract_terms.GRACE))).sum() for k in range(1, 24)]
     assert mine[:24].tolist() == [own.sum(), *by_hand]
     assert np.isnan(mine[24:]).all()  # the last of them joined on 30 June 2024
     assert (np.diff(np.nan_to_num(found.kept), axis=1) <= 0).all()
 
 
 def test_what_of_a_term_is_left_tells_whether_leaving_waits_for_its_end(company, various):
-    assert terms.survivors(company, DAYS_A_MONTH).passed == pytest.approx(0.5, abs=0.05)  # any day
-    assert terms.survivors(various, DAYS_A_MONTH).passed < 0.08
+    assert contract_terms.survivors(company, DAYS_A_MONTH).passed == pytest.approx(0.5, abs=0.05)  # any day
+    assert contract_terms.survivors(various, DAYS_A_MONTH).passed < 0.08
 
 
 def test_the_base_and_what_it_paid_by_hand():
@@ -150,12 +153,12 @@ def test_the_base_and_what_it_paid_by_hand():
         left_on=days(None, "2025-06-01", None, None, "2024-01-01"),
         monthly_revenue=[10.0, 20.0, None, 40.0, 50.0],
     )
-    now = terms.base(company, YEAR, [STAGE]).set_index("renewals")
+    now = contract_terms.base(company, YEAR, [STAGE]).set_index("renewals")
     assert now["n"].to_dict() == {0: 1, 1: 1, 2: 1}
     assert now["fee"].to_dict() == {0: 40, 1: 0, 2: 10}
     assert now["unpriced"].to_dict() == {0: 0, 1: 1, 2: 0}
     assert now[STAGE].to_dict() == {0: "3 to 12 months", 1: "second year", 2: "third year on"}
-    then = terms.base(company, YEAR, on=date(2023, 12, 30), ahead=2).drop(columns="fold").sum()
+    then = contract_terms.base(company, YEAR, on=date(2023, 12, 30), ahead=2).drop(columns="fold").sum()
     # the first made both renewals ahead, the second both (it left in the third year), the fifth that of early 2023 before
     assert then[["n", "paid", "kept", "fee"]].tolist() == [3, 4, 2, 80]
     assert then["fee_paid"] == 10 * 2 + 20 * 2
@@ -222,7 +225,7 @@ def test_the_constant_rate_is_the_formula_of_the_textbook():
 
 
 def test_a_world_of_sbg_is_recovered(various):
-    level = renewing.fitted(various, 1).levels["all"]
+    level = renewal_models.fitted(various, 1).levels["all"]
     alpha, beta = level.fits["sBG"].model.params
     errors = level.fits["sBG"].model.standard_errors
     assert abs(alpha - 0.8) < 2 * errors["alpha"]
@@ -289,9 +292,9 @@ def test_the_value_of_the_base_is_the_sum_over_its_customers():
     settings = SETTINGS | {"money": MONEY | {"first_flow": "end"}, "segments": ["plan"]}
     plan = np.random.default_rng(8).choice(["a", "b"], 3000)
     company = world(3000, lambda luck, n: luck.beta(1.2, 9, n), fee=25.0, settings=settings, term=3, plan=plan)
-    found, fitted = contracts.base(company, term_months=3), renewing.fitted(company, 3)
+    found, fitted = contracts.base(company, term_months=3), renewal_models.fitted(company, 3)
     rows = company.frame("customers").query("left_on.isnull()")
-    stay = ((AS_OF - pd.to_datetime(rows["joined_on"])).dt.days + 1 - terms.GRACE) / (3 * DAYS_A_MONTH)
+    stay = ((AS_OF - pd.to_datetime(rows["joined_on"])).dt.days + 1 - contract_terms.GRACE) / (3 * DAYS_A_MONTH)
     k, rate, total = np.maximum(np.ceil(stay) - 1, 0).to_numpy(), 1.1**0.25 - 1, 0.0
     for plan_name, renewals in zip(rows["plan"], k, strict=True):
         fit = fitted.levels[plan_name].fits["sBG"].model
@@ -306,7 +309,7 @@ def test_the_value_of_the_base_is_the_sum_over_its_customers():
 
 def test_a_new_customers_months_are_the_lifetime_of_the_model(various):
     found = contracts.lifetimes(various).table.set_index(["after", "model"])
-    model = renewing.fitted(various, 1).levels["all"].fits["sBG"].model
+    model = renewal_models.fitted(various, 1).levels["all"].fits["sBG"].model
     rate = 1.1 ** (1 / 12) - 1
     assert found.loc[(0, "sBG"), "without_end"] == pytest.approx(model.lifetime(rate))
     assert found.loc[(0, "sBG"), "value"] == pytest.approx(
@@ -328,7 +331,7 @@ def test_the_base_goes_on_to_pay_what_was_forecast_where_nothing_but_tenure_chan
     joined, left = (pd.Series(paths.EPOCH + np.where(d < end, d, 0)) for d in (now.joined, now.left))
     company = made(SETTINGS | {"as_of": "2026-06-30", "segments": ["plan"]}, joined_on=joined,
                    left_on=left.where(now.left < end), plan=now.plan.astype(str))  # fmt: skip
-    fitted = renewing.fitted(company, 1)
+    fitted = renewal_models.fitted(company, 1)
     cells = contracts._today(company, fitted)
     assert cells["n"].sum() == pytest.approx(here.sum(), abs=5)
     ahead = contracts._ahead(fitted, cells, np.ones(24)) @ cells["n"] / cells["n"].sum()
@@ -356,7 +359,7 @@ def test_stages_too_small_to_be_told_apart_are_one():
     joined = [*days(*["2025-11-20"] * 10), *days(*["2025-05-01"] * 35), *days(*["2021-05-01"] * 80)]
     left = days(*[None] * 60, *["2022-03-02"] * 20, *["2023-08-08"] * 15, *["2024-12-12"] * 30)
     company = made(joined_on=joined, left_on=left.where(left > pd.Series(joined)), monthly_revenue=np.full(125, 9.0))
-    cells = contracts._today(company, renewing.fitted(company, 1))
+    cells = contracts._today(company, renewal_models.fitted(company, 1))
     assert (
         cells.groupby(STAGE)["n"].sum().to_dict() == {contracts.OTHER: 60}
         or cells.groupby(STAGE)["n"].sum().min() >= 30

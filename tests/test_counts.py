@@ -9,8 +9,8 @@ import ibis
 import pandas as pd
 import pytest
 
+from cxlib.counts import answers, panels, purchases
 from cxlib.errors import InputError
-from cxlib.intake import counts, panels, purchases
 from cxlib.intake.company import Company
 
 SETTINGS = {
@@ -73,7 +73,7 @@ def test_bands_follow_the_scale_and_its_direction():
     def names(metric, rule):
         frames = {"customers": pd.DataFrame({"customer_id": ["a"], "plan": ["x"]})}
         made = Company.from_frames(SETTINGS | {"metrics": {metric: rule}, "involuntary_reasons": []}, frames)
-        return [(b.name, b.low, b.high) for b in counts.bands(made, metric)]
+        return [(b.name, b.low, b.high) for b in answers.bands(made, metric)]
 
     assert names("nps", {"scale": [1, 10]}) == [("detractor", 1, 6), ("passive", 7, 8), ("promoter", 9, 10)]
     five = {"scale": [1, 5], "good": "high"}
@@ -83,11 +83,11 @@ def test_bands_follow_the_scale_and_its_direction():
 
 
 def test_one_customer_one_voice_keeps_the_latest_answer(company):
-    every = counts.score_counts(company, "nps")
-    latest = counts.score_counts(company, "nps", latest_only=True)
+    every = answers.score_counts(company, "nps")
+    latest = answers.score_counts(company, "nps", latest_only=True)
     assert every["n"].sum() == 4
     assert sorted(latest["score"]) == [3.0, 6.0, 7.0]
-    by_quarter = counts.score_counts(company, "nps", period="quarter", latest_only=True)
+    by_quarter = answers.score_counts(company, "nps", period="quarter", latest_only=True)
     assert by_quarter.groupby("period")["n"].sum().to_dict() == {
         pd.Timestamp("2024-01-01"): 2,
         pd.Timestamp("2024-07-01"): 2,
@@ -114,4 +114,4 @@ def test_money_by_month_keeps_leavers_in_the_base(company):
 
 def test_a_metric_nobody_answered_is_refused_by_name(company):
     with pytest.raises(InputError, match=r"csat.*nps"):
-        counts.choose(company, "csat")
+        answers.choose(company, "csat")

@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks import programme_worlds as worlds
 from benchmarks.simulation import refilled
-from cxlib import demo, roi
-from cxlib.intake import panels
+from cxlib import demo
+from cxlib.counts import panels
 from cxlib.intake.company import Company
+from cxlib.roi import returns
 
 CUSTOMERS = 3600
 SEED = 8
@@ -33,7 +34,7 @@ def opened(kinds):
 
 def judged(opened, frames, months=12, **initiative):
     frames = dict(frames) | {"initiatives": frames["initiatives"].assign(**initiative)}
-    return roi.results(refilled(opened, frames), months)[0]
+    return returns.results(refilled(opened, frames), months)[0]
 
 
 def checks(result):
@@ -108,7 +109,7 @@ def test_where_every_low_scorer_was_reached_only_before_and_after_is_left(opened
     assert score["low"] > 0.5  # up by more than chance
     assert score["anyway"] == pytest.approx(score["value"], abs=0.2)  # as such scores do by themselves
     assert score["beyond_low"] < 0 < score["beyond_high"]
-    text = roi.statement(opened, found).sentence
+    text = returns.statement(opened, found).sentence
     assert "regression to the mean" in text
     assert "resulted in" not in text
 
@@ -139,7 +140,7 @@ def test_months_declared_beforehand_count_and_unfinished_ones_are_said(kinds, op
     short, long = (judged(opened, kinds["randomised"], effect_months=m) for m in (3, 24))
     assert (short.evidence.months, long.evidence.months) == (3, 12)
     assert "over the first 12 months" in long.statement.sentence
-    assert roi.unfinished([short, long]) == [long]
+    assert returns.unfinished([short, long]) == [long]
 
 
 def test_few_branches_are_judged_by_handing_the_starts_out_again(kinds, opened):
@@ -180,13 +181,13 @@ def test_a_shop_is_judged_by_what_is_bought_as_nobody_is_seen_to_leave():
     frames["exposures"] = pd.DataFrame(
         {"initiative_id": "V", "customer_id": known, "exposed_on": pd.Timestamp("2025-07-01"), "arm": arm}
     )
-    (found,) = roi.results(Company.from_frames(settings, frames))
+    (found,) = returns.results(Company.from_frames(settings, frames))
     assert found.grade == "A"
     assert "churn" not in found.evidence.outcomes
     assert found.statement.outcome == "order_value"
     assert found.effect.low < 0 < found.effect.high
     company = Company.from_frames(settings, frames)
-    parts = roi.adding_up(company, found).table.set_index("channel")["value"]
+    parts = returns.adding_up(company, found).table.set_index("channel")["value"]
     assert parts["stayed longer"] == 0
     assert parts.drop("in all").sum() == pytest.approx(parts["in all"])
-    assert "even if nobody left" in roi.needed(company, found).sentence
+    assert "even if nobody left" in returns.needed(company, found).sentence

@@ -10,14 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib.stats.draws import (
-    estimate,
-    estimate_frame,
-    fold_weights,
-    group_weights,
-    one_step,
-    resample,
-)
+from cxlib.stats.draws import estimate, estimate_frame, fold_weights, group_weights, one_step, resample
 from cxlib.stats.likelihood import LikelihoodModel
 
 

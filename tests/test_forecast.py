@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from surveys import figures
 
-from cxlib import demo, forecast
+from cxlib import demo
+from cxlib.counts import contract_base
+from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.demo.paths import World, day, simulate
-from cxlib.intake import portfolio
 from cxlib.intake.company import Company
-from cxlib.intake.counts import DAYS_A_MONTH
+from cxlib.value import forecast
 
 pytestmark = pytest.mark.filterwarnings("error")
 MONEY = {"value_is": "margin", "gross_margin": 0.6, "discount_rate": 0.1, "discount_convention": "effective",
@@ -61,7 +62,7 @@ def test_customers_all_alike_are_worth_the_closed_form(first_flow, first):
     people = company.frame("customers")
     months, left = 0, 0
     for q in range(8):  # by hand: the customer-months of eight quarters, and who left in them
-        begin, end = (pd.Timestamp(portfolio.back(company.as_of, 3 * k)) for k in (q + 1, q))
+        begin, end = (pd.Timestamp(contract_base.back(company.as_of, 3 * k)) for k in (q + 1, q))
         here = people[~(people["left_on"] <= begin)]
         gone = here["left_on"] <= end
         month = np.ceil((here["left_on"] - begin).dt.days / DAYS_A_MONTH).clip(1, 3)
@@ -128,7 +129,7 @@ def test_the_forecast_of_a_year_ago_is_held_against_what_came(world):
     known = figures(found)
     assert abs(known["holdout-payments"].value) < 0.03
     assert abs(known["holdout-stay"].value) < 0.05
-    people, then = world.frame("customers"), pd.Timestamp(portfolio.back(world.as_of, 12))
+    people, then = world.frame("customers"), pd.Timestamp(contract_base.back(world.as_of, 12))
     here = people[(people["joined_on"] <= then) & ~(people["left_on"] <= then)]
     assert found.table["n"].sum() == len(here)
     assert found.table["events"].sum() == here["left_on"].isna().sum()
@@ -141,7 +142,7 @@ def test_the_forecast_of_a_year_ago_is_held_against_what_came(world):
 
 
 def test_a_forecast_knows_nothing_of_later_days(world, frames):
-    then = portfolio.back(world.as_of, 12)
+    then = contract_base.back(world.as_of, 12)
     late = pd.Timestamp(then) + pd.Timedelta(days=1)
     people, given, cases = (frames[k] for k in ("customers", "responses", "contacts"))
     left = people["left_on"].where(people["left_on"] < late)
@@ -153,16 +154,16 @@ def test_a_forecast_knows_nothing_of_later_days(world, frames):
         "contacts": cases.loc[cases["opened_at"] < late, ["contact_id", "customer_id", "opened_at"]],
     }
     cut = Company.from_frames(demo.settings("demo", draws=200), then_known)
-    one, other = (portfolio.at_risk(c, then, 24, ("nps",)) for c in (world, cut))
+    one, other = (contract_base.at_risk(c, then, 24, ("nps",)) for c in (world, cut))
     pd.testing.assert_frame_equal(one, other, check_categorical=False)
 
 
 def test_every_exit_of_the_window_is_counted_once(world):
-    counted = portfolio.at_risk(world, world.as_of, 24, ())
+    counted = contract_base.at_risk(world, world.as_of, 24, ())
     first = counted[counted["lag"] == 0]
     people = world.frame("customers")
-    since = pd.Timestamp(portfolio.back(world.as_of, 24))
-    starts = [pd.Timestamp(portfolio.back(world.as_of, 3 * q)) for q in range(8, 0, -1)]
+    since = pd.Timestamp(contract_base.back(world.as_of, 24))
+    starts = [pd.Timestamp(contract_base.back(world.as_of, 3 * q)) for q in range(8, 0, -1)]
     left = people["left_on"] > since
     begun = people["left_on"].map(lambda d: max((s for s in starts if s < d), default=pd.NaT), na_action="ignore")
     assert first["left"].sum() == (left & (people["joined_on"] <= begun)).sum()

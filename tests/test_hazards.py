@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import leaving
-from cxlib import hazards, open_company
-from cxlib.intake import stays
+from cxlib import open_company
+from cxlib.churn import hazard_ratios
+from cxlib.counts import follow_up
 from cxlib.intake.company import Company
 from cxlib.stats import survival
 
@@ -40,13 +41,13 @@ def rows(episodes):
 
 
 @pytest.mark.parametrize("make", [
-    lambda c: stays.in_force(c, "nps", ["plan"]),
-    lambda c: stays.in_force(c, "nps", ["plan"], delay_days=30),
-    lambda c: stays.since_answer(c, "nps", 365, ["plan"]),
-    lambda c: stays.landmarks(c, "nps", [183, 365], 365, ["plan"]),
+    lambda c: follow_up.in_force(c, "nps", ["plan"]),
+    lambda c: follow_up.in_force(c, "nps", ["plan"], delay_days=30),
+    lambda c: follow_up.since_answer(c, "nps", 365, ["plan"]),
+    lambda c: follow_up.landmarks(c, "nps", [183, 365], 365, ["plan"]),
 ])  # fmt: skip
 def test_the_fit_from_counts_is_the_cox_regression_of_the_rows_with_errors_by_fold(known, make):
-    ours = hazards._ratios(known, "nps", make(known)).fit
+    ours = hazard_ratios._ratios(known, "nps", make(known)).fit
     fit = survival.cox(
         rows(make(known)),
         "event",
@@ -61,27 +62,27 @@ def test_the_fit_from_counts_is_the_cox_regression_of_the_rows_with_errors_by_fo
 
 
 def test_ratios_of_two_and_of_1_3_are_recovered(known):
-    found = {f.name: f.estimate for f in hazards.ratios(known, "nps").figures}
+    found = {f.name: f.estimate for f in hazard_ratios.ratios(known, "nps").figures}
     for band, true in (("detractor", 2.0), ("passive", 1.3)):
         e = found[f"nps-hazard-ratio-{band}"]
         assert e.low < true < e.high
 
 
 def test_three_routes_say_the_same_where_there_is_something_and_where_there_is_nothing(known):
-    assert hazards.routes(known, "nps").sentence.startswith("All 3 routes find a link")
-    found = hazards.routes(world(leaving.NULL, 12), "nps")
+    assert hazard_ratios.routes(known, "nps").sentence.startswith("All 3 routes find a link")
+    found = hazard_ratios.routes(world(leaving.NULL, 12), "nps")
     assert found.sentence.startswith("No detectable link by any of 3 routes")
     assert "landmark at 12 months" in set(found.table["route"])
 
 
 def test_the_landmarks_together_are_each_of_them_and_no_later_score(known):
-    found = hazards.routes(known, "nps").table.set_index("route")
-    alone = hazards._ratios(known, "nps", stays.landmarks(known, "nps", [365], 365, ["plan"]))
+    found = hazard_ratios.routes(known, "nps").table.set_index("route")
+    alone = hazard_ratios._ratios(known, "nps", follow_up.landmarks(known, "nps", [365], 365, ["plan"]))
     assert found.loc["landmark at 12 months", "value"] == pytest.approx(alone.estimate("detractor").value, rel=1e-6)
 
 
 def test_where_leaving_was_decided_before_the_delay_shrinks_the_ratio_and_the_page_says_so(decided):
-    found = hazards.delayed(decided, "nps")
+    found = hazard_ratios.delayed(decided, "nps")
     value = found.table.set_index("delay")["value"]
     assert value["0 days"] > 1.6
     assert abs(np.log(value["90 days"])) < np.log(value["0 days"]) / 2
@@ -90,7 +91,7 @@ def test_where_leaving_was_decided_before_the_delay_shrinks_the_ratio_and_the_pa
 
 
 def test_where_the_score_comes_first_the_delay_does_not_shrink_it(known):
-    found = hazards.delayed(known, "nps")
+    found = hazard_ratios.delayed(known, "nps")
     assert "No detectable change with the delay" in found.sentence
     assert found.table["low"].iloc[0] > 1
 
@@ -123,23 +124,23 @@ def crossing(seed=3, n=4000):
 
 def test_a_ratio_that_crosses_one_is_told_by_period_and_not_by_its_average():
     company = crossing()
-    found = hazards.periods(company, "nps")
+    found = hazard_ratios.periods(company, "nps")
     assert "changes with tenure" in found.sentence
     assert found.table["value"].iloc[0] > 3
     assert found.table["value"].iloc[-1] < 0.7
-    said = hazards.ratios(company, "nps").sentence
+    said = hazard_ratios.ratios(company, "nps").sentence
     assert "only its average" in said
     assert "in the first" in said
 
 
 def test_a_constant_ratio_is_not_called_changing(known):
-    found = hazards.periods(known, "nps")
+    found = hazard_ratios.periods(known, "nps")
     assert "No detectable change" in found.sentence
     assert found.table["low"].max() < 2.0 * 1.3
 
 
 def test_price_and_support_cases_are_adjusted_for_and_the_gain_is_told(company):
-    found = hazards.adjusted(company, "nps")
+    found = hazard_ratios.adjusted(company, "nps")
     what = found.table["what"].tolist()
     assert "price: high against price: low" in what
     assert "1 case against no case" in what
@@ -155,10 +156,10 @@ def test_a_group_without_leavers_gets_no_ratio():
     frames["responses"].loc[low, "score"] = 3.0  # whoever left had said 3, nobody else less than 9
     frames["responses"].loc[~low & frames["responses"]["score"].notna(), "score"] = 10.0
     company = Company.from_frames(settings, frames)
-    found = hazards.ratios(company, "nps")
+    found = hazard_ratios.ratios(company, "nps")
     assert not found.answered
     assert "fewer than two score groups have 5 or more leavers" in found.sentence
 
 
 def test_nothing_beside_tenure_is_said_so(known):
-    assert "nothing is known of customers beside tenure and segments" in hazards.adjusted(known, "nps").sentence
+    assert "nothing is known of customers beside tenure and segments" in hazard_ratios.adjusted(known, "nps").sentence

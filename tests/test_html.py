@@ -321,7 +321,9 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "cxlib.page", SimpleNamespace(check_parameters=lambda notebook, values: None))
+        patch.setitem(
+            sys.modules, "cxlib.page.parameters", SimpleNamespace(check_parameters=lambda notebook, values: None)
+        )
         return run.run_report(
             fake_company(), reports=tmp_path_factory.mktemp("reports"), notebooks=notebooks("01", "06", "07")
         ).folder

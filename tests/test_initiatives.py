@@ -11,8 +11,8 @@ import pytest
 from small_company import SETTINGS, Small, stops
 
 from cxlib import cli
+from cxlib.counts.programmes import programmes
 from cxlib.intake.company import Company
-from cxlib.intake.programmes import programmes
 
 # contract column -> (the export's column, what stands in it in a good row)
 GOOD = {

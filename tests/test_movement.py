@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from surveys import CSAT, NPS, figures, survey
 
-from cxlib import demo, movement, open_company
+from cxlib import demo, open_company
 from cxlib.intake.company import Company
+from cxlib.scores import trend
 
 QUARTERS = pd.date_range("2023-01-01", "2024-12-31", freq="QS")
 
@@ -35,14 +36,14 @@ def by_quarter(score, per_quarter=400, seed=1, metrics=CSAT, scale=(1, 5), sprea
 
 
 def test_a_trend_made_by_the_mix_alone_is_flat_at_a_fixed_mix():
-    found = movement.trend(by_quarter(lambda q: ((4.5, 2.5), 0.1 + 0.1 * q)))
+    found = trend.trend(by_quarter(lambda q: ((4.5, 2.5), 0.1 + 0.1 * q)))
     lines = found.table.pivot(index="period", columns="line", values="value")
     assert lines["as answered"].iloc[0] - lines["as answered"].iloc[-1] > 0.8
     assert abs(lines["at a fixed mix of plan"].iloc[0] - lines["at a fixed mix of plan"].iloc[-1]) < 0.2
 
 
 def test_the_change_has_the_interval_of_the_change():
-    found = movement.trend(by_quarter(lambda q: ((3.5, 3.5), 0.5)))
+    found = trend.trend(by_quarter(lambda q: ((3.5, 3.5), 0.5)))
     change = figures(found)["csat-change"]
     last = found.table[found.table["line"] == "as answered"].iloc[-1]
     assert change.high - change.low == pytest.approx(2**0.5 * (last["high"] - last["low"]), rel=0.1)
@@ -50,7 +51,7 @@ def test_the_change_has_the_interval_of_the_change():
 
 
 def test_the_parts_of_a_change_add_up_and_simpsons_paradox_is_named():
-    found = movement.mix(by_quarter(lambda q: ((4.0 + 0.05 * q, 2.0 + 0.05 * q), 0.1 + 0.1 * q)))
+    found = trend.mix(by_quarter(lambda q: ((4.0 + 0.05 * q, 2.0 + 0.05 * q), 0.1 + 0.1 * q)))
     parts = found.table.set_index("part")
     assert parts["value"].iloc[1:].sum() == pytest.approx(parts["value"].iloc[0])
     assert parts.loc["whole change", "high"] < 0 < parts.loc["within each plan", "low"]
@@ -58,7 +59,7 @@ def test_the_parts_of_a_change_add_up_and_simpsons_paradox_is_named():
 
 
 def test_the_fall_of_the_demos_score_is_a_change_of_mix(company):
-    found = movement.mix(company, "nps")
+    found = trend.mix(company, "nps")
     parts = found.table.set_index("part")
     assert parts.loc["whole change", "value"] < 0 < parts.loc["within each plan", "low"]
     assert parts.loc["because the mix of plan changed", "high"] < 0
@@ -69,7 +70,7 @@ def test_waves_stand_in_the_order_in_which_they_were_asked():
     rng = np.random.default_rng(4)
     asked = np.repeat(pd.to_datetime(["2024-02-01", "2024-06-01", "2024-10-01"]), 60)
     company = survey(rng.integers(1, 6, 180), asked_at=asked, wave=np.repeat(["spring", "summer", "autumn"], 60))
-    found = movement.trend(company, period="wave")
+    found = trend.trend(company, period="wave")
     assert list(dict.fromkeys(found.table["period"])) == ["spring", "summer", "autumn"]
     assert "in wave autumn was" in found.sentence
     assert "on the wave before" in found.sentence
@@ -77,7 +78,7 @@ def test_waves_stand_in_the_order_in_which_they_were_asked():
         np.r_[rng.integers(3, 6, 120), [1, 2] * 30], asked_at=asked, wave=np.repeat(["spring", "summer", "autumn"], 60),
         channel=np.resize(["app", "email"], 180),
     )  # fmt: skip
-    warned = movement.early_warning(falling, period="wave")
+    warned = trend.early_warning(falling, period="wave")
     assert "in wave autumn for channel" in warned.sentence
     assert warned.table["falling"].all()
 
@@ -85,7 +86,7 @@ def test_waves_stand_in_the_order_in_which_they_were_asked():
 def test_a_period_of_few_answers_is_not_shown_nor_one_that_gives_it_away():
     sizes = (40, 3, 35, 60)
     asked = np.repeat(pd.to_datetime(["2024-01-15", "2024-04-15", "2024-07-15", "2024-10-15"]), sizes)
-    shown = movement.trend(survey([3] * sum(sizes), asked_at=asked)).table
+    shown = trend.trend(survey([3] * sum(sizes), asked_at=asked)).table
     assert sorted(shown["n"]) == [40, 60]
 
 
@@ -104,7 +105,7 @@ def months(after, seed=2, per_month=120):
 
 
 def test_a_lasting_fall_leaves_the_control_limits_and_is_dated():
-    found = movement.control(months(1.0))
+    found = trend.control(months(1.0))
     assert "below its control limits first in" in found.sentence
     alarm = found.table.loc[found.table["alarm"], "period"].iloc[0]
     assert pd.Timestamp("2024-04-01") <= alarm <= pd.Timestamp("2024-07-01")
@@ -112,13 +113,13 @@ def test_a_lasting_fall_leaves_the_control_limits_and_is_dated():
 
 
 def test_a_quiet_score_stays_within_and_the_rate_of_false_alarms_is_said():
-    found = movement.control(months(0.0))
+    found = trend.control(months(0.0))
     assert "stayed within its control limits in all 12 months watched" in found.sentence
     assert "5\N{NO-BREAK SPACE}% of such windows" in found.sentence
 
 
 def test_the_demo_leaves_its_limits_after_its_region_fell(company):
-    alarms = movement.control(company, "nps").table.query("alarm")
+    alarms = trend.control(company, "nps").table.query("alarm")
     assert pd.Timestamp("2025-07-01") <= alarms["period"].iloc[0] <= pd.Timestamp("2025-12-01")
 
 
@@ -130,7 +131,7 @@ def test_the_demos_falling_region_is_named_a_quarter_before_its_exits_rise():
     early = Company.from_frames(
         demo.settings("demo", draws=50, as_of="2025-09-30"), demo.subscription(10, 6000, as_of="2025-09-30")
     )
-    found = movement.early_warning(early, "nps")
+    found = trend.early_warning(early, "nps")
     row = found.table.iloc[0]
     assert (row["segment"], row["level"], row["falling"]) == ("region", "Harbour", True)
     assert found.table["falling"].sum() == 1
@@ -141,17 +142,17 @@ def test_the_demos_falling_region_is_named_a_quarter_before_its_exits_rise():
 
 
 def test_a_later_report_still_tells_of_the_warning(company):
-    found = movement.early_warning(company, "nps")
+    found = trend.early_warning(company, "nps")
     assert any("region Harbour in the quarter from 1 July 2025" in c for c in found.caveats)
 
 
 def test_only_a_worse_score_is_a_warning():
-    better = movement.early_warning(by_quarter(lambda q: ((3.0, 3.0 + (q == 7)), 0.5)))
-    worse = movement.early_warning(by_quarter(lambda q: ((3.0, 3.0 - (q == 7)), 0.5)))
+    better = trend.early_warning(by_quarter(lambda q: ((3.0, 3.0 + (q == 7)), 0.5)))
+    worse = trend.early_warning(by_quarter(lambda q: ((3.0, 3.0 - (q == 7)), 0.5)))
     assert not better.table["falling"].any()
     assert list(worse.table.loc[worse.table["falling"], "level"]) == ["b"]
     effort = {"ces": {"scale": [1, 5], "version": "1.0"}}  # a rise is a fall of ease
-    harder = movement.early_warning(by_quarter(lambda q: ((3.0, 3.0 + (q == 7)), 0.5), metrics=effort))
+    harder = trend.early_warning(by_quarter(lambda q: ((3.0, 3.0 + (q == 7)), 0.5), metrics=effort))
     assert list(harder.table.loc[harder.table["falling"], "level"]) == ["b"]
 
 
@@ -159,12 +160,12 @@ def test_quiet_years_bring_few_false_warnings():
     """The small version of make calibrate: 12 quiet companies, four looks each, stated rate .05."""
     false = 0
     for seed in range(12):
-        found = movement.watch(by_quarter(lambda q: ((3.4, 3.0), 0.4), 200, seed), "csat")
+        found = trend.watch(by_quarter(lambda q: ((3.4, 3.0), 0.4), 200, seed), "csat")
         assert found["period"].nunique() == 4
         false += bool(found["falling"].any())
     assert false <= 3  # more with probability .002
 
 
 def test_nothing_to_compare_is_said():
-    assert not movement.early_warning(survey([3] * 50, plan=["a"] * 50)).answered
-    assert "no wave" in movement.trend(survey([3] * 50), period="wave").sentence
+    assert not trend.early_warning(survey([3] * 50, plan=["a"] * 50)).answered
+    assert "no wave" in trend.trend(survey([3] * 50), period="wave").sentence

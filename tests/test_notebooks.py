@@ -9,7 +9,8 @@ import re
 import nbformat
 import pytest
 
-from cxlib import parameters, paths
+from cxlib import paths
+from cxlib.page import parameters
 from cxlib.publish.refresh import normal
 
 NOTEBOOKS = sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib import findings, outcome
-from cxlib.cash import Paths, Side
-from cxlib.comparison.evidence import NOT_IDENTIFIED, Check, Evidence, Outcome
+from cxlib.counts.programmes import Programme
 from cxlib.errors import InputError
-from cxlib.intake.programmes import Programme
-from cxlib.outcome import claim, state, verdict
+from cxlib.page import findings
+from cxlib.roi import outcome_statement
+from cxlib.roi.cash_flows import Paths, Side
+from cxlib.roi.evidence import NOT_IDENTIFIED, Check, Evidence, Outcome
+from cxlib.roi.outcome_statement import claim, state, verdict
 from cxlib.stats import finance
 from cxlib.stats.estimate import Estimate
 
@@ -493,4 +494,4 @@ def test_an_impossible_claim_is_refused_by_name(name, wrong):
 
 def test_numbers_of_a_table_are_numbers():
     assert claim(**CLAIM | {"customers": np.int64(1000), "months": np.int64(12)}).record()["worth"]["value"] == 150_000
-    assert outcome.Statement.record(claim(**CLAIM | {"level": np.float64(0.2)}))["level"]["value"] == 0.2
+    assert outcome_statement.Statement.record(claim(**CLAIM | {"level": np.float64(0.2)}))["level"]["value"] == 0.2

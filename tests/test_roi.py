@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cxlib import demo, finance, open_company, roi
+from cxlib import demo, open_company
 from cxlib.intake.company import Company
+from cxlib.overview import finance
+from cxlib.roi import returns
 
 TRUTH = json.loads((Path(__file__).parent / "truth" / "demo.json").read_text())
 
@@ -21,7 +23,7 @@ def company():
 
 @pytest.fixture(scope="module")
 def found(company):
-    return roi.results(company)
+    return returns.results(company)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def by_name(found):
 
 def test_the_parts_add_up_to_the_benefit_of_the_page(company, found):
     for r in (r for r in found if r.known):
-        rows = roi.adding_up(company, r).table.set_index("channel")["value"]
+        rows = returns.adding_up(company, r).table.set_index("channel")["value"]
         assert rows.drop("in all").sum() == pytest.approx(rows["in all"], rel=1e-12)
         assert rows["in all"] == pytest.approx(r.money.benefit.value, rel=1e-12)
 
@@ -68,7 +70,7 @@ def test_one_screen_says_nothing_that_is_not_in_its_table(company, found):
 
 
 def test_attribution_is_shown_at_none_as_stated_and_at_all(company, found):
-    rows = roi.summary(company, found).table.set_index(["initiative", "credited"])["value"]
+    rows = returns.summary(company, found).table.set_index(["initiative", "credited"])["value"]
     managers = rows["Local account managers"]
     assert list(managers.index) == [
         "none (0\N{NO-BREAK SPACE}%)",
@@ -80,7 +82,7 @@ def test_attribution_is_shown_at_none_as_stated_and_at_all(company, found):
 
 
 def test_what_lies_beyond_the_months_seen_is_called_projected(company, by_name):
-    shown = roi.horizons(company, by_name["Welcome calls"])
+    shown = returns.horizons(company, by_name["Welcome calls"])
     assert list(shown.table["is"]) == ["observed", "projected", "projected"]
     assert shown.table["value"].is_monotonic_increasing  # kept customers go on paying, and more so if the effect lasts
     assert "Projected, not observed" in shown.caveats[0]
@@ -88,13 +90,13 @@ def test_what_lies_beyond_the_months_seen_is_called_projected(company, by_name):
 
 def test_an_initiative_as_large_as_its_break_even_would_have_just_paid(company, by_name):
     r = by_name["Welcome calls"]
-    fall = roi.needed(company, r).table.set_index(["lever", "unit"]).loc[("leaving falls by", "relative")]
+    fall = returns.needed(company, r).table.set_index(["lever", "unit"]).loc[("leaving falls by", "relative")]
     seen = -r.evidence.outcomes["churn"].relative.value
     assert (seen > fall["value"]) == (r.money.net_present_value.value > 0)
 
 
 def test_machine_readable_statements_hold_what_the_sentences_say(company, found):
-    rows = roi.statements(company, found).table
+    rows = returns.statements(company, found).table
     first = rows.iloc[0]
     assert (first["initiative"], first["outcome"], first["verdict"], first["grade"]) == (
         "I1",
@@ -119,15 +121,15 @@ def test_machine_readable_statements_hold_what_the_sentences_say(company, found)
 
 def test_before_the_declared_months_are_over_nothing_is_claimed():
     company = open_company("demo", as_of="2024-12-31")
-    (r,) = roi.results(company)
+    (r,) = returns.results(company)
     assert r.evidence.months == 6
     assert "nothing is claimed yet" in r.statement.sentence
     assert r.statement.verdict == "inconclusive"
-    assert roi.unfinished([r]) == [r]
+    assert returns.unfinished([r]) == [r]
 
 
 def test_without_exposures_an_initiative_is_not_identified():
     frames = {k: v for k, v in demo.subscription(1, 800).items() if k != "exposures"}
-    found = roi.results(Company.from_frames(demo.settings("demo", draws=100), frames))
+    found = returns.results(Company.from_frames(demo.settings("demo", draws=100), frames))
     assert not any(r.known for r in found)
     assert {r.why for r in found} == {"not identified: nobody recorded whom it reached."}

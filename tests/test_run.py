@@ -59,7 +59,7 @@ def page():
     """Stand in for the session of a notebook, which would import every question; it keeps what it was asked."""
     asked: dict[str, dict] = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "cxlib.page", SimpleNamespace(check_parameters=asked.__setitem__))
+        patch.setitem(sys.modules, "cxlib.page.parameters", SimpleNamespace(check_parameters=asked.__setitem__))
         yield asked
 
 
@@ -461,7 +461,7 @@ def test_the_questions_may_refuse_values_before_anything_is_written(tmp_path, mo
         assert values == {"company": "acme", "as_of": AS_OF, "draws": -1, "share": 0.5, "label": None}
         raise InputError(f"{notebook} needs draws", remedy="Give more.")
 
-    monkeypatch.setitem(sys.modules, "cxlib.page", SimpleNamespace(check_parameters=refuse))
+    monkeypatch.setitem(sys.modules, "cxlib.page.parameters", SimpleNamespace(check_parameters=refuse))
     with pytest.raises(InputError, match="01_ok needs draws"):
         run.run_report(fake_company(), {"draws": -1}, reports=tmp_path / "reports", notebooks=notebooks("01"))
     assert not (tmp_path / "reports").exists()
@@ -480,7 +480,7 @@ def test_ctrl_c_ends_the_kernels_and_leaves_nothing(tmp_path):
         "if __name__ == '__main__':\n"  # the workers import this file too
         "    import sys\n    import cxlib\n    from cxlib import cli\n    from test_run import fake_company\n"
         "    from types import SimpleNamespace\n\n"
-        "    sys.modules['cxlib.page'] = SimpleNamespace(check_parameters=lambda notebook, values: None)\n"
+        "    sys.modules['cxlib.page.parameters'] = SimpleNamespace(check_parameters=lambda notebook, values: None)\n"
         "    cxlib.open_company = lambda name, as_of=None: fake_company()\n"
         "    sys.argv[1:] = ['run', 'acme', '--reports', sys.argv[1]]\n"
         "    cli.main()\n"

@@ -15,15 +15,17 @@ from scipy import stats
 from surveys import figures
 from test_forecast import MONEY, contracts
 
-from cxlib import cash, demo, scenarios, trials, value
-from cxlib.cash import Paths, Side
-from cxlib.comparison.evidence import NOT_IDENTIFIED, Evidence
+from cxlib import demo
+from cxlib.counts import planned_reach
+from cxlib.counts.programmes import Programme
 from cxlib.errors import InputError
-from cxlib.intake import reach
 from cxlib.intake.company import Company
-from cxlib.intake.programmes import Programme
-from cxlib.scenarios import ALL, HALF, LASTS, NOTHING, SEEN, STOPS, UPPER
+from cxlib.roi import cash_flows, sample_size, scenarios
+from cxlib.roi.cash_flows import Paths, Side
+from cxlib.roi.evidence import NOT_IDENTIFIED, Evidence
+from cxlib.roi.scenarios import ALL, HALF, LASTS, NOTHING, SEEN, STOPS, UPPER
 from cxlib.stats import finance, power
+from cxlib.value import by_score
 
 pytestmark = pytest.mark.filterwarnings("error")
 PLAN = Programme("P1", "Fault messages", "what customers hear", date(2026, 2, 1), 8000.0, 500.0, planned=True, outcome="churn",
@@ -169,7 +171,7 @@ def test_a_point_of_nps_is_worth_a_two_hundredth_of_the_gap(world, frames, undis
     found = scenarios.planned(world, plan)
     rate = world.settings.money.discount_rate
     discounted = plainly_valued(frames, rate)
-    plain, today = (value.by_score(c, "nps").figures[0].estimate for c in (undiscounted, discounted))
+    plain, today = (by_score.by_score(c, "nps").figures[0].estimate for c in (undiscounted, discounted))
     monthly = finance.per_period_rate(rate, 12, "effective")
     cost = 8000 + 500 * finance.discount_factors(monthly, 12, "end").sum()
     shown = rows(found)
@@ -187,7 +189,7 @@ def test_a_point_of_nps_is_worth_a_two_hundredth_of_the_gap(world, frames, undis
 
 def test_a_share_satisfied_moves_by_a_hundredth_of_the_gap(world, undiscounted):
     found = scenarios.planned(world, replace(PLAN, outcome="csat", effect_is="points", expected_effect=5.0))
-    gap = value.by_score(undiscounted, "csat").figures[0].estimate
+    gap = by_score.by_score(undiscounted, "csat").figures[0].estimate
     assert rows(found).loc[ALL, "benefit"] == pytest.approx(1500 * 5 * gap.value / 100)
     assert "points of the share satisfied (CSAT)" in found.sentence
 
@@ -223,7 +225,7 @@ def test_without_money_there_is_no_scenario():
     for found in (scenarios.planned(company, PLAN), scenarios.part_year(company, halfway())):
         assert not found.answered
         assert "money block" in found.sentence
-    assert trials.trial(company, PLAN).answered  # level and power need no money
+    assert sample_size.trial(company, PLAN).answered  # level and power need no money
 
 
 # ---- part of the way ---------------------------------------------------------------------------------------------
@@ -295,8 +297,8 @@ def test_what_is_over_or_not_known_has_no_part_year(steady):
 
 
 def test_the_level_of_leaving_is_counted(steady):
-    found = rows(trials.trial(steady, PLAN))
-    for months in trials.TRIAL_MONTHS:
+    found = rows(sample_size.trial(steady, PLAN))
+    for months in sample_size.TRIAL_MONTHS:
         level = 1 - still_here(steady, months)[0][-1]
         assert found.loc[months, "level"] == pytest.approx(level)
         assert found.loc[months, "value"] == pytest.approx(power.smallest_change(level, 1500) / level)
@@ -305,7 +307,7 @@ def test_the_level_of_leaving_is_counted(steady):
 
 
 def test_a_trial_of_the_size_named_finds_the_difference_in_four_of_five(steady):
-    row = rows(trials.trial(steady, PLAN)).loc[12]
+    row = rows(sample_size.trial(steady, PLAN)).loc[12]
     arm = round(row["needed"] / 2)
     rng = np.random.default_rng(2)
     gone = [rng.binomial(arm, p, 4000) / arm for p in (row["level"], 0.95 * row["level"])]
@@ -315,17 +317,17 @@ def test_a_trial_of_the_size_named_finds_the_difference_in_four_of_five(steady):
 
 
 def test_it_says_when_it_could_be_seen_or_how_many_are_needed(steady):
-    few = trials.trial(steady, PLAN)
+    few = sample_size.trial(steady, PLAN)
     assert "cannot be seen within 24 months with these customers" in few.sentence
     needed = rows(few).loc[24, "needed"]
     assert f"{math.ceil(needed):,} would be needed" in few.sentence
     many = replace(PLAN, planned_customers=math.ceil(rows(few).loc[12, "needed"]))
-    assert "could be seen after 12 months" in trials.trial(steady, many).sentence
+    assert "could be seen after 12 months" in sample_size.trial(steady, many).sentence
 
 
 def test_undeclared_the_break_even_is_wanted(steady):
     plan = replace(PLAN, smallest_effect=math.nan, cost_upfront=200.0, cost_per_month=20.0)
-    found = trials.trial(steady, plan)
+    found = sample_size.trial(steady, plan)
     assert "where it begins to pay" in found.sentence
     here, __ = still_here(steady, 12)
     pays = (200 + 20 * DISCOUNT.sum()) / (1500 * 12 * (1 - here) @ DISCOUNT)  # 12: the margin of a fee of 20
@@ -337,13 +339,13 @@ def test_undeclared_the_break_even_is_wanted(steady):
 
 def test_a_cost_that_leaving_cannot_earn_back_is_said(steady):
     plan = replace(PLAN, smallest_effect=math.nan, cost_upfront=1e6)
-    assert "more than all of it" in trials.trial(steady, plan).sentence
-    assert "would show no fall in leaving" in trials.trial(steady, replace(PLAN, planned_customers=20)).sentence
+    assert "more than all of it" in sample_size.trial(steady, plan).sentence
+    assert "would show no fall in leaving" in sample_size.trial(steady, replace(PLAN, planned_customers=20)).sentence
 
 
 def test_a_score_is_tried_on_those_who_answer(world, frames):
     plan = replace(PLAN, outcome="nps", effect_is="points", smallest_effect=2.0)
-    found = trials.trial(world, plan)
+    found = sample_size.trial(world, plan)
     answers = frames["responses"].query("metric == 'nps' and score.notna()")
     when = answers["answered_at"].fillna(answers["asked_at"]).dt.normalize()
     recent = answers[when > pd.Timestamp("2025-06-30")].assign(when=when).sort_values(["when", "response_id"])
@@ -364,7 +366,7 @@ def test_a_score_is_tried_on_those_who_answer(world, frames):
 
 def test_without_contracts_nobody_is_seen_to_leave():
     shop = Company.from_frames(demo.settings("demo-shop", draws=60), demo.shop(6, 700))
-    for found in (scenarios.planned(shop, PLAN), trials.trial(shop, PLAN)):
+    for found in (scenarios.planned(shop, PLAN), sample_size.trial(shop, PLAN)):
         assert "nobody is seen to leave" in found.sentence
     fewer = scenarios.planned(shop, replace(PLAN, outcome="contacts"))
     assert fewer.answered
@@ -374,6 +376,6 @@ def test_without_contracts_nobody_is_seen_to_leave():
 def test_the_path_without_is_the_same_money_as_the_paths_of_cash(steady):
     found = scenarios.past(steady, 12)
     paths = Paths(scenarios.fewer_leaving(found.side, 0.1), found.side, 1500, found.customers, 256)
-    worth = cash.worth_of(paths, 8000, 500, 12, MONTHLY)
+    worth = cash_flows.worth_of(paths, 8000, 500, 12, MONTHLY)
     assert rows(scenarios.planned(steady, PLAN)).loc[ALL, "value"] == pytest.approx(worth.net_present_value.value)
-    assert reach.here_today(steady) == steady.frame("customers")["left_on"].isna().sum()
+    assert planned_reach.here_today(steady) == steady.frame("customers")["left_on"].isna().sum()

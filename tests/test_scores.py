@@ -12,9 +12,10 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from surveys import CSAT, NPS, figures, survey
 
-from cxlib import open_company, scores
+from cxlib import open_company
+from cxlib.counts import answers
 from cxlib.errors import InputError
-from cxlib.intake import counts
+from cxlib.scores import current, estimates, segments
 from cxlib.stats import intervals
 from cxlib.stats.estimate import Estimate
 
@@ -25,7 +26,7 @@ def company():
 
 
 def estimate(company, kind="mean", weighted=False, metric="csat"):
-    return scores.estimate(company, metric, counts.score_counts(company, metric), kind, weighted)
+    return estimates.estimate(company, metric, answers.score_counts(company, metric), kind, weighted)
 
 
 # ---- one score -------------------------------------------------------------------------------------------
@@ -59,9 +60,9 @@ def test_weights_of_answers_move_the_score_and_widen_the_interval():
 def test_weights_of_customers_count_where_the_answer_has_none_of_its_own():
     weight = [3.0] * 40 + [1.0] * 40
     found = survey([5] * 40 + [1] * 40, of_customers={"weight": weight})
-    assert counts.weighted(found)
+    assert answers.weighted(found)
     assert estimate(found, weighted=None).value == 4
-    assert "4.00 with the weights given" in scores.headline(found).sentence
+    assert "4.00 with the weights given" in current.headline(found).sentence
 
 
 def test_when_all_agree_the_interval_still_has_width_and_stays_on_the_scale():
@@ -72,11 +73,11 @@ def test_when_all_agree_the_interval_still_has_width_and_stays_on_the_scale():
 
 
 def test_shares_of_single_scores_add_up_and_keep_the_order_of_the_scale(company):
-    shown = scores.distribution(company, 12).table
+    shown = current.distribution(company, 12).table
     assert shown.groupby("metric")["value"].sum().to_numpy() == pytest.approx(1)
     assert list(shown.loc[shown["metric"] == "NPS", "score"]) == list(range(11))
     effort = survey([1, 2, 3, 4, 5] * 12, metrics={"ces": {"scale": [1, 5], "version": "1.0"}}, metric="ces")
-    shown = scores.distribution(effort).table
+    shown = current.distribution(effort).table
     assert list(shown["score"]) == [5, 4, 3, 2, 1]  # little effort is good, and stands at the right
     assert list(dict.fromkeys(shown["band"])) == ["hard", "neutral", "easy"]
 
@@ -84,18 +85,18 @@ def test_shares_of_single_scores_add_up_and_keep_the_order_of_the_scale(company)
 def test_a_yes_or_no_signal_and_a_scale_without_a_middle():
     signal = {"solved": {"scale": [0, 1], "good": "high"}}
     found = survey([1] * 60 + [0] * 40, metrics=signal)
-    assert [b.name for b in counts.bands(found, "solved")] == ["no", "yes"]
+    assert [b.name for b in answers.bands(found, "solved")] == ["no", "yes"]
     assert estimate(found, "satisfied", metric="solved").value == pytest.approx(0.6)
     trouble = survey([1] * 60 + [0] * 40, metrics={"trouble": {"scale": [0, 1], "good": "low"}})
-    assert [(b.name, b.low) for b in counts.bands(trouble, "trouble")] == [("yes", 1), ("no", 0)]
+    assert [(b.name, b.low) for b in answers.bands(trouble, "trouble")] == [("yes", 1), ("no", 0)]
     assert estimate(trouble, "satisfied", metric="trouble").value == pytest.approx(0.4)
     four = survey([1, 2, 3, 4] * 10, metrics={"csat": {"scale": [1, 4], "good": "high"}})
-    assert [(b.name, b.low, b.high) for b in counts.bands(four, "csat")] == [
+    assert [(b.name, b.low, b.high) for b in answers.bands(four, "csat")] == [
         ("dissatisfied", 1, 2),
         ("satisfied", 3, 4),
     ]
     faces = survey([1, 2, 3] * 10, metrics={"psat": {"scale": [1, 3], "good": "high"}})
-    assert [(b.low, b.high) for b in counts.bands(faces, "psat")] == [(1, 1), (2, 2), (3, 3)]
+    assert [(b.low, b.high) for b in answers.bands(faces, "psat")] == [(1, 1), (2, 2), (3, 3)]
 
 
 # ---- against a target ------------------------------------------------------------------------------------
@@ -105,9 +106,9 @@ def test_a_target_is_tested_by_the_interval_that_is_shown():
     given = [9] * 50 + [8] * 30 + [3] * 20  # NPS 30
     for target, words in ((30, "not told apart from the target"), (60, "below the target"), (-10, "above the target")):
         found = survey(given, metrics={"nps": {"scale": [0, 10], "target": target}})
-        sentence = scores.headline(found).sentence
+        sentence = current.headline(found).sentence
         assert words in sentence
-        e = figures(scores.headline(found))["nps"]
+        e = figures(current.headline(found))["nps"]
         assert e.excludes(target) == ("not told" not in words)
 
 
@@ -159,21 +160,21 @@ def test_the_same_customers_twice_make_a_change_more_certain():
     again = np.where(rng.random(n) < 0.9, feeling, rng.choice([1, 5], n))
     ids = [f"c{i}" for i in range(n)]
     company = survey(np.r_[feeling, again], ids * 2, channel=["first"] * n + ["second"] * n)
-    parts = counts.score_counts(company, "csat", by=["channel"])
+    parts = answers.score_counts(company, "csat", by=["channel"])
     first, second = (parts[parts["channel"] == c] for c in ("first", "second"))
-    found = scores.change(company, "csat", second, first, "mean")
+    found = estimates.change(company, "csat", second, first, "mean")
     alone = intervals.difference(*(estimate_of(company, p) for p in (second, first)))
     truth = float(np.std(again - feeling, ddof=1) / math.sqrt(n))  # of the paired differences
     assert truth < found.se < 0.75 * alone.se
 
 
 def estimate_of(company, part):
-    return scores.estimate(company, "csat", part, "mean")
+    return estimates.estimate(company, "csat", part, "mean")
 
 
 def test_segments_are_held_against_the_rest():
     plan = ["a"] * 100 + ["b"] * 100 + ["c"] * 100
-    found = scores.differences(survey([5] * 80 + [1] * 20 + ([5] * 40 + [1] * 60) * 2, of_customers={"plan": plan}))
+    found = segments.differences(survey([5] * 80 + [1] * 20 + ([5] * 40 + [1] * 60) * 2, of_customers={"plan": plan}))
     row = found.table.set_index("level").loc["a"]
     assert row["value"] == pytest.approx(4.2)
     assert row["difference"] == pytest.approx(4.2 - 2.6)
@@ -185,7 +186,7 @@ def test_no_segment_is_named_where_none_differs():
     rng = np.random.default_rng(5)
     named = 0
     for _ in range(20):
-        found = scores.differences(
+        found = segments.differences(
             survey(rng.integers(1, 6, 600), of_customers={"plan": rng.choice(list("abcdefgh"), 600)})
         )
         named += bool(found.table["differs"].any())
@@ -201,7 +202,7 @@ def test_no_small_segment_is_shown_nor_left_over(sizes, least):
     level = np.repeat([f"s{i}" for i in range(len(sizes))], sizes)
     frames = survey(np.resize([1, 3, 5], len(level)), of_customers={"plan": level})
     frames.settings.__dict__["privacy"] = frames.settings.privacy.model_copy(update={"minimum_base": least})
-    found = scores.differences(frames, cuts=["plan"])
+    found = segments.differences(frames, cuts=["plan"])
     if not found.answered:
         return
     shown = found.table
@@ -212,14 +213,14 @@ def test_no_small_segment_is_shown_nor_left_over(sizes, least):
 
 def test_a_window_that_would_give_away_a_few_older_answers_is_not_shown():
     asked = pd.to_datetime(["2022-01-01"] * 5 + ["2024-06-01"] * 100)
-    shown = scores.headline(survey([5] * 5 + [3] * 100, asked_at=asked)).table
+    shown = current.headline(survey([5] * 5 + [3] * 100, asked_at=asked)).table
     assert set(shown["window"]) == {"all answers"}
     asked = pd.to_datetime(["2022-01-01"] * 50 + ["2024-06-01"] * 100)
-    assert len(set(scores.headline(survey([5] * 50 + [3] * 100, asked_at=asked)).table["window"])) == 2
+    assert len(set(current.headline(survey([5] * 50 + [3] * 100, asked_at=asked)).table["window"])) == 2
 
 
 def test_too_few_customers_have_no_score():
-    found = scores.headline(survey([1, 2, 3] * 20, ["a", "b", "c"] * 20))  # sixty answers of three customers
+    found = current.headline(survey([1, 2, 3] * 20, ["a", "b", "c"] * 20))  # sixty answers of three customers
     assert not found.answered
     assert "fewer than 30 customers" in found.sentence
 
@@ -230,8 +231,8 @@ def test_answers_by_touchpoint_channel_and_any_further_column_can_be_cut():
         np.resize([1, 5], n), channel=np.resize(["app", "phone"], n), touchpoint=["support"] * n,
         late=np.resize(["yes", "no"], n),
     )  # fmt: skip
-    assert counts.cuts(found, "csat") == ["channel", "late"]  # one touchpoint is no cut
-    shown = scores.differences(found).table.set_index(["segment", "level"])
+    assert answers.cuts(found, "csat") == ["channel", "late"]  # one touchpoint is no cut
+    shown = segments.differences(found).table.set_index(["segment", "level"])
     assert shown.loc[("channel", "app"), "value"] == 1
     assert shown.loc[("late", "no"), "difference"] == 4
 
@@ -249,7 +250,7 @@ def agents_company(spread, seed=7, agents=12, answers=40):
 def test_agents_who_differ_by_luck_only_are_not_told_apart():
     named = 0
     for seed in range(8):
-        found = scores.agents(agents_company(0.0, seed)[0]).table
+        found = segments.agents(agents_company(0.0, seed)[0]).table
         centre = found["value"].mean()
         named += int(((found["low"] > centre) | (found["high"] < centre)).sum())
     assert named <= 2  # of 96
@@ -257,7 +258,7 @@ def test_agents_who_differ_by_luck_only_are_not_told_apart():
 
 def test_agents_are_drawn_toward_their_mean_and_ranks_have_intervals():
     company, given = agents_company(0.4)
-    found = scores.agents(company)
+    found = segments.agents(company)
     raw = given.reshape(12, 40).mean(axis=1)
     assert found.table["raw"].to_numpy() == pytest.approx(raw)
     centre = raw.mean()
@@ -267,14 +268,14 @@ def test_agents_are_drawn_toward_their_mean_and_ranks_have_intervals():
 
 
 def test_agents_of_the_demo(company):
-    found = scores.agents(company)
+    found = segments.agents(company)
     assert found.answered
     assert "Lena" in found.sentence  # the slowest of the demo
 
 
 def test_nps_metrics_keep_one_voice_per_customer():
     found = survey([0] * 3 + [10] * 60, ["a"] * 3 + [f"c{i}" for i in range(60)], metrics=NPS)
-    e = figures(scores.headline(found))["nps"]
+    e = figures(current.headline(found))["nps"]
     assert e.n == 61
-    assert scores.kind_of("csat") == "mean"
+    assert estimates.kind_of("csat") == "mean"
     assert CSAT["csat"]["good"] == "high"

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from surveys import CSAT, NPS, figures, survey
 
-from cxlib import demo, open_company, silence
+from cxlib import demo, open_company
+from cxlib.counts import invitations
 from cxlib.demo import paths
-from cxlib.intake import invitations
 from cxlib.intake.company import Company
+from cxlib.scores import nonresponse
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +48,15 @@ def estimates(found):
 
 
 def test_the_share_answered_by_segment_is_counted(company):
-    shown = silence.rates(company, "nps").table.set_index(["segment", "level"])
+    shown = nonresponse.rates(company, "nps").table.set_index(["segment", "level"])
     raw = company.frame("responses").query("metric == 'nps'").merge(company.frame("customers"), on="customer_id")
-    raw = raw[raw["asked_at"].dt.date <= silence._settled(company, "nps")]
+    raw = raw[raw["asked_at"].dt.date <= nonresponse._settled(company, "nps")]
     by_plan = raw.groupby("plan")["score"].agg(lambda s: s.notna().mean())
     for plan, share in by_plan.items():
         assert shown.loc[("plan", plan), "value"] == pytest.approx(share)
     gone = (raw["left_on"] - raw["asked_at"].dt.normalize()).dt.days <= 90
     assert shown.loc[("left within 90 days", "yes"), "value"] == pytest.approx(raw.loc[gone, "score"].notna().mean())
-    assert "they fell silent before" in silence.rates(company, "nps").sentence
+    assert "they fell silent before" in nonresponse.rates(company, "nps").sentence
 
 
 def test_questions_whose_answers_may_still_come_are_not_called_unanswered():
@@ -70,13 +71,13 @@ def test_questions_whose_answers_may_still_come_are_not_called_unanswered():
         ["response_id", "customer_id", "metric", "asked_at", "answered_at", "score"]
     ]
     settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR", "metrics": CSAT}
-    found = silence.rates(Company.from_frames(settings, frames))
+    found = nonresponse.rates(Company.from_frames(settings, frames))
     assert not found.answered  # of the questions old enough every one was answered
-    assert silence._settled(Company.from_frames(settings, frames), "csat").isoformat() == "2024-12-25"
+    assert nonresponse._settled(Company.from_frames(settings, frames), "csat").isoformat() == "2024-12-25"
 
 
 def test_customers_here_asked_and_heard_are_counted(company):
-    found = silence.funnel(company, "nps", 12).table.set_index("stage")["customers"]
+    found = nonresponse.funnel(company, "nps", 12).table.set_index("stage")["customers"]
     people, questions = company.frame("customers"), company.frame("responses").query("metric == 'nps'")
     here = people[people["left_on"].isna() | (people["left_on"] > "2025-06-30")]
     recent = questions[(questions["asked_at"] >= "2025-07-01") & questions["customer_id"].isin(here["customer_id"])]
@@ -90,9 +91,9 @@ def test_customers_here_asked_and_heard_are_counted(company):
 
 def test_weights_find_the_truth_where_silence_goes_with_the_plan():
     company, truth = asked({"a": (happy, 2000, 0.7), "b": (sad, 2000, 0.2)})
-    found = estimates(silence.reweighted(company, "nps"))
-    assert abs(found[silence.RAW].value - truth) > 15
-    weighted = found[silence.WEIGHTED]
+    found = estimates(nonresponse.reweighted(company, "nps"))
+    assert abs(found[nonresponse.RAW].value - truth) > 15
+    weighted = found[nonresponse.WEIGHTED]
     assert weighted.low <= truth <= weighted.high
     assert abs(weighted.value - truth) < 4
 
@@ -103,21 +104,21 @@ def test_with_one_cause_weights_are_those_of_post_stratification():
     raw = company.frame("responses").merge(company.frame("customers"), on="customer_id").dropna(subset="score")
     net = 100 * ((raw["score"] >= 9).astype(float) - (raw["score"] <= 6)).groupby(raw["plan"]).mean()
     expected = (net * cells["asked"]).sum() / cells["asked"].sum()
-    found = estimates(silence.reweighted(company, "nps"))
-    assert found[silence.WEIGHTED].value == pytest.approx(expected)
+    found = estimates(nonresponse.reweighted(company, "nps"))
+    assert found[nonresponse.WEIGHTED].value == pytest.approx(expected)
     # here everybody was asked and is a customer of today, so that raking says the same
-    assert found[silence.RAKED].value == pytest.approx(expected)
+    assert found[nonresponse.RAKED].value == pytest.approx(expected)
 
 
 def test_where_silence_depends_on_the_score_weights_do_not_mend_it_and_the_page_says_so():
     company, truth = asked(
         {p: (lambda r, n: r.choice([2, 9], n), 1500, lambda s: np.where(s > 5, 0.8, 0.2)) for p in "ab"}
     )
-    found = silence.reweighted(company, "nps")
-    weighted = estimates(found)[silence.WEIGHTED]
+    found = nonresponse.reweighted(company, "nps")
+    weighted = estimates(found)[nonresponse.WEIGHTED]
     assert weighted.low > truth + 20  # a narrow interval around the wrong number
     assert found.bounds[0] <= truth <= found.bounds[1]
-    page = silence.weighted(company, "nps")
+    page = nonresponse.weighted(company, "nps")
     said = " ".join(page.caveats)
     assert "no weighting can mend it" in said
     assert "had all the silent given the worst or the best answer" in said
@@ -130,15 +131,15 @@ def test_a_user_weight_is_kept_under_the_weights_for_silence():
     weight = np.where(given == 9, 3.0, 1.0)
     plan = np.resize(np.array(["a", "b"], dtype=object), 600)
     company = survey(given, metrics=NPS, of_customers={"plan": plan}, weight=weight)
-    found = estimates(silence.reweighted(company, "nps"))
+    found = estimates(nonresponse.reweighted(company, "nps"))
     nines, twos = (given == 9).sum(), (given == 2).sum()
-    assert found[silence.RAW].value == pytest.approx(100 * (3 * nines - twos) / (3 * nines + twos))
-    assert found[silence.WEIGHTED].value > 0
+    assert found[nonresponse.RAW].value == pytest.approx(100 * (3 * nines - twos) / (3 * nines + twos))
+    assert found[nonresponse.WEIGHTED].value > 0
 
 
 def test_effective_size_and_largest_weight_are_kishs():
     company, _ = asked({"a": (happy, 1000, 0.8), "b": (sad, 1000, 0.1)})
-    row = next(r for r in silence.reweighted(company, "nps").rows if r["weights"] == silence.WEIGHTED)
+    row = next(r for r in nonresponse.reweighted(company, "nps").rows if r["weights"] == nonresponse.WEIGHTED)
     cells = invitations.response_counts(company, invitations.Asked("nps", ("plan",)), folds=False)
     each, n = (cells["asked"] / cells["answered"]).to_numpy(), cells["answered"].to_numpy()
     each = np.minimum(each, 5 * each.min())  # trimmed at five times the median, which is that of plan a
@@ -153,23 +154,23 @@ def test_weighting_brings_the_demo_nearer_the_truth():
     score = path.score[who, wave + 1]
     truth = 100 * float((score >= 9).mean() - (score <= 6).mean())
     company = Company.from_frames(demo.settings("demo", draws=50), demo.subscription(77, 6000))
-    found = estimates(silence.reweighted(company, "nps", rake=False))
-    assert abs(found[silence.WEIGHTED].value - truth) < abs(found[silence.RAW].value - truth)
+    found = estimates(nonresponse.reweighted(company, "nps", rake=False))
+    assert abs(found[nonresponse.WEIGHTED].value - truth) < abs(found[nonresponse.RAW].value - truth)
 
 
 def test_where_nobody_is_silent_or_nothing_is_known_it_is_said():
-    assert not silence.weighted(survey([3] * 60)).answered
-    unknown = silence.weighted(survey([3.0] * 40 + [np.nan] * 20, asked_at=[pd.Timestamp("2024-06-01")] * 60))
+    assert not nonresponse.weighted(survey([3] * 60)).answered
+    unknown = nonresponse.weighted(survey([3.0] * 40 + [np.nan] * 20, asked_at=[pd.Timestamp("2024-06-01")] * 60))
     assert "Nothing is known of the 20 who were asked" in unknown.sentence
 
 
 def test_weights_given_count_in_rates_and_comments():
     score = np.where(np.arange(200) < 100, 2.0, np.nan)
     made = survey(score, weight=np.where(np.arange(200) < 100, 3.0, 1.0), asked_at=[pd.Timestamp("2024-06-01")] * 200)
-    assert silence.rates(made).table["value"].iloc[0] == pytest.approx(0.75)
+    assert nonresponse.rates(made).table["value"].iloc[0] == pytest.approx(0.75)
     comment = np.where(np.arange(100) % 2, "x", "")
     made = survey([2] * 60 + [10] * 40, metrics=NPS, comment=comment, weight=np.where(np.arange(100) % 2, 3.0, 1.0))
-    assert silence.comments(made).table["value"].to_numpy() == pytest.approx(0.75)
+    assert nonresponse.comments(made).table["value"].to_numpy() == pytest.approx(0.75)
 
 
 # ---- comments --------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_weights_given_count_in_rates_and_comments():
 def test_who_comments_is_counted():
     score = [2] * 100 + [10] * 200
     comment = ["bad"] * 60 + [""] * 40 + ["good"] * 30 + [None] * 170
-    found = silence.comments(survey(score, metrics=NPS, comment=comment))
+    found = nonresponse.comments(survey(score, metrics=NPS, comment=comment))
     assert found.table.set_index("band")["value"].to_dict() == {"detractor": 0.6, "promoter": 0.15}
     assert "4.00 (95" in found.sentence
     assert not figures(found)

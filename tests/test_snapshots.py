@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib.intake import snapshots
+from cxlib.counts import snapshots
+from cxlib.counts.answers import NO_ANSWER
 from cxlib.intake.company import Company
-from cxlib.intake.counts import NO_ANSWER
 
 pytestmark = pytest.mark.filterwarnings("error")
 DAY = date(2024, 6, 30)

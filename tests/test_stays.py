@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cxlib.intake import stays
+from cxlib.counts import follow_up
 from cxlib.intake.company import Company
 
 SETTINGS = {
@@ -71,7 +71,7 @@ def rows_of(episodes):
 
 
 def test_follow_up_starts_at_the_answer_and_counts_both_its_days(company):
-    rows = stays.follow_up(company, "nps", 1000)
+    rows = follow_up.follow_up(company, "nps", 1000)
     assert {(r.band, r.duration, r.events): r.n for r in rows.itertuples()} == {
         ("promoter", 333, 0): 1,  # a, answered 3 February, still here on 31 December
         ("detractor", 153, 0): 1,  # a again, from 1 August
@@ -82,13 +82,13 @@ def test_follow_up_starts_at_the_answer_and_counts_both_its_days(company):
 
 
 def test_follow_up_is_cut_at_the_horizon(company):
-    rows = stays.follow_up(company, "nps", 100)
+    rows = follow_up.follow_up(company, "nps", 100)
     assert (rows["duration"] <= 100).all()
     assert rows.loc[rows["events"] == 1, "band"].tolist() == ["no answer"]
 
 
 def test_an_episode_never_begins_before_its_answer_and_ends_at_the_next_question(company):
-    assert rows_of(stays.in_force(company, "nps", ["plan"])) == [
+    assert rows_of(follow_up.in_force(company, "nps", ["plan"])) == [
         ("(none)", "passive", 34, 214, 0),
         ("x", "detractor", 31, 244, 1),
         ("x", "detractor", 213, 366, 0),
@@ -97,7 +97,10 @@ def test_an_episode_never_begins_before_its_answer_and_ends_at_the_next_question
 
 
 def test_a_delay_leaves_out_the_first_days_of_every_episode_alike(company):
-    plain, late = rows_of(stays.in_force(company, "nps")), rows_of(stays.in_force(company, "nps", delay_days=60))
+    plain, late = (
+        rows_of(follow_up.in_force(company, "nps")),
+        rows_of(follow_up.in_force(company, "nps", delay_days=60)),
+    )
     assert [(b, start + 60, stop, e) for _, b, start, stop, e in plain] == [r[1:] for r in late]
 
 
@@ -105,23 +108,23 @@ def test_exits_nobody_chose_end_an_episode_without_the_event(company):
     answered = frames()
     answered["responses"].loc[3, ["answered_at", "score"]] = [pd.Timestamp("2024-04-02"), 2.0]
     del answered["contacts"]
-    episodes = stays.in_force(Company.from_frames(SETTINGS, answered), "nps", ["plan"])
+    episodes = follow_up.in_force(Company.from_frames(SETTINGS, answered), "nps", ["plan"])
     assert ("y", "detractor", 32, 92, 0) in rows_of(episodes)
 
 
 def test_with_leavers_missing_nobody_is_at_risk_before(company):
     late = opened(leavers_since="2024-04-01")
-    assert rows_of(stays.in_force(late, "nps", ["plan"])) == [
+    assert rows_of(follow_up.in_force(late, "nps", ["plan"])) == [
         ("(none)", "passive", 34, 214, 0),
         ("x", "detractor", 91, 244, 1),  # from 1 April on
         ("x", "detractor", 213, 366, 0),
         ("x", "promoter", 91, 213, 0),
     ]
-    assert stays.follow_up(late, "nps", 1000)["n"].sum() == 3  # the two answers of February are not followed
+    assert follow_up.follow_up(late, "nps", 1000)["n"].sum() == 3  # the two answers of February are not followed
 
 
 def test_clock_at_the_answer_holds_on_to_the_score(company):
-    assert rows_of(stays.since_answer(company, "nps", 100)) == [
+    assert rows_of(follow_up.since_answer(company, "nps", 100)) == [
         ("0 | all", "detractor", 0, 100, 0),
         ("0 | all", "passive", 0, 100, 0),
         ("0 | all", "promoter", 0, 100, 0),
@@ -130,7 +133,7 @@ def test_clock_at_the_answer_holds_on_to_the_score(company):
 
 
 def test_a_landmark_knows_the_last_score_before_it_and_only_who_is_still_there(company):
-    found = rows_of(stays.landmarks(company, "nps", [92, 213, 300], 100))
+    found = rows_of(follow_up.landmarks(company, "nps", [92, 213, 300], 100))
     assert found == [
         ("213 | all", "detractor", 0, 31, 1, "213"),  # b: 1 August to 31 August
         ("213 | all", "detractor", 0, 100, 0, "213"),  # a, asked again that very day
@@ -143,7 +146,7 @@ def test_a_landmark_knows_the_last_score_before_it_and_only_who_is_still_there(c
 
 
 def test_price_is_a_third_within_the_plan_and_cases_are_those_of_the_days_before(company):
-    episodes = stays.in_force(company, "nps", covariates=["price", "cases"])
+    episodes = follow_up.in_force(company, "nps", covariates=["price", "cases"])
     frame = episodes.rows.execute().set_index(["band", "start"])
     assert frame.loc[("promoter", 33), "cases"] == "no case"
     assert (
@@ -154,7 +157,7 @@ def test_price_is_a_third_within_the_plan_and_cases_are_those_of_the_days_before
 
 
 def test_the_usual_layout_takes_the_last_score_back_to_sign_up(company):
-    rows = stays.last_score(company, "nps")
+    rows = follow_up.last_score(company, "nps")
     assert {(r.band, r.duration, r.event) for r in rows.itertuples()} == {
         ("detractor", 366, 0),
         ("detractor", 244, 1),
@@ -163,9 +166,9 @@ def test_the_usual_layout_takes_the_last_score_back_to_sign_up(company):
 
 
 def test_customers_of_today_are_those_who_have_not_left(company):
-    rows = stays.today(company, "nps").groupby("band")["n"].sum()
+    rows = follow_up.today(company, "nps").groupby("band")["n"].sum()
     assert rows.to_dict() == {"detractor": 1, "passive": 1}
-    assert stays.today(company, "nps", within_days=160).groupby("band")["n"].sum().to_dict() == {
+    assert follow_up.today(company, "nps", within_days=160).groupby("band")["n"].sum().to_dict() == {
         "detractor": 1,
         "no answer": 1,
     }

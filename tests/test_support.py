@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from cxlib import charts, open_company, support
+from cxlib import open_company
+from cxlib.counts import cases
 from cxlib.demo.subscription import AGENT_PACE
-from cxlib.intake import cases
 from cxlib.intake.company import Company
+from cxlib.page import charts
+from cxlib.scores import support
 
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"

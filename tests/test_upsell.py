@@ -10,15 +10,16 @@ import pytest
 from small_company import Small, stops
 from surveys import figures, survey
 
-from cxlib import demo, mix, newcomers, upsell
+from cxlib import demo
+from cxlib.counts import snapshots, upsells
 from cxlib.demo.paths import UPSELL, World, band_of, invoices, nps_answers, simulate
-from cxlib.intake import snapshots, upgrades
 from cxlib.intake.company import Company
-from cxlib.stats import finance
+from cxlib.stats import finance, standardise
 from cxlib.stats.estimate import Estimate
+from cxlib.value import acquisition, upsell
 
 pytestmark = pytest.mark.filterwarnings("error")
-ALL = (upsell.by_score, upsell.orders, upsell.model, newcomers.simple, newcomers.acquisition, newcomers.referrals)
+ALL = (upsell.by_score, upsell.orders, upsell.model, acquisition.simple, acquisition.acquisition, acquisition.referrals)
 SEED, CUSTOMERS = 5, 3000
 NOTHING = {"link": False, "silence": 1.0, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
 
@@ -78,7 +79,7 @@ def expected_shares(window: int) -> dict[str, tuple[float, float]]:
 
 
 def test_upsells_after_an_answer_are_those_of_the_rates_behind_the_invoices(telecom):
-    counted = upgrades.after_answer(telecom, "nps", 182).groupby("band")[["n", "bought"]].sum()
+    counted = upsells.after_answer(telecom, "nps", 182).groupby("band")[["n", "bought"]].sum()
     for band, (share, sd) in expected_shares(182).items():
         assert counted.loc[band, "bought"] / counted.loc[band, "n"] == pytest.approx(share, abs=3.3 * sd)
 
@@ -103,15 +104,15 @@ def test_upsells_by_luck_are_not_linked(unlinked):
 
 
 def test_what_an_upsell_brings_is_the_raise_over_the_payment_before(telecom, unlinked):
-    k = upgrades.kinds(telecom)
+    k = upsells.kinds(telecom)
     assert k.replace
     assert k.after == k.upsells == k.not_smaller
-    sales = upgrades._sales(telecom).execute()
+    sales = upsells._sales(telecom).execute()
     orders = telecom.frame("orders").set_index("customer_id")
     price = orders[orders["kind"] == "upsell"].sort_values("ordered_at")["revenue"]
     # Prices rise by 15 %, so the gain is 0.15 / 1.15 of the new price.
     assert sales["gained"].sum() == pytest.approx(price.sum() * 0.15 / 1.15, rel=1e-3)
-    assert upgrades.kinds(unlinked).replace  # a renewal called an upsell is a payment as well, at no higher price
+    assert upsells.kinds(unlinked).replace  # a renewal called an upsell is a payment as well, at no higher price
 
 
 # ---- by hand -----------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ def handful(*orders, **settings):
 
 
 def after(company, window=30, metric="nps"):
-    counted = upgrades.after_answer(company, metric, window).set_index("band")
+    counted = upsells.after_answer(company, metric, window).set_index("band")
     return {b: tuple(counted.loc[b, ["n", "bought", "upgrades", "gained"]]) for b in counted.index}
 
 
@@ -165,8 +166,8 @@ def test_a_cross_sell_counts_whole_and_an_upsell_without_a_payment_before_with_n
     found = after(company)
     assert found["promoter"] == (1, 1, 2, 40)
     assert found["detractor"] == (1, 1, 1, 5)
-    assert upgrades.after_answer(company, "nps", 30)["unpriced"].sum() == 1
-    assert upgrades.kinds(company) == upgrades.Kinds(1, 2, 1, 1, 1)
+    assert upsells.after_answer(company, "nps", 30)["unpriced"].sum() == 1
+    assert upsells.kinds(company) == upsells.Kinds(1, 2, 1, 1, 1)
 
 
 def test_without_renewals_an_upsell_is_an_order_of_its_own():
@@ -204,7 +205,7 @@ def test_orders_after_an_answer_of_a_shop_by_hand():
     company = Company.from_frames(
         settings, {"customers": orders[["customer_id"]].drop_duplicates(), "orders": orders, "responses": asked}
     )
-    found = upgrades.orders_after(company, "nps", 30).sort_values(["stratum", "orders"]).drop(columns="fold")
+    found = upsells.orders_after(company, "nps", 30).sort_values(["stratum", "orders"]).drop(columns="fold")
     # Mean values until then: a 15, b 30, c 7, so that 15 is the middle; a return is taken off, but is no order.
     assert found.to_dict("records") == [
         {"stratum": "1 | lower half | first 3 months", "band": "promoter", "n": 1, "orders": 0, "revenue": 0.0},
@@ -224,14 +225,14 @@ def test_leavers_of_the_shop_come_back_less_often_and_spend_no_less(webshop):
     assert not known["nps-order-value-gap"].excludes(0)
     assert "order value EUR" in found.sentence
     shown = found.table.set_index(["what", "band"])
-    counted = upgrades.orders_after(webshop, "nps", 91).groupby("band")[["n", "orders"]].sum()
+    counted = upsells.orders_after(webshop, "nps", 91).groupby("band")[["n", "orders"]].sum()
     raw = counted["orders"] / counted["n"] * 30 / 91
     assert shown.loc[("orders a month", "promoter"), "value"] == pytest.approx(raw["promoter"], rel=0.3)
 
 
 def test_at_one_level_the_ratios_are_those_of_the_sums(webshop):
-    counted = upgrades.orders_after(webshop, "nps", 91).assign(stratum="x")
-    groups = mix.add_up(webshop, counted, mix.groups_of(webshop, "nps", counted), finer=1)
+    counted = upsells.orders_after(webshop, "nps", 91).assign(stratum="x")
+    groups = standardise.add_up(webshop, counted, standardise.groups_of(webshop, "nps", counted), finer=1)
     sums = counted.groupby("band")[["n", "orders", "revenue"]].sum()
     for band in groups.names:
         assert groups.ratio("orders", "n").each(band).value == pytest.approx(
@@ -247,7 +248,7 @@ def test_levels_too_small_are_left_out_if_they_are_few(webshop):
         {"stratum": s, "band": b, "fold": f, "n": n}
         for s, n in rows for f, b in enumerate(("detractor", "promoter"))
     ]  # fmt: skip
-    groups = mix.add_up(webshop, pd.DataFrame(cells), ["detractor", "promoter"], finer=1)
+    groups = standardise.add_up(webshop, pd.DataFrame(cells), ["detractor", "promoter"], finer=1)
     assert groups.levels == 3
     assert groups.left_out == pytest.approx(15 / 650)
 
@@ -257,7 +258,7 @@ def test_levels_too_small_are_left_out_if_they_are_few(webshop):
 
 def test_the_snapshots_are_those_counted_by_hand(telecom):
     day = pd.Timestamp("2025-12-30")
-    counted = upgrades.patterns(telecom, (day.date(),), 182, ("nps",))
+    counted = upsells.patterns(telecom, (day.date(),), 182, ("nps",))
     people, orders = telecom.frame("customers"), telecom.frame("orders").query("kind == 'upsell'")
     here = people[(people["joined_on"] <= day) & ~(people["left_on"] <= day)]
     soon = orders[orders["ordered_at"].dt.normalize().between(day + pd.Timedelta(days=1), day + pd.Timedelta(days=182))]
@@ -270,9 +271,7 @@ def test_the_model_is_judged_on_later_customers(telecom, unlinked):
     found = upsell.model(telecom)
     known, shown = figures(found), found.table
     assert known["upsell-concordance"].value > 0.5
-    assert (
-        shown["events"].sum() == upgrades.patterns(telecom, (pd.Timestamp("2025-12-30").date(),), 182)["bought"].sum()
-    )
+    assert shown["events"].sum() == upsells.patterns(telecom, (pd.Timestamp("2025-12-30").date(),), 182)["bought"].sum()
     expected = known["expected-upsells"]
     assert expected.low < expected.value < expected.high
     assert expected.value / expected.n == pytest.approx(shown["events"].sum() / shown["n"].sum(), rel=0.35)
@@ -307,17 +306,17 @@ def steady(fee=20.0, **money):
 
 
 def months(company):
-    return figures(newcomers.acquisition(company))["acquisition-payback"].value
+    return figures(acquisition.acquisition(company))["acquisition-payback"].value
 
 
 def test_payback_by_hand():
     """Ten a month against a cost of 35: 25, 15 and 5 are missing after the first three payments, then 5 are over."""
     company = steady(acquisition_cost=35)
-    assert newcomers.acquisition(company).table["value"].tolist() == [-25, -15, -5, 5, 15, 25]
+    assert acquisition.acquisition(company).table["value"].tolist() == [-25, -15, -5, 5, 15, 25]
     assert months(company) == 2.5
     assert months(steady(acquisition_cost=35, first_flow="end")) == 3.5
-    assert "with the first payment" in newcomers.acquisition(steady(acquisition_cost=8)).sentence
-    never = newcomers.acquisition(steady(acquisition_cost=61, discount_rate=0.2))
+    assert "with the first payment" in acquisition.acquisition(steady(acquisition_cost=8)).sentence
+    never = acquisition.acquisition(steady(acquisition_cost=61, discount_rate=0.2))
     assert math.isinf(figures(never)["acquisition-payback"].value)
     assert "not expected to be earned back within 6 months" in never.sentence
     paid = finance.npv(finance.per_period_rate(0.2, 12, "effective"), [10] * 6, "now")
@@ -326,9 +325,9 @@ def test_payback_by_hand():
 
 def test_the_interval_of_the_payback_is_where_the_band_of_the_path_crosses_zero():
     path = [Estimate(v, v - 4, v + 4, n=9) for v in (-10, -2, 6)]
-    back = newcomers._earned_back(path)
+    back = acquisition._earned_back(path)
     assert (back.low, back.value, back.high) == (0.75, 1.25, 1.75)
-    assert math.isinf(newcomers._earned_back(path[:2]).value)
+    assert math.isinf(acquisition._earned_back(path[:2]).value)
 
 
 def test_a_new_customer_stays_as_those_before_and_pays_as_the_newest(telecom):
@@ -344,7 +343,7 @@ def test_a_new_customer_stays_as_those_before_and_pays_as_the_newest(telecom):
         still = np.r_[1, np.cumprod(1 - hazard)]
         paid = still[[round(k * 365.25 / 12) for k in range(24)]] @ 1.1 ** -(np.arange(24) / 12)
         total += len(part) / len(new) * part["monthly_revenue"].mean() * 0.75 * paid
-    found = figures(newcomers.acquisition(telecom))
+    found = figures(acquisition.acquisition(telecom))
     assert found["new-customer-margin"].value == pytest.approx(total)
     assert found["new-customer-margin"].n == len(new)
     payback = found["acquisition-payback"]
@@ -358,7 +357,7 @@ def test_late_entry_keeps_those_who_stayed_from_looking_like_everybody(frames):
     cut = {k: f if k == "customers" else f.head(0) for k, f in frames.items()} | {"customers": kept}
     cut = {k: cut[k] for k in ("customers",)}
     whole, late, blind = (
-        figures(newcomers.acquisition(opened(f, money={"acquisition_cost": 150.0}, **more)))[
+        figures(acquisition.acquisition(opened(f, money={"acquisition_cost": 150.0}, **more)))[
             "new-customer-margin"
         ].value
         for f, more in (({"customers": people}, {}), (cut, {"leavers_since": "2024-07-01"}), (cut, {}))
@@ -368,19 +367,19 @@ def test_late_entry_keeps_those_who_stayed_from_looking_like_everybody(frames):
 
 def test_a_new_buyer_of_the_shop_brings_what_new_buyers_brought(webshop):
     """Two years of buyers are too short to see 24 months, so the expected purchases are held against the first 26 weeks."""
-    new = newcomers._newcomer(webshop)
+    new = acquisition._newcomer(webshop)
     orders = webshop.frame("orders").sort_values("ordered_at")
     first = orders.groupby("customer_id")["ordered_at"].transform("min").dt.normalize()
     ago = (orders["ordered_at"].dt.normalize() - first).dt.days
     followed = first <= pd.Timestamp(webshop.as_of) - pd.Timedelta(days=183)
     seen = orders.loc[followed & (ago <= 182), "revenue"].sum() / orders.loc[followed, "customer_id"].nunique()
     assert new.revenue[0, :6].sum() == pytest.approx(seen, rel=0.12)
-    found = figures(newcomers.acquisition(webshop))
+    found = figures(acquisition.acquisition(webshop))
     assert 0 < found["acquisition-payback"].low < found["acquisition-payback"].high < 24
 
 
 def test_the_simple_formula_is_its_three_factors_and_stands_beside_the_model(telecom, webshop):
-    found = newcomers.simple(telecom)
+    found = acquisition.simple(telecom)
     value = found.table.set_index("what")["value"]
     fee, often, gone, here, by_gone, by_here, revenue, margin = value
     people = telecom.frame("customers")
@@ -388,10 +387,10 @@ def test_the_simple_formula_is_its_three_factors_and_stands_beside_the_model(tel
     assert fee == pytest.approx(people.loc[people["left_on"].isna(), "monthly_revenue"].mean())
     assert gone == pytest.approx(stay.mean() / 365.25)
     assert (by_gone, by_here) == (pytest.approx(fee * often * gone), pytest.approx(fee * often * here))
-    assert margin == pytest.approx(figures(newcomers.acquisition(telecom))["new-customer-margin"].value)
+    assert margin == pytest.approx(figures(acquisition.acquisition(telecom))["new-customer-margin"].value)
     assert margin < 0.75 * revenue
     assert found.table["n"].min() > 0
-    shop = newcomers.simple(webshop).table.set_index("what")["value"]
+    shop = acquisition.simple(webshop).table.set_index("what")["value"]
     year = webshop.frame("orders").query("ordered_at > '2025-06-30 23:59:59'")
     assert shop.iloc[1] == pytest.approx(
         len(year.assign(day=year["ordered_at"].dt.date)[["customer_id", "day"]].drop_duplicates())
@@ -400,11 +399,11 @@ def test_the_simple_formula_is_its_three_factors_and_stands_beside_the_model(tel
 
 
 def test_referrals_are_off_until_assumed_and_in_no_total(telecom, unlinked):
-    off = newcomers.referrals(unlinked)
+    off = acquisition.referrals(unlinked)
     assert not off.answered
     assert off.sentence.startswith("Not answered: off")
-    on = newcomers.referrals(telecom)
-    worth, each = figures(on)["referrals"], figures(newcomers.acquisition(telecom))["new-customer-margin"]
+    on = acquisition.referrals(telecom)
+    worth, each = figures(on)["referrals"], figures(acquisition.acquisition(telecom))["new-customer-margin"]
     assert worth.value == pytest.approx(0.1 * worth.n * each.value)
     assert on.sentence.startswith("Assumed, not found")
     assert "in no total" in on.sentence
@@ -437,6 +436,6 @@ def test_a_shop_to_which_hardly_anybody_comes_back_is_told_so():
         "too few to compare" in upsell.orders(few).sentence
         or "fewer than two score groups" in upsell.orders(few).sentence
     )
-    assert "too few to tell how they buy again" in newcomers.acquisition(few).sentence
-    assert "No model beside it" in newcomers.simple(few).caveats[1]
-    assert "without contracts nobody knows" in newcomers.referrals(few).sentence
+    assert "too few to tell how they buy again" in acquisition.acquisition(few).sentence
+    assert "No model beside it" in acquisition.simple(few).caveats[1]
+    assert "without contracts nobody knows" in acquisition.referrals(few).sentence

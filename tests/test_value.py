@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxlib import demo, open_company, value, worth
-from cxlib.intake import stays
+from cxlib import demo, open_company
+from cxlib.counts import follow_up
+from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.intake.company import Company
-from cxlib.intake.counts import DAYS_A_MONTH
+from cxlib.stats import valuation
+from cxlib.value import by_score
 
 MONEY = {
     "value_is": "revenue",
@@ -72,19 +74,19 @@ def contracts(seed: int, customers: int, rates: tuple, score: tuple, fee: float 
 
 def test_two_segments_of_equal_value_that_differ_only_in_tenure_show_no_gap_at_equal_tenure():
     company = contracts(1, 8000, rates=(0.06, 0.01), score=(6.5, 9.0))
-    gap = figures(value.by_score(company))["value-gap"]
+    gap = figures(by_score.by_score(company))["value-gap"]
     assert not gap.excludes(0)
     assert gap.high - gap.low < 6  # of a value of up to 120: enough to tell
     # ... and would, had tenure been left out.
-    counted = stays.follow_up(company, "nps", 366)
+    counted = follow_up.follow_up(company, "nps", 366)
     names = ["detractor", "passive", "promoter"]
-    crude = value._staying(company, counted, names, 12, 0, stays.paying(company))[0]
+    crude = by_score._staying(company, counted, names, 12, 0, follow_up.paying(company))[0]
     assert crude.gap("promoter", "detractor").low > 5
 
 
 def test_with_nobody_leaving_and_no_discount_everyone_is_worth_what_they_pay():
     company = contracts(2, 400, rates=(1e-9, 1e-9), score=(7.5, 7.5), fee=12.5)
-    table = value.by_score(company).table
+    table = by_score.by_score(company).table
     assert table["value"].to_numpy() == pytest.approx(12 * 12.5)
 
 
@@ -92,18 +94,18 @@ def test_with_nobody_leaving_and_no_discount_everyone_is_worth_what_they_pay():
 def test_payments_fall_due_now_or_after_a_month(first, payments):
     money = MONEY | {"discount_rate": 0.12, "discount_convention": "nominal", "first_flow": first, "value_is": "margin"}
     company = contracts(2, 40, rates=(1e-9, 1e-9), score=(7.5, 7.5), money=money)
-    days, factors = worth.horizon_of(company, 3)
+    days, factors = valuation.horizon_of(company, 3)
     assert list(days) == [round((k + payments) * DAYS_A_MONTH) for k in range(3)]
     assert factors == pytest.approx(1.01 ** -(np.arange(3.0) + payments))
-    assert worth.share_kept(company) == 0.5
-    assert "gross margin of 50" in worth.meaning(company)
+    assert valuation.share_kept(company) == 0.5
+    assert "gross margin of 50" in valuation.meaning(company)
 
 
 def test_no_money_block_no_value():
     company = contracts(2, 40, rates=(1e-9, 1e-9), score=(7.5, 7.5), money=None)
-    for found in (value.by_score(company), value.changes(company), value.beyond(company)):
+    for found in (by_score.by_score(company), by_score.changes(company), by_score.beyond(company)):
         assert "no money block" in found.sentence
-    assert "nothing is valued" in worth.meaning(company)
+    assert "nothing is valued" in valuation.meaning(company)
 
 
 # ---- changes ---------------------------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ def twice(seed: int, customers: int, ratio: float) -> Company:
 
 
 def test_a_worse_answer_goes_with_less_where_detractors_leave_faster_and_with_nothing_where_they_do_not():
-    linked, null = (figures(value.changes(twice(3, 6000, ratio))) for ratio in (3.0, 1.0))
+    linked, null = (figures(by_score.changes(twice(3, 6000, ratio))) for ratio in (3.0, 1.0))
     assert linked["value-worse"].high < 0
     assert not null["value-worse"].excludes(0)
     assert not null["value-better"].excludes(0)
@@ -173,7 +175,7 @@ def test_a_change_counts_second_answers_against_the_one_before():
             columns=["response_id", "customer_id", "asked_at", "answered_at", "score"],
         ).assign(metric="nps"),
     }
-    counted = stays.follow_changes(Company.from_frames(SETTINGS, frames), "nps", 1000)
+    counted = follow_up.follow_changes(Company.from_frames(SETTINGS, frames), "nps", 1000)
     found = counted[["stratum", "band", "duration", "n", "events"]].astype(str).to_numpy().tolist()
     assert sorted(found) == [
         ["detractor", "better", "487", "1", "0"],
@@ -191,23 +193,23 @@ def shop():
 
 
 def test_the_shops_gap_is_at_equal_purchases_and_is_none_without_a_link(shop):
-    gap = figures(value.by_score(shop))["value-gap"]
+    gap = figures(by_score.by_score(shop))["value-gap"]
     assert gap.value > 0
     null = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(5, 4000, link=False))
-    assert not figures(value.by_score(null))["value-gap"].excludes(0)
+    assert not figures(by_score.by_score(null))["value-gap"].excludes(0)
 
 
 def test_the_score_adds_to_a_model_of_buying_only_where_it_is_linked():
     linked = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000))
     null = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000, link=False))
-    assert figures(value.beyond(linked))["nps-value-spread"].low > 0
-    assert "beyond what the model expects" in value.beyond(linked).sentence
-    assert not figures(value.beyond(null))["nps-value-spread"].excludes(0)
-    assert "nothing detectable" in value.beyond(null).sentence
+    assert figures(by_score.beyond(linked))["nps-value-spread"].low > 0
+    assert "beyond what the model expects" in by_score.beyond(linked).sentence
+    assert not figures(by_score.beyond(null))["nps-value-spread"].excludes(0)
+    assert "nothing detectable" in by_score.beyond(null).sentence
 
 
 def test_which_money_leaves_is_told_by_customers_weighted_by_what_they_pay():
-    found = value.beyond(open_company("demo"))
+    found = by_score.beyond(open_company("demo"))
     assert found.answered
     gain = found.table[found.table["model"] == "gain"].set_index("measure")["value"]
     parts = found.table.pivot(index="measure", columns="model", values="value")
@@ -218,5 +220,5 @@ def test_which_money_leaves_is_told_by_customers_weighted_by_what_they_pay():
 
 
 def test_each_world_is_named_with_the_models_it_refuses(shop):
-    assert "repeat buying are refused" in value.world(open_company("demo"))
-    assert "renewal and survival from joining are refused" in value.world(shop)
+    assert "repeat buying are refused" in by_score.world(open_company("demo"))
+    assert "renewal and survival from joining are refused" in by_score.world(shop)

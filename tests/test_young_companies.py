@@ -4,72 +4,55 @@ from __future__ import annotations
 
 import pytest
 
-from cxlib import (
-    agreement,
-    buying,
-    churn,
-    concentration,
-    contracts,
-    data_check,
-    demo,
-    finance,
-    forecast,
-    hazards,
-    movement,
-    newcomers,
-    priorities,
-    renewals,
-    retention,
-    risk,
-    roi,
-    scenarios,
-    scores,
-    silence,
-    support,
-    tenure,
-    trials,
-    upsell,
-    value,
-)
+from cxlib import demo
+from cxlib.churn import curves, hazard_ratios, renewals, retention, risk, tenure
 from cxlib.intake.company import Company
+from cxlib.overview import data_check, finance
+from cxlib.roi import priorities, returns, sample_size, scenarios
+from cxlib.scores import agreement, current, nonresponse, segments, support, trend
+from cxlib.value import acquisition, buyers, by_score, concentration, contracts, forecast, upsell
 
 
 def every_finding(company):
     found = [
         data_check.rows(company), data_check.set_aside(company), data_check.notes(company), data_check.coverage(company),
-        data_check.questions(company), scores.headline(company), scores.distribution(company), movement.trend(company),
-        movement.mix(company), movement.control(company), movement.early_warning(company), scores.differences(company),
-        scores.agents(company), silence.funnel(company), silence.rates(company), silence.weighted(company),
-        silence.comments(company), agreement.together(company), agreement.satisfied_leavers(company),
+        data_check.questions(company), current.headline(company), current.distribution(company), trend.trend(company),
+        trend.mix(company), trend.control(company), trend.early_warning(company), segments.differences(company),
+        segments.agents(company), nonresponse.funnel(company), nonresponse.rates(company), nonresponse.weighted(company),
+        nonresponse.comments(company), agreement.together(company), agreement.satisfied_leavers(company),
         agreement.composite(company), support.times(company), support.curve(company), support.closed_by_clock(company),
         support.first_contact(company), support.repeat_contacts(company), support.by_team(company),
         support.against(company, "csat"), support.against(company, "ces"), retention.rates(company),
-        churn.by_score(company, minimum_events=5), hazards.ratios(company, minimum_events=5), churn.naive(company),
-        *(f(company, minimum_events=5) for f in (churn.differences, churn.summaries, churn.kept, churn.exits)),
-        *(f(company, minimum_events=5) for f in (hazards.periods, hazards.routes, hazards.delayed, hazards.adjusted)),
+        curves.by_score(company, minimum_events=5), hazard_ratios.ratios(company, minimum_events=5), curves.naive(company),
+        *(f(company, minimum_events=5) for f in (curves.differences, curves.summaries, curves.kept, curves.exits)),
+        *(f(company, minimum_events=5) for f in (hazard_ratios.periods, hazard_ratios.routes, hazard_ratios.delayed, hazard_ratios.adjusted)),
         *(f(company) for f in (risk.beyond, risk.signals, risk.calibration, risk.leakage, risk.summary)),
         *(f(company) for f in (retention.growth, retention.cohorts, retention.early, tenure.by_tenure, tenure.causes)),
         *(f(company) for f in (renewals.renewals, renewals.repurchase, renewals.between_purchases)),
-        value.by_score(company), value.changes(company), value.beyond(company), value.paid_today(company), contracts.base(company),
-        contracts.fits(company), forecast.base(company), concentration.grid(company), buying.base(company, minimum_repeat_buyers=5),
-        upsell.by_score(company), newcomers.acquisition(company),
+        by_score.by_score(company), by_score.changes(company), by_score.beyond(company), by_score.paid_today(company), contracts.base(company),
+        contracts.fits(company), forecast.base(company), concentration.grid(company), buyers.base(company, minimum_repeat_buyers=5),
+        upsell.by_score(company), acquisition.acquisition(company),
     ]  # fmt: skip
-    results = roi.results(company)
-    found += [roi.summary(company, results), roi.statements(company, results), finance.one_screen(company, results)]
+    results = returns.results(company)
+    found += [
+        returns.summary(company, results),
+        returns.statements(company, results),
+        finance.one_screen(company, results),
+    ]
     each = (
-        roi.statement,
-        roi.checks,
-        roi.over_time,
-        roi.finding,
-        roi.adding_up,
-        roi.needed,
-        roi.sensitivity,
-        roi.horizons,
+        returns.statement,
+        returns.checks,
+        returns.over_time,
+        returns.finding,
+        returns.adding_up,
+        returns.needed,
+        returns.sensitivity,
+        returns.horizons,
     )
     found += [f(company, r) for r in results for f in each]
-    found += [f(company, p) for p in roi.planned(company) for f in (scenarios.planned, trials.trial)]
-    found += [scenarios.part_year(company, r.evidence) for r in roi.unfinished(results)]
-    found += [priorities.ranked(company, roi.candidates(company, results)), priorities.cost_of_failure(company)]
+    found += [f(company, p) for p in returns.planned(company) for f in (scenarios.planned, sample_size.trial)]
+    found += [scenarios.part_year(company, r.evidence) for r in returns.unfinished(results)]
+    found += [priorities.ranked(company, returns.candidates(company, results)), priorities.cost_of_failure(company)]
     return found
 
 

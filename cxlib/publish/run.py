@@ -132,12 +132,14 @@ def _plan(
     opened = open_company(company, as_of)
     spoken = str(company) if isinstance(company, str | Path) else opened.name
     common = {"company": spoken, "as_of": opened.as_of.isoformat()}
-    page = importlib.import_module("cxlib.page")  # pandas, seaborn and the questions: not before they are needed
+    parameters = importlib.import_module(
+        "cxlib.page.parameters"
+    )  # pandas, seaborn and the questions: not before they are needed
     plan = []
     for path in found:
         mine = known[path.stem]
         used = {n: (common | given[path.stem]).get(n, parameter.default) for n, parameter in mine.items()}
-        page.check_parameters(path.stem, dict(used))  # the question refuses impossible values, as in the notebook
+        models.check_parameters(path.stem, dict(used))  # the question refuses impossible values, as in the notebook
         title = html.title_of((c.source for c in read_cells(path) if c.kind == "markdown"), path.stem)
         plan.append(_Planned(path, title, mine, record.plain(given[path.stem]), record.plain(used)))
     return opened, plan

@@ -1,0 +1,1 @@
+"""From the six tables to small count tables, made in the engine: the one place that knows time."""

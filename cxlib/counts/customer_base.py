@@ -1,0 +1,283 @@
+"""Counts of the customer base: who is here, joins, leaves, renews and buys again. The clock is that of ``counts``.
+
+Every function is one or two expressions in the engine and brings back counts, however many customers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+from ibis import _
+
+from cxlib.counts.people import PERIODS, as_text, days, everyone, segments
+from cxlib.counts.purchases import bought
+from cxlib.errors import InputError
+from cxlib.intake.company import Company
+
+STARTS = {"week": "W-MON", "month": "MS", "quarter": "QS", "year": "YS"}  # pandas' names of their first days
+NO_REASON = "no reason given"
+
+
+def seen_to_leave(company: Company) -> bool:
+    """Tell whether joining and leaving carry dates."""
+    return company.has("customers", "joined_on") and company.has("customers", "left_on")
+
+
+def snapshot(company: Company) -> bool:
+    """Tell whether all that is known is how long each customer had been here, and whether they had left."""
+    return not seen_to_leave(company) and company.has("customers", "tenure")
+
+
+def undated(company: Company) -> int:
+    """Count customers of whom it is not known when they joined."""
+    return int(everyone(company).filter(_.started.isnull()).count().execute())
+
+
+def whole_periods(company: Company, period: str, periods: int) -> list[date]:
+    """Return the first days of the last whole periods and, last, the day after them.
+
+    Errors: InputError for a period other than week, month, quarter, year.
+    """
+    known(period)
+    following = pd.Timestamp(company.as_of) + pd.Timedelta(days=1)
+    return [d.date() for d in pd.date_range(end=following, periods=periods + 1, freq=STARTS[period])]
+
+
+def known(period: str) -> None:
+    """Refuse a period that is none (InputError)."""
+    if period not in STARTS:
+        raise InputError("is not a period", value=period, remedy=f"Write one of {', '.join(STARTS)}.")
+
+
+def level_of(company: Company, by: str) -> str:
+    """Return the column to cut by: the one asked for, else the first declared segment, else none ("").
+
+    Errors: InputError for a column that customers do not have.
+    """
+    if by and by not in company.customers.columns:
+        raise InputError(f"customers has no column {by!r}", remedy=f"Set by to one of: {', '.join(segments(company))}.")
+    return by or next(iter(segments(company)), "")
+
+
+def _sum(condition: ir.BooleanValue) -> ir.Value:
+    return condition.fill_null(False).cast("int64").sum()
+
+
+# ---- periods and cohorts ---------------------------------------------------------------------------------------------
+
+
+def by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count, for each period from one date to the next, by (``by``, period, fold).
+
+    ``starts`` are the first days of the periods and, last, the end of the last one. here: at the start; lost: those of them
+    who left in the period, chosen: by choice; joined: in the period; gone: all who left in it, the newly joined too.
+    Where monthly_revenue is mapped: fee_here, fee_lost, fee_gained (joined and still here at the end) and unpriced (here
+    without a fee).
+    """
+    who, priced = (
+        as_text(everyone(company).filter(_.started.notnull()), by),
+        company.has("customers", "monthly_revenue"),
+    )
+    into, out = (sum((day >= ibis.literal(s)).cast("int64") for s in starts) for day in (who.started, who.left_on))
+    who = who.mutate(into=into, out=ibis.coalesce(out, len(starts)))  # how many of the starts lie before that day
+    fee = ibis.coalesce(who.monthly_revenue, 0.0).sum()
+    keys = [*by, "fold", "into", "out", "chosen"]
+    fees = {"fee": fee, "unpriced": _sum(who.monthly_revenue.isnull())} if priced else {}
+    cells = who.group_by(keys).agg(n=_.count(), **fees).order_by(keys).execute()
+    parts = []
+    for i, first in enumerate(starts[:-1]):
+        here, leaving, joining = (
+            (cells["into"] <= i) & (cells["out"] > i),
+            cells["out"] == i + 1,
+            cells["into"] == i + 1,
+        )
+        which = {
+            "here": here,
+            "lost": here & leaving,
+            "chosen": here & leaving & cells["chosen"],
+            "joined": joining,
+            "gone": leaving,
+        }
+        part = cells[[*by, "fold"]].assign(
+            period=pd.Timestamp(first), **{k: cells["n"].where(v, 0) for k, v in which.items()}
+        )
+        if priced:
+            paying = {"here": here, "lost": here & leaving, "gained": joining & ~leaving}
+            part = part.assign(**{f"fee_{k}": cells["fee"].where(v, 0.0) for k, v in paying.items()})
+            part["unpriced"] = cells["unpriced"].where(here, 0)
+        parts.append(part.groupby([*by, "period", "fold"], observed=True, as_index=False).sum())
+    return pd.concat(parts, ignore_index=True)
+
+
+def cohorts(company: Company, every: str, ages: Sequence[int]) -> pd.DataFrame:
+    """Count by (cohort, days): joined, and stayed so many days or longer; equal follow-up.
+
+    A cohort is everybody who joined in one week, month, quarter or year; an age is there only if even the last day of that
+    period was followed for so long. ``ages`` are days.
+    """
+    known(every)
+    who = everyone(company).filter(_.started.notnull())
+    length = days(who.last_day, who.started) + 1
+    kept = {f"stayed_{age}": _sum(who.left_on.isnull() | (length > age)) for age in ages}
+    wide = who.group_by(cohort=who.started.truncate(PERIODS[every])).agg(joined=who.count(), **kept)
+    wide = wide.order_by("cohort").execute()
+    wide["cohort"] = pd.to_datetime(wide["cohort"])
+    parts = [wide[["cohort", "joined"]].assign(days=age, stayed=wide[f"stayed_{age}"]) for age in ages]
+    tidy = pd.concat(parts, ignore_index=True)
+    last_day = tidy["cohort"].map(lambda d: _last_day(d, every))
+    followed = (pd.Timestamp(company.as_of) - last_day).dt.days + 1
+    return tidy[followed >= tidy["days"]].sort_values(["cohort", "days"], ignore_index=True)
+
+
+def _last_day(first: pd.Timestamp, every: str) -> pd.Timestamp:
+    return (first + pd.tseries.frequencies.to_offset(STARTS[every])) - pd.Timedelta(days=1)
+
+
+# ---- from joining ----------------------------------------------------------------------------------------------------
+
+
+def tenures(company: Company, by: Sequence[str] = (), reasons: bool = False, since: date | None = None) -> pd.DataFrame:
+    """Count customers by (``by``, duration, cause, entry): how long they had been here when last seen.
+
+    duration: days, both ends counted; for a snapshot its tenure, in its own unit. cause: "" for still here, else "left" or,
+    with ``reasons``, the left_reason. ``since``: nobody is seen before that day, so that who joined earlier enters late, at
+    the age of ``entry`` days, and who left earlier is not counted.
+
+    Entries and ends are counted apart and put together in order: who belongs to which makes no difference to how many are
+    at risk at any time, and there are as many rows as days instead of their square.
+    """
+    who = everyone(company)
+    if seen_to_leave(company):
+        who = who.filter(who.started.notnull())
+        left, length = who.left_on.notnull(), days(who.last_day, who.started) + 1
+        entry = ibis.greatest(days(ibis.literal(since), who.started), 0) if since else ibis.literal(0)
+        seen = who.last_day >= ibis.literal(since) if since else ibis.literal(True)
+    else:
+        left = who.left if company.has("customers", "left") else who.left_on.notnull()
+        length, entry, seen = who.tenure, ibis.literal(0), who.tenure.notnull()
+    cause = ibis.coalesce(who.left_reason, NO_REASON) if reasons else ibis.literal("left")
+    who = who.mutate(duration=length, entry=entry.cast("int64"), cause=left.ifelse(cause, "")).filter(seen)
+    who = as_text(who, by)
+    ends = who.group_by([*by, "duration", "cause"]).agg(n=_.count()).order_by([*by, "duration", "cause"]).execute()
+    if since is None:
+        return ends.assign(entry=0)
+    entries = who.group_by([*by, "entry"]).agg(n=_.count()).order_by([*by, "entry"]).execute()
+    if not by:
+        return _in_order(entries, ends)
+    own = dict(list(entries.groupby(list(by), observed=True)))
+    parts = [_in_order(own[level], part) for level, part in ends.groupby(list(by), observed=True)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _in_order(entries: pd.DataFrame, ends: pd.DataFrame) -> pd.DataFrame:
+    """Put the earliest entry to the earliest end, and so on; where any pairing has entry < duration, this one has."""
+    into, out = entries["n"].cumsum().to_numpy(), ends["n"].cumsum().to_numpy()
+    cuts = np.union1d(into, out)
+    rows = ends.iloc[np.searchsorted(out, cuts)].reset_index(drop=True)
+    return rows.assign(entry=entries["entry"].to_numpy()[np.searchsorted(into, cuts)], n=np.diff(cuts, prepend=0))
+
+
+def first_leaving(company: Company) -> date | None:
+    """Return the earliest left_on, None if nobody left."""
+    found = company.customers.left_on.min().execute()
+    return None if pd.isna(found) else pd.Timestamp(found).date()
+
+
+# ---- renewals --------------------------------------------------------------------------------------------------------
+
+
+def contract_ends(company: Company, first: date, last: date, within_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count by ``by`` the customers whose contract ended from ``first`` to ``last``.
+
+    due: here on the day before; kept: of these, not gone ``within_days`` after the end; before: had left in the
+    ``within_days`` up to the end, and so are not due.
+    """
+    who = everyone(company)
+    who = as_text(who.filter(who.contract_ends_on.between(ibis.literal(first), ibis.literal(last))), by)
+    here = ibis.coalesce(who.started < who.contract_ends_on, True)
+    late = days(who.left_on, who.contract_ends_on)
+    due = here & (who.left_on.isnull() | (late >= 0))
+    sums = {"due": _sum(due), "kept": _sum(due & (who.left_on.isnull() | (late > within_days)))}
+    sums |= {"before": _sum(here & (late < 0) & (late >= -within_days))}
+    return (who.group_by(list(by)) if by else who).agg(**sums).execute()
+
+
+def contract_dates(company: Company) -> pd.Series:
+    """Count the customers who are here by where their contract's end lies: past (up to the as-of date) and ahead."""
+    who = everyone(company).filter(_.left_on.isnull() & _.contract_ends_on.notnull())
+    past = who.contract_ends_on <= ibis.literal(company.as_of)
+    return who.agg(past=_sum(past), ahead=_sum(~past)).execute().iloc[0].fillna(0).astype(int)
+
+
+def _payments(company: Company) -> ir.Table:
+    """Return the days on which a customer paid for a new or a further term, with ``gap`` days to the next renewal."""
+    orders = company.orders.filter(_.kind.isin(["new", "renewal"])).mutate(day=_.ordered_at.cast("date"))
+    rows = orders.group_by(["customer_id", "fold", "day"]).agg(renewal=(_.kind == "renewal").any())
+    in_turn = ibis.window(group_by="customer_id", order_by="day")
+    rows = rows.mutate(next_day=_.day.lead().over(in_turn), again=_.renewal.lead().over(in_turn))
+    return rows.mutate(gap=rows.again.fill_null(False).ifelse(days(rows.next_day, rows.day), ibis.null("int64")))
+
+
+def payment_gaps(company: Company) -> pd.DataFrame:
+    """Count the renewals in orders by the days since the payment before: gap, n."""
+    rows = _payments(company).filter(_.gap.notnull())
+    return rows.group_by("gap").agg(n=_.count()).order_by("gap").execute()
+
+
+def payments_due(
+    company: Company, first: date, last: date, term: int, grace: int, by: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Count by (``by``, fold) the payments whose ``term`` (days) ran out from ``first`` to ``last``.
+
+    due: all; kept: those followed by a renewal at most ``grace`` days after the term.
+    """
+    rows = _payments(company)
+    paid = [ibis.literal(d - timedelta(days=term)) for d in (first, last)]
+    rows = rows.filter(rows.day.between(*paid))
+    if by:
+        rows = rows.inner_join(as_text(company.customers.select("customer_id", *by), by), "customer_id")
+    keys = [*by, "fold"]
+    return rows.group_by(keys).agg(due=_.count(), kept=_sum(rows.gap <= term + grace)).order_by(keys).execute()
+
+
+# ---- buying again ----------------------------------------------------------------------------------------------------
+
+
+def _purchase_days(company: Company) -> ir.Table:
+    """Return one row per customer and day of buying, with the next one; refunds are no purchases."""
+    rows = bought(company).select("customer_id", "fold", "day").distinct()
+    in_turn = ibis.window(group_by="customer_id", order_by="day")
+    rows = rows.mutate(following=rows.day.lead().over(in_turn), turn=ibis.row_number().over(in_turn))
+    until = ibis.coalesce(rows.following, ibis.literal(company.as_of))
+    return rows.mutate(duration=days(until, rows.day), event=rows.following.notnull().cast("int64"))
+
+
+def first_orders(company: Company) -> tuple[date, int]:
+    """Return the day of the first order and the number of orders that are refunds, and so no purchases."""
+    orders = company.orders
+    found = orders.agg(first=orders.ordered_at.min().cast("date"), refunds=_sum(orders.revenue < 0)).execute().iloc[0]
+    return pd.Timestamp(found["first"]).date(), int(found["refunds"])
+
+
+def second_purchases(company: Company, every: str) -> pd.DataFrame:
+    """Count buyers by (cohort of their first purchase, duration, event): days until they bought again, or to the as-of date."""
+    known(every)
+    rows = _purchase_days(company).filter(_.turn == 0)
+    keys = ["cohort", "duration", "event"]
+    found = (
+        rows.mutate(cohort=rows.day.truncate(PERIODS[every])).group_by(keys).agg(n=_.count()).order_by(keys).execute()
+    )
+    found["cohort"] = pd.to_datetime(found["cohort"])
+    last_day = found["cohort"].map(lambda d: _last_day(d, every))
+    return found.assign(followed=(pd.Timestamp(company.as_of) - last_day).dt.days)
+
+
+def gaps(company: Company) -> pd.DataFrame:
+    """Count the stretches between two days of buying by (duration, event, fold); event 0: open on the as-of date."""
+    keys = ["duration", "event", "fold"]
+    return _purchase_days(company).group_by(keys).agg(n=_.count()).order_by(keys).execute()

@@ -1,0 +1,389 @@
+"""What became of customers after a question: episodes in the engine, and counts of them.
+
+A spell runs from the day a score was known to the day of leaving (without contracts: of buying again) or to the as-of
+date. Every table here is made of the spells of one metric, which an engine of ours writes down once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import lru_cache
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+from ibis import _
+
+from cxlib.counts.answers import NO_ANSWER, bands, questions
+from cxlib.counts.people import NONE, STAGE, as_text, days, everyone, segments, stage
+from cxlib.intake.company import Company
+
+FOLDS = 256
+RECENT_DAYS = 90  # before an episode, in which support cases are counted
+PRICE = "price"
+PAYMENTS = ("new", "renewal", "upsell")  # kinds of orders by which a contract is paid
+PRICES = ("price: low", "price: middle", "price: high", "price: not known")
+BETTER, SAME, WORSE = "better", "the same", "worse"  # than the answer before
+CASES = ("no case", "1 case", "2 or more cases")
+
+
+@lru_cache(maxsize=8)
+def spells(company: Company, metric: str) -> ir.Table:
+    """Return one row for each dated question of a metric that was put to a customer still there.
+
+    Columns: customer_id, fold, the declared segments (as text), STAGE (of the customer then), band, asked, when (the score
+    was known: the day of the answer, or of the question where no answer came), next_asked (null: none came), started,
+    last_day (of follow-up), event (left, or bought again, on that day) and chosen (by choice), all dates being days.
+    """
+    own = segments(company)
+    rows = questions(company, metric).filter(_.when.notnull())
+    rows = rows.mutate(asked=ibis.coalesce(rows.asked_at, rows.when).cast("date"), when=rows.when.cast("date"))
+    in_turn = ibis.window(group_by="customer_id", order_by=["asked", "when", "band"])
+    rows = rows.select("customer_id", "fold", "band", "asked", "when", next_asked=rows.asked.lead().over(in_turn))
+    rows = _with_outcome(company, rows, own)
+    rows = rows.mutate(**{STAGE: stage(days(rows.when, rows.started))})
+    names = (
+        "customer_id",
+        "fold",
+        *own,
+        STAGE,
+        "band",
+        "asked",
+        "when",
+        "next_asked",
+        "started",
+        "last_day",
+        "event",
+        "chosen",
+    )
+    return company.put_by(f"_spells_{metric}", rows.filter(_.last_day >= _.when).select(*names))
+
+
+def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Table:
+    """Add the outcome to rows that have ``when``: leaving (contractual) or the next order; and the segments ``own``."""
+    who = as_text(everyone(company), own)
+    if company.settings.relationship == "contractual":
+        who = who.select("customer_id", *own, "started", "left_on", "last_day", "chosen")
+        joined = rows.inner_join(who, "customer_id")
+        return joined.mutate(event=joined.left_on.notnull())
+    orders = company.orders.select(buyer="customer_id", bought=_.ordered_at.cast("date"))
+    moments = rows.select("customer_id", "when").distinct()
+    later = moments.inner_join(orders, [moments.customer_id == orders.buyer, moments.when < orders.bought])
+    following = later.group_by(["customer_id", "when"]).agg(next_order=later.bought.min())
+    joined = rows.left_join(following, ["customer_id", "when"]).drop("customer_id_right", "when_right")
+    joined = joined.inner_join(who.select("customer_id", *own, "started"), "customer_id")
+    joined = joined.filter(_.when >= _.started)  # before the first purchase nobody can buy again
+    return joined.mutate(
+        last_day=ibis.coalesce(joined.next_order, ibis.literal(company.as_of)),
+        event=joined.next_order.notnull(),
+        chosen=joined.next_order.notnull(),
+    )
+
+
+def watched_from(company: Company) -> date | None:
+    """Return the day before which leavers are missing (``leavers_since``), None if none are."""
+    return company.settings.leavers_since if company.settings.relationship == "contractual" else None
+
+
+def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count answers by (stratum, band, duration, fold): the clock starts when the score was known.
+
+    Columns n (all last seen then), events (of these, who left, or without contracts bought again) and chosen (who left by
+    choice); duration in days, both ends counted, cut at ``horizon_days``. The stratum is ``by``, declared segments, STAGE or
+    PRICE, as one text. Answers from before ``leavers_since`` are not followed: of those who gave them, only who stayed is
+    known.
+    """
+    return _followed(company, metric, spells(company, metric), horizon_days, by)
+
+
+def follow_changes(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count second and later answers as ``follow_up`` does, "band" being how they differ from the customer's answer before.
+
+    The stratum starts with the band of the answer before.
+    """
+    return _followed(company, metric, changed(company, metric), horizon_days, ["was", *by])
+
+
+def changed(company: Company, metric: str) -> ir.Table:
+    """Return the spells of second and later answers; ``was`` is the band of the answer before, ``band`` BETTER, SAME or WORSE."""
+    worst_first = [b.name for b in bands(company, metric)]
+    rows = spells(company, metric).filter(_.band != NO_ANSWER)
+    rows = rows.mutate(rank=ibis.cases(*((rows.band == name, i) for i, name in enumerate(worst_first))))
+    in_turn = ibis.window(group_by="customer_id", order_by=["asked", "when", "rank"])
+    rows = rows.mutate(was=rows.band.lag().over(in_turn), step=rows["rank"] - rows["rank"].lag().over(in_turn))
+    rows = rows.filter(_.step.notnull())
+    return rows.mutate(band=ibis.cases((rows.step > 0, BETTER), (rows.step < 0, WORSE), else_=SAME)).drop(
+        "rank", "step"
+    )
+
+
+def _followed(company: Company, metric: str, rows: ir.Table, horizon_days: int, by: Sequence[str]) -> pd.DataFrame:
+    if since := watched_from(company):
+        rows = rows.filter(_.when >= ibis.literal(since))
+    rows = _with_covariates(company, metric, rows, [k for k in by if k == PRICE])
+    length = days(rows.last_day, rows.when) + 1
+    rows = rows.mutate(
+        stratum=_stratum(rows, by),
+        duration=ibis.least(length, horizon_days).cast("int16"),
+        gone=(rows.event & (length <= horizon_days)).cast("int64"),
+        left=(rows.event & rows.chosen & (length <= horizon_days)).cast("int64"),
+    )
+    keys = ["stratum", "band", "duration", "fold"]
+    rows = rows.mutate(fold=rows.fold.cast("int16")).group_by(keys)
+    sums = {"n": _.count(), "events": _.gone.sum(), "chosen": _.left.sum()}
+    counted = rows.agg(**{k: v.cast("int32") for k, v in sums.items()}).execute()
+    return counted.astype(
+        {"stratum": "category", "band": "category"}
+    )  # at 10 million customers it has millions of rows
+
+
+# ---- episodes --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Stretches of time in the engine: who is at risk after day ``start`` until and with day ``stop``, ``event`` at its end.
+
+    ``rows`` has the columns stratum, ``keys``, start, stop, event (0 or 1) and fold.
+    """
+
+    rows: ir.Table
+    keys: tuple[str, ...] = ("band",)
+
+    @property
+    def cells(self) -> list[str]:
+        """Return the columns that say to which group a row belongs: the stratum and the keys."""
+        return ["stratum", *self.keys]
+
+    def counts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Count by (stratum, keys, day): those entering after it (n), and those last seen on it (n, events)."""
+        rows = self.rows
+        entered = rows.group_by(self.cells, day=rows.start).agg(n=_.count())
+        left = rows.group_by(self.cells, day=rows.stop).agg(n=_.count(), events=_.event.sum())
+        return entered.execute(), left.execute()
+
+    def add_up(self, ticks: pd.DataFrame, steps: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+        """Add up per fold what each row collects on its way: folds x names.
+
+        ``ticks``: stratum, day, tick (the number of steps up to and with that day), a row for each day. ``steps``: stratum,
+        keys, tick, and for each name ``name`` (collected from the beginning until that tick) and ``name_end`` (what ending
+        with the event there adds).
+        """
+        clock, values, totals = ibis.memtable(ticks), ibis.memtable(steps), np.zeros((FOLDS, len(names)))
+        for side, sign in (("stop", 1), ("start", -1)):
+            rows = self.rows.select(*self.cells, "fold", "event", day=_[side]).inner_join(clock, ["stratum", "day"])
+            rows = rows.inner_join(values, [*self.cells, "tick"])
+            own = {n: (rows[n] + rows.event * rows[f"{n}_end"] if sign > 0 else rows[n]).sum() for n in names}
+            sums = rows.group_by("fold").agg(**own).execute()
+            totals[sums["fold"].to_numpy(int)] += sign * sums[list(names)].to_numpy(float)
+        return totals
+
+
+def _stratum(rows: ir.Table, columns: Sequence[str]) -> ir.Value:
+    """Return one text of several columns, "Basic | North"; "all" for none."""
+    return ibis.literal(" | ").join([rows[c] for c in columns]) if columns else ibis.literal("all")
+
+
+def in_force(
+    company: Company, metric: str, strata: Sequence[str] = (), delay_days: int = 0, covariates: Sequence[str] = ()
+) -> Episodes:
+    """Return the episodes in which a score was in force: from its answer to the next question (start-stop).
+
+    The clock is tenure in days (non-contractual: days since the answer); the days between a question and its answer belong
+    to no score, nor do the ``delay_days`` after it, and with ``leavers_since`` nobody is at risk before that date.
+    ``covariates``: "price" and "cases", as known when the score was. event: left by choice, or bought again.
+    """
+    rows = spells(company, metric)
+    contractual = company.settings.relationship == "contractual"
+    rows = _with_covariates(company, metric, rows, covariates)
+    origin = rows.started if contractual else rows.when
+    from_day = days(rows.when, origin) + delay_days
+    if since := watched_from(company):
+        from_day = ibis.greatest(from_day, days(ibis.literal(since), origin))
+    ends = days(rows.last_day, origin) + 1
+    cut = ibis.coalesce(days(rows.next_asked, origin), ends)
+    rows = rows.mutate(
+        start=from_day,
+        stop=ibis.least(ends, cut),
+        event=(rows.event & rows.chosen & (ends <= cut)).cast("int64"),
+        stratum=_stratum(rows, strata),
+    )
+    episodes = _answered(rows, covariates)
+    if covariates:  # costly joins, read several times
+        name = f"_in_force_{metric}_{'_'.join([*strata, *covariates])}"
+        episodes = replace(episodes, rows=company.put_by(name, episodes.rows))
+    return episodes
+
+
+def since_answer(company: Company, metric: str, horizon_days: int, strata: Sequence[str] = ()) -> Episodes:
+    """Return every answer followed from its day to the horizon, whatever was answered later; event as in ``in_force``.
+
+    The half-year of tenure in which it was given is part of the stratum: scores and leaving both change with tenure.
+    """
+    rows = spells(company, metric)
+    if since := watched_from(company):
+        rows = rows.filter(_.when >= ibis.literal(since))
+    length = days(rows.last_day, rows.when) + 1
+    half_year = (days(rows.when, rows.started) // 183).cast("string")
+    rows = rows.mutate(
+        start=ibis.literal(0, "int64"),
+        stop=ibis.least(length, horizon_days),
+        event=(rows.event & rows.chosen & (length <= horizon_days)).cast("int64"),
+        stratum=ibis.coalesce(half_year, NONE) + " | " + _stratum(rows, strata),
+    )
+    return _answered(rows)
+
+
+def landmarks(
+    company: Company, metric: str, tenures: Sequence[int], horizon_days: int, strata: Sequence[str] = ()
+) -> Episodes:
+    """Return customers still there so many days after joining, by the last score known then, followed to the horizon.
+
+    The key "landmark" is the tenure; it is part of the stratum too, so that like is compared with like.
+    """
+    parts, since = [], watched_from(company)
+    for tenure in tenures:
+        rows = spells(company, metric).filter(_.band != NO_ANSWER)
+        rows = rows.filter((days(_.when, _.started) <= tenure) & (days(_.last_day, _.started) >= tenure))
+        if since:
+            rows = rows.filter(_.started + ibis.interval(days=tenure) >= ibis.literal(since))
+        length = days(rows.last_day, rows.started) - tenure + 1
+        latest = rows.group_by("customer_id").agg(
+            **{c: rows[c].arbitrary() for c in strata},
+            fold=rows.fold.arbitrary(),
+            band=rows.band.argmax(rows.when),
+            length=length.max(),
+            chosen=(rows.event & rows.chosen).any(),
+        )
+        parts.append(
+            latest.select(
+                stratum=ibis.literal(f"{tenure} | ") + _stratum(latest, strata),
+                band=latest.band,
+                start=ibis.literal(0, "int64"),
+                stop=ibis.least(latest.length, horizon_days),
+                event=(latest.chosen & (latest.length <= horizon_days)).cast("int64"),
+                fold=latest.fold,
+                landmark=ibis.literal(str(tenure)),
+            )
+        )
+    rows = ibis.union(*parts) if len(parts) > 1 else parts[0]
+    return Episodes(company.put_by(f"_landmarks_{metric}", rows), ("landmark", "band"))
+
+
+def _answered(rows: ir.Table, keys: Sequence[str] = ()) -> Episodes:
+    rows = rows.filter((_.stop > _.start) & (_.band != NO_ANSWER))
+    return Episodes(rows.select("stratum", "band", *keys, "start", "stop", "event", "fold"), ("band", *keys))
+
+
+def covariates(company: Company) -> list[str]:
+    """Return what is known of customers beside tenure and segments: "price" (monthly_revenue), "cases" (contacts)."""
+    if company.settings.relationship != "contractual":
+        return []
+    return [PRICE] * company.has("customers", "monthly_revenue") + ["cases"] * company.has("contacts")
+
+
+def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Sequence[str]) -> ir.Table:
+    """Add ``price`` (see ``_with_price``, of the fee last paid by then) and ``cases`` (in RECENT_DAYS before the score)."""
+    if PRICE in names:
+        if priced_by_payments(company):
+            paid = company.orders.filter(_.kind.isin(PAYMENTS)).mutate(paid_on=_.ordered_at.cast("date"))
+            paid = paid.group_by(payer="customer_id", paid_on="paid_on").agg(paid=paid.revenue.sum())
+            moments = rows.select("customer_id", "when").distinct()
+            before = moments.inner_join(paid, [moments.customer_id == paid.payer, moments.when >= paid.paid_on])
+            fees = before.group_by(["customer_id", "when"]).agg(fee=before.paid.argmax(before.paid_on))
+            rows = rows.left_join(fees, ["customer_id", "when"]).drop("customer_id_right", "when_right")
+        else:
+            fees = company.customers.select(payer="customer_id", fee="monthly_revenue")
+            rows = rows.inner_join(fees, rows.customer_id == fees.payer)
+        rows = _with_price(company, rows)
+    if "cases" in names:
+        opened = company.contacts.select(caller="customer_id", opened=_.opened_at.cast("date"))
+        moments = spells(company, metric).select("customer_id", "when").distinct()
+        before = moments.inner_join(opened, moments.customer_id == opened.caller)
+        ago = days(before.when, before.opened)
+        seen = before.filter((ago > 0) & (ago <= RECENT_DAYS)).group_by(["customer_id", "when"]).agg(had=_.count())
+        rows = rows.left_join(seen, ["customer_id", "when"]).drop("customer_id_right", "when_right")
+        rows = rows.mutate(cases=ibis.cases((rows.had >= 2, CASES[2]), (rows.had == 1, CASES[1]), else_=CASES[0]))
+    return rows
+
+
+def priced_by_payments(company: Company) -> bool:
+    """Tell whether orders are payments, so that the fee of any day is known; else it is the one exported."""
+    return company.has("orders", "kind") and company.has("customers", "monthly_revenue")
+
+
+def _with_price(company: Company, rows: ir.Table) -> ir.Table:
+    """Add ``price``: in which third of what today's customers of the same first segment pay a month the ``fee`` lies."""
+    first = segments(company)[:1]
+    here = as_text(everyone(company).filter(_.left_on.isnull()), first)
+    cuts = here.group_by([here[k].name("of") for k in first] or [ibis.literal("all").name("of")]).agg(
+        low=here.monthly_revenue.quantile(1 / 3), high=here.monthly_revenue.quantile(2 / 3)
+    )
+    same = rows[first[0]] if first else ibis.literal("all")
+    rows = rows.left_join(cuts, same == cuts.of)
+    fee = rows.fee
+    unknown = fee.isnull() | rows.low.isnull()
+    price = ibis.cases(
+        (unknown, PRICES[3]), (fee <= rows.low, PRICES[0]), (fee <= rows.high, PRICES[1]), else_=PRICES[2]
+    )
+    return rows.mutate(price=price).drop("of", "low", "high")
+
+
+# ---- plain counts ----------------------------------------------------------------------------------------------------
+
+
+def asked(company: Company, metric: str) -> int:
+    """Count the questions of a metric, followed or not."""
+    return int(company.responses.filter(_.metric == metric).count().execute())
+
+
+def followed_by_event(company: Company, metric: str) -> int:
+    """Count the customers who answered and later left (contractual) or bought again (non-contractual)."""
+    rows = spells(company, metric).filter(_.event & (_.band != NO_ANSWER))
+    return int(rows.customer_id.nunique().execute() or 0)
+
+
+def paying(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count the customers who are here today by (stratum, fold): n, and revenue (their monthly_revenue added up).
+
+    The stratum is that of ``follow_up``; the stage is that of today.
+    """
+    rows = as_text(everyone(company).filter(_.left_on.isnull()), [k for k in by if k not in (STAGE, PRICE)])
+    rows = rows.mutate(**{STAGE: stage(days(ibis.literal(company.as_of), rows.started))})
+    rows = _with_price(company, rows.mutate(fee=rows.monthly_revenue)) if PRICE in by else rows
+    rows = rows.mutate(stratum=_stratum(rows, by))
+    keys = ["stratum", "fold"]
+    revenue = ibis.coalesce(rows.monthly_revenue.sum(), 0.0).cast("float64")
+    return rows.group_by(keys).agg(n=_.count(), revenue=revenue).order_by(keys).execute()
+
+
+def today(company: Company, metric: str, within_days: int = 365) -> pd.DataFrame:
+    """Count the customers who are here by (band of their last answer, fold); answers older than that do not count.
+
+    Columns band, fold, n. Contractual only: without contracts nobody knows who is here.
+    """
+    here = everyone(company).filter(
+        _.left_on.isnull() & (_.started.isnull() | (_.started <= ibis.literal(company.as_of)))
+    )
+    rows = spells(company, metric)
+    recent = days(ibis.literal(company.as_of), rows.when) <= within_days
+    rows = rows.filter((rows.band != NO_ANSWER) & ~rows.event & recent)
+    last = rows.group_by("customer_id").agg(band=_.band.argmax(_.when))
+    joined = here.select("customer_id", "fold").left_join(last, "customer_id")
+    counted = joined.group_by(["fold", ibis.coalesce(joined.band, NO_ANSWER).name("band")]).agg(n=_.count())
+    return counted.order_by(["band", "fold"]).execute()
+
+
+def last_score(company: Company, metric: str) -> pd.DataFrame:
+    """Count customers by (band of their last answer, duration from sign-up, event).
+
+    The layout behind the usual, wrong curve: it knows the score before it was given. Only ever drawn as a warning.
+    """
+    rows = spells(company, metric).filter((_.band != NO_ANSWER) & _.started.notnull())
+    length = days(rows.last_day, rows.started) + 1
+    rows = rows.group_by("customer_id").agg(band=_.band.argmax(_.when), duration=length.max(), event=_.event.any())
+    keys = ["band", "duration", "event"]
+    return rows.mutate(event=_.event.cast("int64")).group_by(keys).agg(n=_.count()).order_by(keys).execute()

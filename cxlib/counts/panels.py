@@ -1,0 +1,286 @@
+"""Whom a programme reached and whom not, and what both did month by month: counts made in the engine.
+
+A customer stays in its panel after leaving, so that a programme that keeps customers is not judged by those it kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import ibis
+import ibis.expr.types as ir
+import pandas as pd
+from ibis import _
+
+from cxlib.counts import answers, people
+from cxlib.counts.people import as_text, days
+from cxlib.intake.company import Company
+
+BEFORE = 6  # months before the start that are looked at
+# Added up by month: who is still here at its end, who has gone not by choice, money, cases, orders, upsells, answers.
+COLUMNS = (
+    "here", "unchosen", "revenue", "margin", "service", "contacts", "orders", "upsells", "points", "answers"
+)  # fmt: skip
+WITHIN = 182  # days before and after a date within which two answers are set against each other
+# Days as a customer, finer than the stages of a page: new customers leave soonest, and are reached soonest.
+TENURE, TENURES = "time as a customer", (91, 182, 365, 547, 730, 1095, 1826)
+CASES, PAID, SCORE = "support cases in 3 months", "paid in 3 months", "last score"
+LATELY = 91
+QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whom a programme reached: how many, in which arms, when, and how long they had been customers by then (days).
+
+    ``here``: customers of the company on the first day; ``early`` and ``late``: the 5 % and 95 % points of the tenure when
+    reached; ``days``: different dates; ``months``: first days of months, with how many were reached in each.
+    """
+
+    treated: int
+    control: int
+    here: int
+    first: date | None
+    last: date | None
+    days: int
+    early: float
+    late: float
+    months: pd.Series
+
+
+def reach(company: Company, programme: str) -> Reach:
+    """Count whom a programme reached (Reach); nobody is 0."""
+    nobody = Reach(0, 0, 0, None, None, 0, 0.0, 0.0, pd.Series(dtype=int))
+    if company.exposures is None:
+        return nobody
+    who = assigned(company, programme).inner_join(
+        people.everyone(company).select("customer_id", "started"), "customer_id"
+    )
+    reached = who.arm == "treated"
+    age = days(who.exposed_on, who.started)
+    found = who.agg(
+        treated=reached.cast("int64").sum(), control=(~reached).cast("int64").sum(), first=who.exposed_on.min(),
+        last=who.exposed_on.max(), days=who.exposed_on.nunique(), early=age.quantile(0.05), late=age.quantile(0.95),
+    ).execute().iloc[0]  # fmt: skip
+    if (not found["treated"] and not found["control"]) or pd.isna(found["first"]):
+        return nobody
+    first, last = (pd.Timestamp(found[k]).date() for k in ("first", "last"))
+    months = who.filter(reached).group_by(origin=_.origin).agg(n=_.count()).order_by("origin").execute()
+    here = int(on_day(company, first).count().execute())
+    return Reach(
+        int(found["treated"]), int(found["control"]), here, first, last, int(found["days"]), float(found["early"]),
+        float(found["late"]), pd.Series(months["n"].to_numpy(), pd.to_datetime(months["origin"])),
+    )  # fmt: skip
+
+
+def on_day(company: Company, day: date) -> ir.Table:
+    """Return the customers here on a day (``people``)."""
+    day_ = ibis.literal(day)
+    return people.everyone(company).filter((_.started <= day_) & (_.left_on.isnull() | (_.left_on >= day_)))
+
+
+def assigned(company: Company, programme: str) -> ir.Table:
+    """Return one row per customer in the exposures of a programme: arm, exposed_on and origin (first day of its month).
+
+    Who is named several times counts from the first time, in the arm of then.
+    """
+    rows = company.exposures.filter(_.initiative_id == programme)
+    rows = rows.mutate(arm=ibis.coalesce(rows.arm, "treated"))
+    order = [_.exposed_on, _.arm]
+    rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
+    rows = rows.filter(_.rank == 0)
+    return rows.select("customer_id", "arm", "exposed_on", origin=rows.exposed_on.truncate("M"))
+
+
+def months_seen(company: Company, origin: date) -> int:
+    """Count the whole calendar months from the first day of one to the as-of date."""
+    end = pd.Timestamp(company.as_of) + pd.Timedelta(days=1)
+    return max((end.year - origin.year) * 12 + end.month - origin.month, 0)
+
+
+def months_before(company: Company, origin: date) -> int:
+    """Count the whole months before a day, at most BEFORE, in which payments (else cases) are on record."""
+    firsts = []
+    for table, column in (("orders", "ordered_at"), ("contacts", "opened_at")):
+        if company.has(table):
+            firsts.append(getattr(company, table)[column].min().cast("date").execute())
+    firsts = [pd.Timestamp(f) for f in firsts if not pd.isna(f)]
+    if not firsts:
+        return 0
+    first = firsts[0]
+    whole = (origin.year - first.year) * 12 + origin.month - first.month - (first.day > 1)
+    return int(min(max(whole, 0), BEFORE))
+
+
+def by_month(
+    company: Company, members: ir.Table, before: int, months: int, keys: Sequence[str], metric: str = ""
+) -> pd.DataFrame:
+    """Add up what members of a panel did, by (``keys``, month): customers (of the panel) and COLUMNS.
+
+    ``members``: customer_id, origin (first day of month 0) and ``keys``. Months are calendar months from ``-before`` to
+    ``months`` - 1. ``margin`` is what orders carry of it; ``upsells``: orders of kind upsell or cross_sell; ``points`` of the
+    answers to ``metric``: 100, 0, -100 for a promoter, passive, detractor, of other metrics the score.
+    """
+    keys = list(keys)
+    who = members.inner_join(_ends(company), "customer_id")
+    index = lambda t, d: (d.year() - t.origin.year()) * 12 + d.month() - t.origin.month()  # noqa: E731
+    size = who.group_by(keys).agg(customers=_.count()).execute()
+    gone = who.filter(_.left_on.notnull())
+    gone = gone.mutate(month=ibis.greatest(index(gone, gone.left_on), -before))
+    parts = [_sums(gone, keys, months, gone=_.count(), gone_unchosen=(~gone.chosen).cast("int64").sum())]
+    if company.orders is not None:
+        rows = company.orders.select("customer_id", "ordered_at", "revenue", "margin", "kind")
+        rows = rows.inner_join(members, "customer_id")
+        rows = rows.mutate(month=index(rows, rows.ordered_at)).filter(_.month >= -before)
+        one = lambda truth: truth.cast("int64").sum()  # noqa: E731
+        sums = {"revenue": _.revenue.sum(), "margin": _.margin.sum(), "orders": one(rows.revenue >= 0)}
+        parts.append(_sums(rows, keys, months, **sums, upsells=one(rows.kind.isin(("upsell", "cross_sell")))))
+    if company.contacts is not None:
+        rows = company.contacts.select("customer_id", "opened_at", "cost").inner_join(members, "customer_id")
+        rows = rows.mutate(month=index(rows, rows.opened_at)).filter(_.month >= -before)
+        parts.append(_sums(rows, keys, months, service=_.cost.sum(), contacts=_.count()))
+    if metric:
+        rows = (
+            answers.questions(company, metric)
+            .filter(_.answered & _.when.notnull())
+            .select("customer_id", "when", "score")
+        )
+        points = 100.0 * ((rows.score >= 9).cast("int64") - (rows.score <= 6).cast("int64"))
+        rows = rows.mutate(point=points if metric == "nps" else rows.score).inner_join(members, "customer_id")
+        rows = rows.mutate(month=index(rows, rows.when)).filter(_.month >= -before)
+        parts.append(_sums(rows, keys, months, points=_.point.sum(), answers=_.count()))
+    grid = size.merge(pd.DataFrame({"month": range(-before, months)}), how="cross")
+    for part in parts:
+        grid = grid.merge(part, on=[*keys, "month"], how="left")
+    for column in ("gone", "gone_unchosen", *COLUMNS[2:]):
+        grid[column] = grid[column].astype(float).fillna(0.0) if column in grid else 0.0
+    grid = grid.sort_values([*keys, "month"], ignore_index=True)
+    each = grid.groupby(keys, observed=True)
+    grid["here"] = grid["customers"] - each["gone"].cumsum()
+    grid["unchosen"] = each["gone_unchosen"].cumsum()
+    return grid.drop(columns=["gone", "gone_unchosen"])
+
+
+def _ends(company: Company) -> ir.Table:
+    """Return when customers left, and whether by choice."""
+    rows, reasons = company.customers, list(company.settings.involuntary_reasons or [])
+    involuntary = rows.left_reason.isin(reasons) if reasons else ibis.literal(False)
+    return rows.select("customer_id", "left_on", chosen=~involuntary.fill_null(False))
+
+
+def _sums(rows: ir.Table, keys: list[str], months: int, **sums: object) -> pd.DataFrame:
+    return rows.filter(_.month < months).group_by([*keys, "month"]).agg(**sums).execute()
+
+
+def candidates(company: Company, programme: str, origin: date, metric: str = "") -> tuple[ir.Table, list[str]]:
+    """Return those who could have been reached in a month, and the names of what was known of them before it.
+
+    Everybody here at the end of the day before ``origin`` and not in exposures earlier: arm "treated" if reached (and not held
+    back) in that month, "control" otherwise. Who is in no exposures must still have been here on a day drawn from those on
+    which others were reached (by fold): who left first could not have been reached. Columns: customer_id, fold, origin, arm, later
+    (reached in a later month: 0 or 1), and as text what was known.
+    """
+    known_on = origin - timedelta(days=1)
+    scored = bool(metric) and answers.dated(company)
+    kept = [TENURE, *people.segments(company)]
+    rows = on_day(company, known_on).filter(_.left_on.isnull() | (_.left_on > ibis.literal(known_on)))
+    age = days(ibis.literal(known_on), rows.started)
+    stage = ibis.cases(*[(age <= d, f"up to {d} days") for d in TENURES], else_=f"over {TENURES[-1]} days")
+    rows = as_text(rows.mutate(**{TENURE: stage}), kept).select("customer_id", "fold", "left_on", *kept)
+    for wanted, add, name in (
+        (company.contacts is not None, _with_cases, CASES),
+        (company.orders is not None, _with_paid, PAID),
+        (scored, _with_score, SCORE),
+    ):
+        if wanted:
+            rows, kept = add(company, rows, known_on, metric), [*kept, name]
+    mine = assigned(company, programme)
+    rows = rows.left_join(mine.select("customer_id", "arm", "exposed_on", first="origin"), "customer_id")
+    rows = rows.drop(*[c for c in rows.columns if c == "customer_id_right"])
+    start = ibis.literal(origin)
+    rows = rows.filter(rows["first"].isnull() | (rows["first"] >= start))
+    now = (rows["first"] == start).fill_null(False)
+    arm = ibis.ifelse(now & (rows.arm == "treated"), "treated", "control")
+    later = (rows["first"].notnull() & ~now & (rows.arm == "treated")).cast("int64")
+    rows = rows.mutate(arm=arm, later=later, origin=start)
+    on = mine.filter((_.origin == start) & (_.arm == "treated")).agg(
+        **{f"q{i}": _.exposed_on.cast("timestamp").epoch_seconds().quantile((i + 0.5) / 8) for i in range(8)}
+    )
+    drawn = [pd.Timestamp(v, unit="s").date() for v in on.execute().iloc[0]]
+    index = ibis.cases(
+        *[(rows.fold % 8 == i, ibis.literal(d)) for i, d in enumerate(drawn)], else_=ibis.literal(drawn[0])
+    )
+    still = rows.left_on.isnull() | (rows.left_on >= index)
+    rows = rows.filter(now | still)
+    return rows.select("customer_id", "fold", "origin", "arm", "later", *kept), kept
+
+
+def _with_cases(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
+    """Add how many support cases the customer opened in the three months up to a day."""
+    n = _lately(company.contacts, "opened_at", on, LATELY).group_by("customer_id").agg(_n=_.count())
+    rows = rows.left_join(n, "customer_id").drop("customer_id_right")
+    level = ibis.cases((rows._n.isnull(), "none"), (rows._n == 1, "one"), (rows._n == 2, "two"), else_="more")
+    return rows.mutate(**{CASES: level}).drop("_n")
+
+
+def _with_paid(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
+    """Add the quarter in which the payments of the three months up to a day lie; nothing paid is a level of its own."""
+    past = _lately(company.orders, "ordered_at", on, LATELY).group_by("customer_id").agg(_paid=_.revenue.sum())
+    ends = past.agg([_._paid.quantile(q).name(f"q{q}") for q in (0.25, 0.5, 0.75)]).execute().iloc[0]
+    low, middle, high = (float(v) if pd.notna(v) else 0.0 for v in ends)
+    rows = rows.left_join(past, "customer_id").drop("customer_id_right")
+    level = ibis.cases(
+        (rows._paid.isnull(), "nothing"), (rows._paid <= low, QUARTERS[0]), (rows._paid <= middle, QUARTERS[1]),
+        (rows._paid <= high, QUARTERS[2]), else_=QUARTERS[3],
+    )  # fmt: skip
+    return rows.mutate(**{PAID: level}).drop("_paid")
+
+
+def _lately(rows: ir.Table, column: str, on: date, span: int) -> ir.Table:
+    """Return rows of the days up to a day."""
+    day_ = rows[column].cast("date")
+    return rows.filter((day_ <= ibis.literal(on)) & (day_ > ibis.literal(on - timedelta(days=span))))
+
+
+def _with_score(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
+    """Add the last score of the year up to a day, as text, or that there is none."""
+    known = _lately(answers.questions(company, metric).filter(_.answered), "when", on, 365)
+    order = [ibis.desc("when"), ibis.desc("response_id")]
+    known = known.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
+    known = known.filter(_.rank == 0).select("customer_id", _score="score")
+    rows = rows.left_join(known, "customer_id").drop("customer_id_right")
+    whole = rows._score.round().cast("int64").cast("string")
+    return rows.mutate(**{SCORE: ibis.coalesce(whole, answers.NO_ANSWER)}).drop("_score")
+
+
+def reached_on(company: Company, programme: str) -> ir.Table:
+    """Return those reached, with the day: customer_id, on."""
+    return assigned(company, programme).filter(_.arm == "treated").select("customer_id", on="exposed_on")
+
+
+def everybody_on(company: Company, days_: Sequence[date]) -> ir.Table:
+    """Return every customer once for each of some days: customer_id, on."""
+    each = [company.customers.select("customer_id", on=ibis.literal(d)) for d in days_]
+    return ibis.union(*each) if len(each) > 1 else each[0]
+
+
+def around(company: Company, metric: str, index: ir.Table) -> pd.DataFrame:
+    """Count customers by (last score before their day, fold): n, again and second.
+
+    ``index``: customer_id and a day ``on``. Only answers of the WITHIN days before the day count, and of those after it;
+    again: how many answered then, second: the sum of those scores (the first each).
+    """
+    rows = answers.questions(company, metric).filter(_.answered & _.when.notnull())
+    rows = rows.select("customer_id", "fold", "when", "response_id", "score").inner_join(index, "customer_id")
+    apart = days(rows.when, rows.on)
+    rows = rows.mutate(before=apart < 0, apart=apart.abs()).filter(_.apart < WITHIN)
+    nearest = ibis.window(group_by=["customer_id", "on", "before"], order_by=[_.apart, ibis.desc("response_id")])
+    rows = rows.mutate(rank=ibis.row_number().over(nearest)).filter(_.rank == 0)
+    last = rows.filter(rows.before).select("customer_id", "fold", "on", first="score")
+    after = rows.filter(~rows.before).select("customer_id", "on", second="score")
+    pairs = last.left_join(after, ["customer_id", "on"])
+    keys = ["first", "fold"]
+    found = pairs.group_by(keys).agg(n=_.count(), again=_.second.count(), second=_.second.sum().fill_null(0.0))
+    return found.order_by(keys).execute()

@@ -1,0 +1,223 @@
+"""Whom programmes reach and what becomes of customers without one, as small count tables made in the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from itertools import pairwise
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+from ibis import _
+
+from cxlib.counts.panels import by_month
+from cxlib.counts.people import LAST_STAGE, NONE, STAGE, STAGES, as_text, days, everyone, segments
+from cxlib.counts.purchases import bought
+from cxlib.intake.company import Company
+
+REACHED, CUSTOMERS = "reached", "customers"
+EVERYTHING = 100_000  # days: longer than anybody has been a customer
+_ENDS = (0, *(until for until, __ in STAGES), EVERYTHING)  # ages in days between which the stages lie
+_STAGE_NAMES = (*(name for __, name in STAGES), LAST_STAGE)
+
+
+# ---- whom programmes reached -----------------------------------------------------------------------------------------
+
+
+def patterns(company: Company) -> pd.DataFrame:
+    """Count customers by the set of initiatives that reached them: ``reached`` (sorted tuple of ids), ``customers``.
+
+    Customers held back (arm control) are not reached. One row per set that occurs, the largest first.
+    """
+    empty = pd.DataFrame({REACHED: pd.Series(dtype=object), CUSTOMERS: pd.Series(dtype="int64")})
+    if not (company.has("exposures") and company.has("initiatives")):
+        return empty
+    ids = sorted(company.initiatives.select("initiative_id").distinct().execute()["initiative_id"])
+    rows = company.exposures.filter(ibis.coalesce(_.arm, "treated") != "control")
+    columns = [f"set_{i}" for i in range(len(ids))]  # an id may be no name that an engine takes
+    inside = {c: (rows.initiative_id == k).cast("int64").max() for c, k in zip(columns, ids, strict=True)}
+    found = rows.group_by("customer_id").agg(**inside).group_by(columns).agg(customers=_.count()).execute()
+    if found.empty:
+        return empty
+    sets = [tuple(k for k, on in zip(ids, row, strict=True) if on) for row in found[columns].to_numpy()]
+    return (
+        pd.DataFrame({REACHED: sets, CUSTOMERS: found["customers"].astype("int64")})
+        .sort_values([CUSTOMERS, REACHED], ascending=[False, True], kind="stable", ignore_index=True)
+    )  # fmt: skip
+
+
+# ---- the months behind us, without anything new ----------------------------------------------------------------------
+
+
+def _among(rows: ir.Table, among: Mapping[str, str] | None) -> ir.Table:
+    """Keep the customers with these values of their columns."""
+    for column, value in (among or {}).items():
+        rows = rows.filter(rows[column].cast("string") == value)
+    return rows
+
+
+def followed_since(company: Company, months: int) -> tuple[date, int]:
+    """Return the first day of the last so many whole calendar months, fewer where customers are not followed so far back.
+
+    Second: the months from that day to the end of the last whole one (0: none).
+    """
+    end = (pd.Timestamp(company.as_of) + pd.Timedelta(days=1)).replace(day=1)
+    begun = everyone(company).started.min().execute()
+    known = [pd.Timestamp(d) for d in (begun, company.settings.leavers_since) if d is not None and not pd.isna(d)]
+    back = months
+    if known:
+        first = max(known)
+        whole = (end.year - first.year) * 12 + end.month - first.month - (first.day > 1)
+        back = int(np.clip(whole, 0, months))
+    return (end - pd.DateOffset(months=back)).date(), back
+
+
+def past_months(company: Company, first: date, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Follow the customers here on ``first`` over the whole calendar months from it: rows of (fold, month).
+
+    Columns as in ``panels.by_month``: customers, here, revenue, margin, service, contacts ... Where there is
+    no orders table, revenue is the monthly_revenue of those still here.
+    """
+    rows = _among(everyone(company), among)
+    day = ibis.literal(first)
+    rows = rows.filter(ibis.coalesce(rows.started < day, True) & (rows.left_on.isnull() | (rows.left_on >= day)))
+    grid = by_month(company, rows.select("customer_id", "fold", origin=day), 0, months, ["fold"])
+    if company.orders is None and company.has("customers", "monthly_revenue"):
+        fees = rows.group_by("fold").agg(fee=ibis.coalesce(_.monthly_revenue.sum(), 0.0)).execute()
+        each = grid["fold"].map(fees.set_index("fold")["fee"]) / grid["customers"]
+        grid["revenue"] = grid["here"] * each.astype(float)
+    return grid
+
+
+def left_within(
+    company: Company, first_days: Sequence[date], until: date, among: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Count by (span, fold) the customers here on each of some days (here) and those of them gone before ``until`` (lost)."""
+    rows, sums = _among(everyone(company), among), {}
+    for i, first in enumerate(first_days):
+        day = ibis.literal(first)
+        here = ibis.coalesce(rows.started < day, True) & (rows.left_on.isnull() | (rows.left_on >= day))
+        lost = (here & (rows.left_on < ibis.literal(until))).fill_null(False)
+        sums |= {f"here_{i}": here.cast("int64").sum(), f"lost_{i}": lost.cast("int64").sum()}
+    wide = rows.group_by("fold").agg(**sums).order_by("fold").execute()
+    parts = [
+        wide[["fold"]].assign(span=i, here=wide[f"here_{i}"], lost=wide[f"lost_{i}"]) for i in range(len(first_days))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def here_today(company: Company, among: Mapping[str, str] | None = None) -> int:
+    """Count the customers who are here."""
+    return int(_among(everyone(company).filter(_.left_on.isnull()), among).count().execute())
+
+
+def orders_since(company: Company, first: date, among: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Count the orders from a day on by fold, refunds left out: orders, revenue."""
+    rows = bought(company).filter(_.day >= ibis.literal(first))
+    if among:
+        rows = rows.inner_join(_among(company.customers, among).select("customer_id"), "customer_id")
+    return rows.group_by("fold").agg(orders=_.count(), revenue=_.revenue.sum()).order_by("fold").execute()
+
+
+def answering(company: Company, metric: str, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Count by fold the customers here today (customers) and those of them who answered a metric lately (answered)."""
+    since = (pd.Timestamp(company.as_of) - pd.DateOffset(months=months)).date()
+    rows = company.responses.filter((_.metric == metric) & _.score.notnull())
+    rows = rows.filter(ibis.coalesce(rows.answered_at, rows.asked_at).cast("date") > ibis.literal(since))
+    answered = rows.group_by(by="customer_id").agg(answers=_.count())
+    here = _among(everyone(company).filter(_.left_on.isnull()), among).select("customer_id", "fold")
+    joined = here.left_join(answered, here.customer_id == answered.by)
+    sums = {"customers": _.count(), "answered": joined.answers.notnull().cast("int64").sum()}
+    return joined.group_by("fold").agg(**sums).order_by("fold").execute()
+
+
+# ---- leaving after a contact -----------------------------------------------------------------------------------------
+
+
+def _yearly(company: Company, who: ir.Table) -> ir.Table:
+    """Add ``a_year``: what a customer paid in a year, by the fee, else by the orders of the 365 days before leaving."""
+    if company.has("customers", "monthly_revenue"):
+        return who.mutate(a_year=12 * ibis.coalesce(who.monthly_revenue, 0.0))
+    amount = "margin" if company.has("orders", "margin") and company.settings.money.value_is == "margin" else "revenue"
+    ends = who.filter(_.left_on.notnull()).select(buyer="customer_id", end="left_on")
+    paid = company.orders.inner_join(ends, company.orders.customer_id == ends.buyer)
+    ago = days(paid.end, paid.ordered_at)
+    sums = paid.filter((ago >= 0) & (ago < 365)).group_by("buyer").agg(paid=_[amount].sum())
+    joined = who.left_join(sums, who.customer_id == sums.buyer)
+    return joined.mutate(a_year=ibis.coalesce(joined.paid, 0.0)).drop("buyer", "paid")
+
+
+def _leavers(company: Company, since: date) -> tuple[ir.Table, ir.Value]:
+    """Return customers with ``stratum`` (the first segment) and ``a_year``, and whether they left by choice after a day."""
+    first = segments(company)[:1]
+    who = _yearly(company, as_text(everyone(company), first).filter(_.started.notnull()))
+    who = who.mutate(stratum=who[first[0]] if first else ibis.literal("all"))
+    return who, (who.chosen & (who.left_on > ibis.literal(since)) & (who.left_on <= ibis.literal(company.as_of)))
+
+
+def _by_stage(rows: ir.Table, keys: list[str]) -> pd.DataFrame:
+    """Add up the days after day ``begins`` up to ``ends`` by stage of the customer then, and those who left on the last one."""
+    rows = rows.mutate(low=days(rows.begins, rows.started), high=days(rows.ends, rows.started))
+    sums = {}
+    for i, (least, until) in enumerate(pairwise(_ENDS)):
+        inside = ibis.least(rows.high, until - 1) - ibis.greatest(rows.low, least - 1)
+        here = rows.gone & (rows.age >= least) & (rows.age < until)
+        sums |= {f"days_{i}": ibis.greatest(inside, 0).sum(), f"lost_{i}": here.cast("int64").sum(),
+                 f"paid_{i}": here.ifelse(rows.a_year, 0.0).sum()}  # fmt: skip
+    wide = rows.group_by(keys).agg(**sums).order_by(keys).execute()
+    parts = [
+        wide[keys].assign(**{STAGE: name}, **{c: wide[f"{c}_{i}"].astype(float) for c in ("days", "lost", "paid")})
+        for i, name in enumerate(_STAGE_NAMES)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def at_risk(company: Company, since: date) -> pd.DataFrame:
+    """Add up the days of all customers after ``since`` by (stratum, stage, fold), and who left by choice then.
+
+    stratum: the first declared segment. Columns days, lost (left by choice), paid (what those lost paid in a year).
+    """
+    who, gone = _leavers(company, since)
+    who = who.mutate(gone=gone, age=days(who.left_on, who.started))
+    # The day of entry counts, as somebody can leave on it.
+    before = who.started - ibis.interval(days=1)
+    rows = who.mutate(begins=ibis.greatest(before, ibis.literal(since)), ends=who.last_day)
+    return _by_stage(rows.filter(_.ends > _.begins), ["stratum", "fold"])
+
+
+def after_contact(company: Company, since: date, within_days: int) -> pd.DataFrame:
+    """Add up as ``at_risk`` the days from 1 to ``within_days`` after a contact, by its topic (column topic).
+
+    A day counts once for a topic, however many contacts came before it; the day of a contact itself does not count, as who
+    leaves on it may have called to say so.
+    """
+    who, gone = _leavers(company, since)
+    who = who.mutate(gone=gone, age=days(who.left_on, who.started))
+    opened = _opened(company, since, within_days)
+    in_turn = ibis.window(group_by=["customer_id", "topic"], order_by="opened")
+    opened = opened.mutate(next_opened=_.opened.lead().over(in_turn))
+    rows = opened.inner_join(who.drop("topic") if "topic" in who.columns else who, "customer_id")
+    # As far as the window, the next contact on the topic, the as-of date and the day of leaving allow.
+    last = ibis.least(rows.opened + ibis.interval(days=within_days), rows.last_day)
+    last = ibis.least(last, ibis.coalesce(rows.next_opened, rows.last_day))
+    rows = rows.mutate(begins=ibis.greatest(rows.opened, ibis.literal(since)), ends=last)
+    rows = rows.filter(_.ends > _.begins)
+    rows = rows.mutate(gone=rows.gone & (rows.left_on == rows.ends))
+    return _by_stage(rows, ["topic", "stratum", "fold"])
+
+
+def _opened(company: Company, since: date, within_days: int) -> ir.Table:
+    """Return one row per customer, topic and day of a contact whose days after it reach beyond ``since``."""
+    rows = company.contacts.mutate(opened=_.opened_at.cast("date"), topic=ibis.coalesce(_.topic, NONE))
+    rows = rows.filter(rows.opened > ibis.literal(since - timedelta(days=within_days)))
+    return rows.select("customer_id", "topic", "opened").distinct()
+
+
+def reasons(company: Company, since: date) -> pd.DataFrame:
+    """Count by (reason, fold) those who left by choice after ``since``: lost, and paid, what they paid in a year."""
+    who, gone = _leavers(company, since)
+    rows = who.filter(gone).mutate(reason=ibis.coalesce(_.left_reason, NONE))
+    keys = ["reason", "fold"]
+    return rows.group_by(keys).agg(lost=_.count(), paid=_.a_year.sum()).order_by(keys).execute()

@@ -1,0 +1,74 @@
+"""Strict notebook parameters: one model per notebook, the same check in JupyterLab, papermill and the batch."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from datetime import date
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from cxlib.errors import InputError
+
+
+class Parameters(BaseModel):
+    """What every notebook takes; a question module adds its own fields by inheriting."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    company: str = "demo"
+    as_of: str = ""
+
+    @field_validator("as_of")
+    @classmethod
+    def _is_a_date(cls, value: str) -> str:
+        if value:
+            date.fromisoformat(value)
+        return value
+
+
+def model_of(notebook: str) -> type[Parameters] | None:
+    """Return the parameter model of a notebook: ``cxlib.churn.Parameters`` for "03_churn"; None if it has no module.
+
+    A page that reads what the others found has its model in ``cxlib.overview``.
+    """
+    name = notebook.partition("_")[2]
+    for module in (f"cxlib.{name}", f"cxlib.overview.{name}"):
+        try:
+            return importlib.import_module(module).Parameters
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+    return None
+
+
+def check(notebook: str, values: Mapping[str, object]) -> Parameters:
+    """Return the checked parameters of a notebook.
+
+    Errors: InputError for the first unknown name, wrong type or impossible value, naming what is allowed.
+    """
+    model = model_of(notebook) or Parameters
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if first["type"] == "extra_forbidden":
+            known = list(model.model_fields)
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {close[0]!r}? " if close else ""
+            raise InputError(
+                f"{notebook} has no parameter {name!r}", remedy=f"{hint}It knows: {', '.join(known)}."
+            ) from None
+        raise InputError(
+            f"parameter {name!r} of {notebook} is not allowed: {first['msg'][:1].lower()}{first['msg'][1:]}",
+            value=first["input"],
+            remedy=f"Its default is {model.model_fields[name].default!r}.",
+        ) from None
+
+
+def check_parameters(notebook: str, values: Mapping[str, object]) -> None:
+    """Refuse unknown, ill-typed or impossible parameters of a notebook (InputError)."""
+    if model_of(notebook) is not None:
+        check(notebook, values)

@@ -1,0 +1,206 @@
+"""The session of one notebook: checked parameters, the company, and what the page shows and leaves behind.
+
+Where the environment variable CXLIB_OUT names a folder (a batch run sets it), everything shown is also written
+there: the table behind each figure as CSV, the findings and their headline numbers as JSON.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import display
+
+from cxlib import open_company
+from cxlib.counts import answers
+from cxlib.page import parameters
+from cxlib.page.findings import GRADES, Finding, day, number
+
+_IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
+_MARK = "_cxlib_page_opened"
+
+
+def open_page(notebook: str, namespace: MutableMapping[str, object]) -> Page:
+    """Check the notebook's parameters and open its company.
+
+    ``namespace`` is the notebook's ``globals()``: the names defined above this cell are its parameters. In a fresh
+    kernel every other plain value is a parameter nobody knows, and an error; once the page has been opened there,
+    an analyst's own variables are left alone.
+    """
+    known = parameters.model_of(notebook).model_fields
+    plain = (str, int, float, bool, list, dict, tuple, type(None))
+    mine = {k: v for k, v in namespace.items() if k in known}
+    if _MARK not in namespace:
+        mine |= {
+            k: v for k, v in namespace.items() if not k.startswith("_") and k not in _IPYTHON and isinstance(v, plain)
+        }
+    checked = parameters.check(notebook, mine)
+    namespace[_MARK] = True
+    return Page(notebook, checked)
+
+
+class Page:
+    """What a notebook talks to: ``page.company``, ``page.settings`` (its parameters) and the ``show`` family."""
+
+    def __init__(self, notebook: str, settings: parameters.Parameters) -> None:
+        self.notebook, self.settings = notebook, settings
+        self.company = open_company(settings.company, as_of=settings.as_of or None)
+        out = os.environ.get("CXLIB_OUT")
+        self._out = Path(out) if out else None
+        self._findings: list[Finding] = []
+
+    def made_with(self) -> None:
+        """Show whose page this is, as of when, and the parameters it was made with."""
+        company = self.company
+        facts = {
+            "Company": company.title,
+            "As of": day(company.as_of),
+            "Relationship": company.settings.relationship,
+        }
+        if company.settings.money is not None:
+            m = company.settings.money
+            rate = f"{number(100 * m.discount_rate)} % a year ({m.discount_convention})"
+            facts["Money"] = (
+                f"{company.settings.currency}; value is {m.value_is}, gross margin {number(100 * m.gross_margin)} %; "
+                f"discounted at {rate}, first payment {m.first_flow}, horizon {m.horizon_months} months"
+            )
+        for metric in answers.metrics(company):
+            facts[metric.upper()] = f"scale {answers.direction(company, metric)}"
+        own = {k: v for k, v in self.settings.model_dump().items() if k not in ("company", "as_of")}
+        facts |= {k: v if v != "" else "(default)" for k, v in own.items()}
+        self.frame(pd.DataFrame({"Setting": list(facts), "Value": [str(v) for v in facts.values()]}))
+
+    def show(
+        self,
+        finding: Finding,
+        chart: Callable[..., plt.Figure] | None = None,
+        table: bool | Mapping[str, str] = False,
+        **options: object,
+    ) -> None:
+        """Show a finding: its sentence and caveats, its chart (``chart(finding.table, ...)``) and, if asked, its table.
+
+        ``table`` may map the columns to show to their headings. The table is saved as CSV beside the figure.
+        """
+        grade = f"Evidence {finding.grade}: {GRADES[finding.grade]}." if finding.answered else ""
+        bare = finding.sentence.startswith("Not answered")  # says why, but not what
+        sentence = f"{finding.title}. {finding.sentence}" if bare else finding.sentence
+        parts = [f"<p><strong>{html.escape(sentence)}</strong></p>"]
+        parts += [f"<p>{html.escape(c)}</p>" for c in finding.caveats]
+        parts += [f"<p><em>{html.escape(grade)}</em></p>"] if grade else []
+        text = "\n".join([sentence, *finding.caveats, *([grade] if grade else [])])
+        _display(f'<div class="finding">{"".join(parts)}</div>', text)
+        if finding.answered and chart is not None and len(finding.table):
+            self.figure(
+                chart(finding.table, title=finding.title, **options),
+                alt=f"{finding.title}. {finding.sentence}",
+            )
+        if finding.answered and table is not False and len(finding.table):
+            self.frame(finding.table, table if isinstance(table, Mapping) else None)
+        self._keep(finding)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence that is made from settings or data, as text."""
+        _display(f"<p>{html.escape(sentence)}</p>", sentence)
+
+    def figure(self, figure: plt.Figure, alt: str) -> None:
+        """Show a chart with the text that stands for it where it cannot be seen."""
+        if not alt.strip():
+            raise ValueError("a figure needs an alternative text: pass alt=")
+        display(figure, metadata={"image/png": {"alt": alt}})
+        plt.close(figure)
+
+    def frame(self, frame: pd.DataFrame, headings: Mapping[str, str] | None = None) -> None:
+        """Show a table: numbers rounded for a reader, text escaped, no index."""
+        shown = frame[list(headings)] if headings else frame
+        texts = {c: _column(shown[c]) for c in shown}
+        group = [c for c in ("value", "low", "high") if c in shown and pd.api.types.is_float_dtype(shown[c])]
+        for c in group:  # a value and its interval share their digits, row by row
+            texts[c] = [number(v, d) for v, d in zip(shown[c], _row_digits(shown, group), strict=True)]
+        shown = pd.DataFrame(texts).rename(columns=dict(headings or {}))
+        _display(shown.to_html(index=False, border=0, escape=True, na_rep="–"), shown.to_string(index=False))
+
+    def private(self, frame: pd.DataFrame, name: str) -> None:
+        """Write a table that is not for the shared page into the report's private folder; the page says only how long it is."""
+        if self._out is None:
+            print(f"{len(frame):,} rows; a report writes them to its private folder and never onto a page.")
+            return
+        (self._out / "private").mkdir(parents=True, exist_ok=True)
+        frame.to_csv(self._out / "private" / f"{name}.csv", index=False)
+        print(
+            f"{len(frame):,} rows were written to private/{self.company.as_of}/{name}.csv, beside this report and not in it."
+        )
+
+    def close(self) -> None:
+        """Check what the page has shown: every interval holds its value, every answered finding has a sentence."""
+        figures = [f for k in self._findings for f in k.figures]
+        for f in figures:
+            e = f.estimate
+            assert math.isnan(e.low) or e.low <= e.value <= e.high, f"the interval of {f.name} does not hold its value"
+        answered = sum(k.answered for k in self._findings)
+        print(
+            f"{answered} of {len(self._findings)} sections answered; {len(figures)} headline numbers, each within its interval."
+        )
+
+    def _keep(self, finding: Finding) -> None:
+        if any(f.name == finding.name for f in self._findings):
+            self._findings = [f for f in self._findings if f.name != finding.name]
+        self._findings.append(finding)
+        if self._out is None:
+            return
+        if finding.answered and len(finding.table):
+            (self._out / "tables").mkdir(parents=True, exist_ok=True)
+            finding.table.to_csv(self._out / "tables" / f"{self.notebook}--{finding.name}.csv", index=False)
+        self._write("findings", [self._summary(f) for f in self._findings])
+        self._write("figures", [f.row() | {"grade": k.grade} for k in self._findings for f in k.figures])
+
+    @staticmethod
+    def _summary(finding: Finding) -> dict[str, object]:
+        names = ("name", "title", "sentence", "grade", "answered")
+        return {k: getattr(finding, k) for k in names} | {"caveats": list(finding.caveats)}
+
+    def _write(self, kind: str, content: object) -> None:
+        (self._out / kind).mkdir(parents=True, exist_ok=True)
+        path = self._out / kind / f"{self.notebook}.json"
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def _digits(size: float) -> int:
+    """Return the decimals that suit numbers up to this size."""
+    return 0 if math.isnan(size) or size >= 1000 else 1 if size >= 20 else 2 if size > 1 else 3
+
+
+def _row_digits(frame: pd.DataFrame, group: list[str]) -> list[int]:
+    """Return for each row the decimals that give its interval about three digits, or else suit its value."""
+    if len(group) < 3:
+        return [_digits(v) for v in frame[group].abs().max(axis=1)]
+    width = (frame["high"] - frame["low"]) / 2
+    size = frame[group].abs().max(axis=1)
+    known = [w > 0 and math.isfinite(w) for w in width]
+    return [
+        min(3, max(0, 2 - math.floor(math.log10(w)))) if k else _digits(v)
+        for w, v, k in zip(width, size, known, strict=True)
+    ]
+
+
+def _column(values: pd.Series) -> list[str]:
+    """Return the cells of one column as text for a reader."""
+    if pd.api.types.is_bool_dtype(values):
+        return ["yes" if v else "no" for v in values]
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return list(values.dt.strftime("%Y-%m-%d"))
+    if pd.api.types.is_float_dtype(values):
+        whole = (values.dropna() % 1 == 0).all()
+        return [number(v, 0 if whole else _digits(values.abs().max())) for v in values]
+    if pd.api.types.is_integer_dtype(values):
+        return [number(v, 0) for v in values]
+    return ["–" if v is None or v != v else str(v) for v in values]
+
+
+def _display(markup: str, text: str) -> None:
+    display({"text/html": markup, "text/plain": text}, raw=True)

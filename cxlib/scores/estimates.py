@@ -1,0 +1,139 @@
+"""01_scores: where do the scores stand, and who differs?
+
+The other sections of the page are questions of their own: ``movement`` (did it move), ``silence`` (who does not answer),
+``agreement`` (do the scores agree) and ``support`` (how long customers wait).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from cxlib.counts import answers
+from cxlib.intake.company import Company
+from cxlib.page.findings import interval, number
+from cxlib.stats import disclosure, intervals
+from cxlib.stats.estimate import Estimate
+
+STATISTICS = {"nps": "NPS", "mean": "mean", "satisfied": "share at the good end"}
+UNITS = {"nps": "NPS points", "mean": "points on the scale", "satisfied": "share"}
+UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
+
+
+def contributions(company: Company, metric: str, kind: str | answers.Band, scores: pd.Series) -> np.ndarray:
+    """Return what each score contributes: NPS -100/0/100, the score itself, 1 for the good end, or 1 inside a band."""
+    if kind == "mean":
+        return scores.to_numpy(float)
+    if isinstance(kind, answers.Band):
+        return scores.between(kind.low, kind.high).to_numpy(float)
+    worst, *_, best = answers.bands(company, metric)
+    good = scores.between(best.low, best.high).to_numpy(float)
+    return good if kind == "satisfied" else 100 * (good - scores.between(worst.low, worst.high).to_numpy(float))
+
+
+def _pulls(counted: pd.DataFrame, w: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return how much each fold pulls the weighted mean up or down; the squares add up to its variance."""
+    value = w @ y / w.sum()
+    return np.bincount(counted["fold"], weights=w * (y - value) / w.sum(), minlength=256)
+
+
+def _weights(company: Company, counted: pd.DataFrame, weighted: bool | None = None) -> np.ndarray:
+    weighted = answers.weighted(company) if weighted is None else weighted
+    return counted["weight" if weighted else "n"].to_numpy(float)
+
+
+def estimate(
+    company: Company,
+    metric: str,
+    counted: pd.DataFrame,
+    kind: str | answers.Band,
+    weighted: bool | None = None,
+    one_each: bool = False,
+) -> Estimate:
+    """Estimate one statistic from a count table (score, fold, n, weight) of ``counts.score_counts``.
+
+    kind: "nps" (points), "mean" (points of the scale), "satisfied" (share at the good end) or a band (share in it).
+    ``weighted``: use the weights of the answers; None does where the company has given any. ``one_each``: the table
+    holds one answer of each customer, so that unweighted answers are independent. Otherwise the textbook interval
+    (adjusted Wald, t, Wilson) is taken at the effective number of answers: n divided by the design effect that the
+    folds show (Kish 1965; Korn & Graubard 1998), so that several answers of one customer, or unequal weights, widen it
+    and never narrow it.
+    """
+    n = float(counted["n"].sum())
+    if not n:
+        return replace(UNKNOWN, n=0)
+    w, y = _weights(company, counted, weighted), contributions(company, metric, kind, counted["score"])
+    value = float(w @ y / w.sum())
+    spread = float(w @ (y - value) ** 2 / w.sum())
+    pulls = _pulls(counted, w, y)
+    folds = np.unique(counted["fold"]).size
+    variance = float(pulls @ pulls) * folds / max(folds - 1, 1)
+    independent = one_each and np.array_equal(w, counted["n"])
+    effect = max(1.0, variance / (spread / n)) if spread > 0 and folds > 1 and not independent else 1.0
+    share = w / w.sum() * n / effect
+    if kind == "nps":
+        detractors, passives, promoters = (float(share[y == v].sum()) for v in (-100, 0, 100))
+        found = intervals.nps(detractors, passives, promoters)
+    elif kind != "mean":
+        found = intervals.share(float(share[y == 1].sum()), n / effect)
+    else:
+        low, high = company.settings.metrics[metric].scale
+        found = intervals.mean(y, weights=share, low=low, high=high)
+    return replace(found, value=value, n=n)
+
+
+def change(
+    company: Company, metric: str, first: pd.DataFrame, second: pd.DataFrame, kind: str, one_each: bool = False
+) -> Estimate:
+    """Estimate a statistic of ``first`` minus that of ``second``, two count tables; ``p`` is against no difference.
+
+    Customers behind both make the two go together, which narrows the difference: of the correlation that the folds show
+    so much is used as stands after twice its own error is taken off, so that luck does not narrow it.
+    """
+    found = [estimate(company, metric, part, kind, one_each=one_each) for part in (first, second)]
+    pulls = [
+        _pulls(part, _weights(company, part), contributions(company, metric, kind, part["score"]))
+        for part in (first, second)
+        if len(part)
+    ]
+    together = 0.0
+    if len(pulls) == 2 and all(p.any() for p in pulls):
+        seen = float(pulls[0] @ pulls[1] / math.sqrt((pulls[0] @ pulls[0]) * (pulls[1] @ pulls[1])))
+        folds = np.union1d(first["fold"], second["fold"]).size
+        together = max(seen - 2 / math.sqrt(folds), 0.0)
+    return intervals.difference(*found, correlation=together)
+
+
+def kind_of(metric: str) -> str:
+    """Return the headline statistic of a metric: NPS for nps, the mean for the others."""
+    return "nps" if metric == "nps" else "mean"
+
+
+def since(company: Company, months: int) -> date | None:
+    """Return the day before the last ``months`` months, or None where the answers carry no dates."""
+    if not answers.dated(company):
+        return None
+    return (pd.Timestamp(company.as_of) - pd.DateOffset(months=months)).date()
+
+
+def write(metric: str, e: Estimate) -> str:
+    """Return a score with its interval in the digits of its metric."""
+    digits = 1 if metric == "nps" and not e.high - e.low < 4 else 2
+    return interval(e, lambda v: number(v, digits))
+
+
+def hidden(company: Company, sizes: Sequence[float], never_shown: Sequence[bool] | None = None) -> np.ndarray:
+    """Tell which groups of one cut must not be shown, its total being public: small ones, and those that give one away.
+
+    ``sizes`` are customers; ``never_shown`` marks groups that are not shown anyway. Cuts of different columns share
+    nothing but the total, so that each can be judged by itself.
+    """
+    sizes = np.asarray(sizes, dtype=float)
+    least = company.settings.privacy.minimum_base
+    totals = np.ones((1, sizes.size), dtype=bool)
+    return disclosure.hide_small(sizes, totals, least, never_shown).cells

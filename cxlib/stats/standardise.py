@@ -1,0 +1,169 @@
+"""Groups of answers compared at one mix: like with like in levels, and the levels put together in the mix of all.
+
+Direct standardisation (Keiding & Clayton 2014, Statistical Science 29:529). Levels are put together within segments only, as
+score groups differ most between them: pooled over segments, the usual others-level finds gaps where there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from cxlib.counts import answers
+from cxlib.counts.answers import NO_ANSWER
+from cxlib.intake.company import Company
+from cxlib.page.findings import percent
+from cxlib.page.resamples import resamples
+from cxlib.stats import draws
+from cxlib.stats.estimate import Estimate
+
+SPLIT = 100  # answers of every group a level needs to be one of several of its segment
+FEW = 0.1  # share of answers that a comparison at one mix may leave out
+NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+def levels(
+    counted: pd.DataFrame,
+    groups: Sequence[str],
+    least: int,
+    finer: int,
+    horizon: int = 0,
+    also: Mapping[str, int] = NOTHING,
+) -> pd.Series:
+    """Return the level in which each stratum is compared: all its parts ("Basic | first year"), or, if too small, fewer.
+
+    A level needs ``least`` answers in every group (SPLIT to be one of several of its segment), ``also`` so many of other
+    columns, and some followed to the ``horizon`` (of column duration). Small values of the last part are put together, then
+    all of them, then of the part before, up to the ``finer`` last parts; segments, which come first, only at the end. What
+    is still too small is in no level (NaN) if it is at most FEW of all; otherwise all are one level.
+    """
+    duration = counted.get("duration", 0)
+    columns = ["n", *also]
+    cells = counted.assign(stratum=counted["stratum"].astype(str), to=duration)
+    cells = cells.groupby(["stratum", "band"], observed=True)[[*columns, "to"]]
+    cells = cells.agg(dict.fromkeys(columns, "sum") | {"to": "max"}).reset_index()
+    sizes = cells.groupby("stratum")["n"].sum()
+    level = pd.Series({s: s for s in sizes.index})
+
+    def unsound(of: pd.Series, fewest: int) -> pd.Series:
+        """Tell for each stratum whether its level is too small."""
+        sums = cells.groupby([cells["stratum"].map(of), "band"], observed=True)[[*columns, "to"]]
+        sums = sums.agg(dict.fromkeys(columns, "sum") | {"to": "max"})
+        good = (sums["n"] >= fewest) & (sums["to"] >= horizon)
+        for column, many in also.items():
+            good &= sums[column] >= many
+        return ~of.map(good.groupby(level=0).sum() == len(groups))
+
+    several = max(least, SPLIT)
+    for dropped in range(1, finer + 1):
+        parts = {s: s.rsplit(" | ", dropped) for s in level.index}
+        prefix = pd.Series({s: p[0] if len(p) > dropped else "" for s, p in parts.items()})
+        level = level.mask(unsound(level, several), prefix + " | others")
+        level = level.mask(prefix.isin(prefix[unsound(level, several)]), prefix)
+    level = level.mask(unsound(level, least), "others")
+    small = unsound(level, least)
+    if not small.any():
+        return level
+    few = sizes[small].sum() <= FEW * sizes.sum()
+    return level.mask(small) if few else level.where(level.isna(), "all")
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A number by group under each resample ((1 + draws) x groups, row 0 as observed), and the answers behind each."""
+
+    names: list[str]
+    sizes: dict[str, float]
+    drawn: np.ndarray
+    low: float | None = 0
+
+    @property
+    def answered(self) -> list[str]:
+        """Return the groups that answered, worst first."""
+        return [b for b in self.names if b != NO_ANSWER]
+
+    def each(self, group: str) -> Estimate:
+        """Estimate the number of a group."""
+        drawn = self.drawn[:, self.names.index(group)]
+        return draws.estimate(drawn[0], drawn[1:], self.sizes[group], low=self.low)
+
+    def gap(self, best: str, worst: str) -> Estimate:
+        """Estimate by how much the number of one group exceeds that of another."""
+        drawn = self.drawn[:, self.names.index(best)] - self.drawn[:, self.names.index(worst)]
+        return draws.estimate(drawn[0], drawn[1:], self.sizes[best] + self.sizes[worst])
+
+    def times(self, factor: float) -> Drawn:
+        """Return the number in another unit."""
+        return Drawn(self.names, self.sizes, factor * self.drawn, self.low)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Columns added up by level and group under each resample: (1 + draws) x levels x groups."""
+
+    names: list[str]
+    sizes: dict[str, float]
+    sums: dict[str, np.ndarray]
+    left_out: float  # share of the answers in no level
+
+    @property
+    def levels(self) -> int:
+        """Return how many levels there are."""
+        return next(iter(self.sums.values())).shape[1]
+
+    def ratio(self, above: str, below: str, low: float | None = 0) -> Drawn:
+        """Return one column per another by group, each level weighted by ``below`` of all groups."""
+        mix = self.sums[below].sum(2)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold nothing of a cell
+            each = self.sums[above] / self.sums[below]
+            return Drawn(self.names, self.sizes, (each * (mix / mix.sum(1, keepdims=True))[:, :, None]).sum(1), low)
+
+    def caveats(self, mixed_by: str) -> list[str]:
+        """Say at which mix the groups are compared, and what is left out."""
+        said = [
+            f"All groups are at the same mix of {mixed_by}." if self.levels > 1 else "As observed, at no common mix."
+        ]
+        if self.left_out:
+            said.append(
+                f"Left out: {percent(self.left_out)} of the answers, as too few of another group are like them."
+            )
+        return said
+
+
+def groups_of(company: Company, metric: str, counted: pd.DataFrame) -> list[str] | str:
+    """Return the score groups with answers enough, worst first, or why there are too few of them."""
+    least = company.settings.privacy.minimum_base
+    size = counted.groupby("band", observed=True)["n"].sum()
+    names = [b.name for b in answers.bands(company, metric)] + [NO_ANSWER]
+    names = [b for b in names if size.get(b, 0) >= least]
+    if sum(b != NO_ANSWER for b in names) < 2:
+        return f"fewer than two score groups have {least} answers with the whole time after them."
+    return names
+
+
+def add_up(
+    company: Company, counted: pd.DataFrame, names: list[str], finer: int, also: Mapping[str, int] = NOTHING
+) -> Sums | str:
+    """Add up the columns of counts by (stratum, band, fold) over the levels in which the groups ``names`` can be compared."""
+    least, weights = company.settings.privacy.minimum_base, resamples(company)
+    counted = counted[counted["band"].isin(names)]
+    mine = counted["stratum"].astype(str).map(levels(counted, names, least, finer, also=also))
+    if mine.isna().all():
+        return f"in no level do all score groups have {least} answers."
+    inside, kept = counted[mine.notna()], sorted(mine.dropna().unique())
+    where = (
+        inside["fold"].to_numpy(int),
+        mine.dropna().map(kept.index).to_numpy(int),
+        inside["band"].astype(str).map(names.index).to_numpy(int),
+    )
+    sums = {}
+    for column in [c for c in counted if c not in ("stratum", "band", "fold")]:
+        cells = np.zeros((weights.shape[1], len(kept), len(names)))
+        np.add.at(cells, where, inside[column].to_numpy(float))
+        sums[column] = np.tensordot(weights, cells, axes=1)
+    sizes = inside.groupby("band", observed=True)["n"].sum().astype(float).to_dict()
+    return Sums(names, sizes, sums, float(1 - inside["n"].sum() / counted["n"].sum()))
