@@ -9,7 +9,7 @@ import pytest
 
 
 def same(a: float, b: float, scale: float) -> bool:
-    return a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= 1e-6 * max(abs(a), abs(b), 1e-6 * scale)
+    return a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= 1e-5 * max(abs(a), abs(b), 1e-5 * scale)
 
 
 @pytest.mark.parametrize("notebook", net.NOTEBOOKS)

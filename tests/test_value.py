@@ -10,7 +10,7 @@ from cxlib import demo, open_company
 from cxlib.counts import follow_up
 from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.intake.company import Company
-from cxlib.stats import valuation
+from cxlib.page import valuation
 from cxlib.value import by_score
 
 MONEY = {

@@ -25,66 +25,11 @@ A_YEAR = {"week": 365.25 / 7, "month": 12, "quarter": 4, "year": 1}
 LEFT, CHOSEN, FEES = "all leavers", "by choice", "fees of leavers"
 
 
-def why_not(company: Company, snapshot: bool = False) -> str | None:
-    """Return why leaving is not seen here, None if it is; ``snapshot``: tenures without dates will do."""
-    if company.settings.relationship != "contractual":
-        rule = company.settings.inactive_after_days
-        return f"without contracts leaving is not seen; the rule of {rule} days without an order stands for it."
-    if customer_base.snapshot(company):
-        return None if snapshot else (
-            "the exports are a snapshot: how long each customer had been here and who had left, but not when. Who "
-            "stays how long can still be said, period by period it cannot."
-        )  # fmt: skip
-    missing = people.require(company, "customers", "joined_on", "left_on")
-    return f"{missing}." if missing else None
-
-
 def _ratio(above: np.ndarray, below: np.ndarray, n: float, low: float | None = None) -> Estimate:
     """Estimate a ratio of sums from their draws, the first being as observed."""
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = above / below
     return draws.estimate(drawn[0], drawn[1:], n, low=low, high=1 if low == 0 else None)
-
-
-def points(e: Estimate) -> str:
-    """Return a difference of shares in percentage points, for a reader."""
-    return f"{interval(e, lambda v: number(100 * v))} percentage points"
-
-
-def slug(*words: object) -> str:
-    """Return words as the name of a figure: "tenure-median-pro"."""
-    return "-".join("-".join(str(w).lower().split()) for w in words)
-
-
-@lru_cache(maxsize=8)  # told by several findings of a page
-def about_dates(company: Company) -> tuple[str, ...]:
-    """Return what a reader must know of the dates themselves: who is missing, or seems to be."""
-    said, since = [], company.settings.leavers_since
-    if customer_base.seen_to_leave(company) and (without := customer_base.undated(company)):
-        said.append(f"{without:,} customers have no joining date and are not counted.")
-    if since:
-        said.append(f"Who left before {day(since)} is missing from the exports (leavers_since).")
-    elif (first := customer_base.first_leaving(company)) and customer_base.seen_to_leave(company):
-        expected = _expected_before(company, first)
-        if stats.poisson.pmf(0, expected) < 0.01:
-            said.append(
-                f"Nobody is seen to leave before {day(first)}, where about {number(expected, 0)} would have at the later rate: "
-                "who left early seems to be missing, and stays look longer than they are. Declare leavers_since in company.yaml."
-            )
-    return tuple(said)
-
-
-def _expected_before(company: Company, first: date) -> float:
-    """Return how many would have left before the first seen leaving, at the rates by tenure seen since.
-
-    Cumulative hazard (Nelson-Aalen) with entry on that day; ages with fewer than the minimum base at risk add nothing.
-    """
-    rows = customer_base.tenures(company, since=first)
-    curve = survival.kaplan_meier(rows["duration"], rows["cause"] != "", rows["n"], rows["entry"])
-    enough = curve["at_risk"] >= company.settings.privacy.minimum_base
-    hazard = np.where(enough, curve["events"] / curve["at_risk"].clip(lower=1), 0.0).cumsum()
-    at = np.searchsorted(curve["time"], rows["entry"], side="right") - 1
-    return float(rows["n"] @ hazard[at])
 
 
 # ---- periods ---------------------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ import ibis
 import pandas as pd
 from ibis import _
 
+from cxlib.counts import people
 from cxlib.counts.people import PERIODS, STAGE, as_text, days, everyone, segments, stage
-from cxlib.errors import InputError
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 from cxlib.intake.tables import CONTRACT
 
@@ -241,3 +242,17 @@ def choose(company: Company, metric: str) -> str:
             remedy=f"Set the parameter metric to one of: {', '.join(there) or 'none'}.",
         )
     return metric or (there[0] if there else "")
+
+
+def require_answers(company: Company, metric: str) -> None:
+    """Raise Unanswered where a metric (as ``choose`` returns it) has no answers."""
+    if not metric:
+        people.require(company, "responses")
+        raise Unanswered("no-answers")
+
+
+def require_dates(company: Company, metric: str) -> None:
+    """Raise Unanswered where a metric has no answers, or they carry no dates, so that nobody knows what came first."""
+    require_answers(company, metric)
+    if not dated(company):
+        raise Unanswered("no-dates")

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
+from cxlib.counts import people
 from cxlib.counts.people import PERIODS, as_text, days, everyone, segments
 from cxlib.counts.purchases import bought
-from cxlib.errors import InputError
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 
 STARTS = {"week": "W-MON", "month": "MS", "quarter": "QS", "year": "YS"}  # pandas' names of their first days
@@ -31,6 +32,17 @@ def seen_to_leave(company: Company) -> bool:
 def snapshot(company: Company) -> bool:
     """Tell whether all that is known is how long each customer had been here, and whether they had left."""
     return not seen_to_leave(company) and company.has("customers", "tenure")
+
+
+def require_leavers(company: Company, tenures_will_do: bool = False) -> None:
+    """Raise Unanswered where leaving is not seen; ``tenures_will_do``: how long customers stayed is enough, without dates."""
+    if company.settings.relationship != "contractual":
+        raise Unanswered("no-contracts")
+    if snapshot(company):
+        if not tenures_will_do:
+            raise Unanswered("tenures-only")
+        return
+    people.require(company, "customers", "joined_on", "left_on")
 
 
 def undated(company: Company) -> int:

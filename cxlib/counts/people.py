@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import ibis
 from ibis import _
 
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 
 NONE = "(none)"
@@ -60,12 +61,12 @@ def everyone(company: Company) -> ibis.Table:
     )
 
 
-def require(company: Company, table: str, *columns: str) -> str | None:
-    """Return why a question cannot be answered for want of a table or column, or None when all are there."""
+def require(company: Company, table: str, *columns: str) -> None:
+    """Raise Unanswered where a table, or a column of it, is missing."""
     if not company.has(table):
-        return f"there is no {table} table in company.yaml"
-    missing = [c for c in columns if not company.has(table, c)]
-    return f"{table} has no {', '.join(missing)}" if missing else None
+        raise Unanswered("no-table", table=table)
+    if missing := [c for c in columns if not company.has(table, c)]:
+        raise Unanswered("no-columns", table=table, columns=missing)
 
 
 def in_order(cut: str, levels: Iterable[str]) -> list[str]:

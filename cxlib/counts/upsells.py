@@ -18,6 +18,7 @@ from ibis import _
 from cxlib.counts import follow_up, people, snapshots
 from cxlib.counts.people import STAGE, as_text, days, everyone, segments
 from cxlib.counts.snapshots import PRICE, answer
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 
 UPSELL, CROSS_SELL = "upsell", "cross_sell"
@@ -43,12 +44,12 @@ class Kinds:
         return self.renewals > 0 and self.after > 0 and 2 * self.not_smaller >= self.after
 
 
-def why_not(company: Company) -> str | None:
-    """Return why upgrades are not seen, None if some are."""
-    if missing := people.require(company, "orders", "kind"):
-        return f"{missing}, so nobody can say which order was an upsell or a cross-sell."
+def require_upsells(company: Company) -> None:
+    """Raise Unanswered where no order can be seen to be an upsell or a cross-sell."""
+    people.require(company, "orders", "kind")
     found = kinds(company)
-    return None if found.upsells + found.cross_sells else "no order is of kind upsell or cross_sell."
+    if not found.upsells + found.cross_sells:
+        raise Unanswered("no-upsells")
 
 
 @lru_cache(maxsize=4)

@@ -18,7 +18,7 @@ import pandas as pd
 
 from cxlib.errors import Unanswered
 from cxlib.page import words
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import Estimate, NotEstimable
 
 P = ParamSpec("P")
 
@@ -136,16 +136,16 @@ def finding(
             always = _always(args, kwargs)
             try:
                 found = question(*args, **kwargs)
-            except Unanswered as error:
+            except (Unanswered, NotEstimable) as error:
                 why, remedy = words.reason(module, error, always)
-                title = words.render(said.get("subject", said["title"]), always | {"name": name} | error.facts)
+                title = words.line(said.get("subject", said["title"]), always | error.facts)
                 return Finding(name, title, f"Not answered: {why}", "count", remedy, answered=False)
             facts = {**always, **found.facts, "known": found.known}
             if unused := set(found.facts) - words.asked_for(said):
                 raise KeyError(f"no words of [{section}] ask for {listed(unused)}")
             if missing := words.asked_for(said) - set(facts):
                 raise KeyError(f"the words of [{section}] ask for {listed(missing)}")
-            written = {k: words.render(said.get(k, ""), facts) for k in ("title", "headline", "detail")}
+            written = {k: words.line(said.get(k, ""), facts) for k in ("title", "headline", "detail")}
             caveats = [line for c in said.get("caveats", []) for line in words.render(c, facts).split("\n") if line]
             columns = {k: (words.render(h, facts), how) for k, (h, how) in words.columns_of(said).items()}
             return Finding(

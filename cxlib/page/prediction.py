@@ -18,8 +18,9 @@ import pandas as pd
 from cxlib.counts import answers, people, snapshots
 from cxlib.counts.answers import NO_ANSWER
 from cxlib.counts.snapshots import PRICE, answer
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import day, number
+from cxlib.page import words
 from cxlib.page.resamples import resamples
 from cxlib.stats import logistic, scoring
 
@@ -57,12 +58,11 @@ class Fitted:
         return logistic.fit(self.cells if cells is None else cells, "n", "left", list(fields), "fold")
 
 
-def why_not(company: Company) -> str | None:
-    """Return why nobody is seen to leave here, None if leavers are seen."""
+def require_leavers(company: Company) -> None:
+    """Raise Unanswered where nobody is seen to leave."""
     if company.settings.relationship != "contractual":
-        return "without contracts nobody is seen to leave; 04_value tells who is expected to buy again."
-    missing = people.require(company, "customers", "joined_on", "left_on")
-    return f"{missing}." if missing else None
+        raise Unanswered("no-contracts-see-value")
+    people.require(company, "customers", "joined_on", "left_on")
 
 
 def metrics_of(company: Company) -> tuple[str, ...]:
@@ -71,19 +71,19 @@ def metrics_of(company: Company) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8)
-def fitted_by(company: Company, until: date, horizon: int) -> Fitted | str:
-    """Return the snapshots whose outcome is known by a day, made ready for a model, or why there are too few."""
+def fitted_by(company: Company, until: date, horizon: int) -> Fitted:
+    """Return the snapshots whose outcome is known by a day, made ready for a model; Unanswered if there are too few."""
     metrics, least = metrics_of(company), company.settings.privacy.minimum_base
     found = {d: snapshots.patterns(company, d, horizon, metrics) for d in snapshots.dates(company, until, horizon)}
     found = {d: f for d, f in found.items() if f["n"].sum() >= least}
     if not found:
-        return f"there is no day {horizon} days before {day(until)} on which {least} customers, and who left since, are known."
+        raise Unanswered("no-snapshot", horizon=horizon, until=until)
     apart = list(found)[
         :: math.ceil(horizon / snapshots.STEP_DAYS)
     ]  # their windows do not overlap: nobody leaves twice
     leavers = float(sum(found[d]["left"].sum() for d in apart))
     if leavers < LEAST_LEFT:
-        return f"only {leavers:,.0f} customers left by choice by {day(until)} in the snapshots; {LEAST_LEFT} are needed to fit a model."
+        raise Unanswered("few-leavers-to-fit", leavers=leavers, until=until, needed=LEAST_LEFT)
     cells = pd.concat(found.values(), ignore_index=True)
     leaks = _leaks(company, cells)
     fields = [k for k in (*snapshots.predictors(company), *(answer(m) for m in metrics)) if k not in leaks]
@@ -129,18 +129,15 @@ def having(cells: pd.DataFrame, among: Sequence[str]) -> pd.DataFrame:
     return cells[(cells[list(among)] != NO_ANSWER).all(axis=1)]
 
 
-def trial_of(company: Company, horizon: int) -> Trial | str:
-    """Return the trial of models on the snapshot whose horizon ends on the as-of date, or why there is none."""
-    if why := why_not(company):
-        return why
+def trial_of(company: Company, horizon: int) -> Trial:
+    """Return the trial of models on the snapshot whose horizon ends on the as-of date; Unanswered if there is none."""
+    require_leavers(company)
     test_day = company.as_of - timedelta(days=horizon)
     fitted = fitted_by(company, test_day, horizon)
-    if isinstance(fitted, str):
-        return fitted
     test = fitted.known(snapshots.patterns(company, test_day, horizon, metrics_of(company)))
     left = test["left"].sum()
     if left < LEAST_TESTED:
-        return f"only {left:,} customers left by choice after {day(test_day)}; {LEAST_TESTED} are needed to judge a model by."
+        raise Unanswered("few-leavers-to-judge", leavers=left, since=test_day, needed=LEAST_TESTED)
     of_metrics = [answer(m) for m in metrics_of(company)]
     base = [k for k in fitted.fields if k not in of_metrics]
     answers = [k for k in fitted.fields if k in of_metrics]
@@ -148,19 +145,14 @@ def trial_of(company: Company, horizon: int) -> Trial | str:
     return Trial(fitted, test, test_day, base, answers, matrix)
 
 
-def no_score(company: Company, trial: Trial, metric: str) -> str | None:
-    """Return why a score cannot be judged in a trial, None if it can."""
-    if not metric:
-        return people.require(company, "responses") or "no question was answered."
-    if not answers.dated(company):
-        return "the answers carry no dates, so nobody can say what was known when."
+def require_score(company: Company, trial: Trial, metric: str) -> None:
+    """Raise Unanswered where a score cannot be judged in a trial."""
+    answers.require_dates(company, metric)
     if answer(metric) in trial.fitted.leaks:
-        return f"{metric.upper()} {trial.fitted.leaks[answer(metric)]}."
+        raise Unanswered("score-leaks", metric=metric.upper(), leak=trial.fitted.leaks[answer(metric)])
     heard = min(having(c, [answer(metric)])["n"].sum() for c in (trial.fitted.cells, trial.test))
-    least = company.settings.privacy.minimum_base
-    if answer(metric) not in trial.answers or heard < least:
-        return f"fewer than {least} customers of a snapshot had answered {metric.upper()}."
-    return None
+    if answer(metric) not in trial.answers or heard < company.settings.privacy.minimum_base:
+        raise Unanswered("few-answers-in-snapshot", metric=metric.upper())
 
 
 def _leaks(company: Company, cells: pd.DataFrame) -> dict[str, str]:
@@ -179,18 +171,18 @@ def _leaks(company: Company, cells: pd.DataFrame) -> dict[str, str]:
         if column in columns:
             found[name] = columns[column]
         elif ordered >= TOO_GOOD and sums["left"].sum() >= FEWEST:
-            found[name] = f"alone tells those who left from the others with a concordance of {number(ordered, 3)}"
+            found[name] = words.say(__file__, "leaks", "alone", concordance=ordered)
     return found
 
 
 @lru_cache(maxsize=4)
 def leaking_columns(company: Company) -> dict[str, str]:
     """Return the columns of customers that split those who have left from the others perfectly, and how."""
-    found, least = {}, company.settings.privacy.minimum_base
+    found: dict[str, str] = {}
+    least = company.settings.privacy.minimum_base
     for column in snapshots.columns(company):
-        for filled, how in ((True, "is filled for one side only of those who left and those who stayed"),
-                            (False, "has values of which all customers, or none, have left")):  # fmt: skip
+        for filled, how in ((True, "one-sided"), (False, "pure")):
             s = snapshots.split(company, column, least, filled)
             if s["pure"] == s["levels"] >= 2 and FEWEST <= s["left"] <= s["n"] - FEWEST:
-                found.setdefault(column, how)
+                found.setdefault(column, words.say(__file__, "leaks", how))
     return found

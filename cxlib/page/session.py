@@ -20,7 +20,9 @@ from IPython.display import display
 from cxlib import open_company
 from cxlib.counts import answers
 from cxlib.page import parameters
-from cxlib.page.findings import GRADES, Finding, day, number
+from cxlib.page.findings import EACH, KNOWN, Finding
+from cxlib.page.numbers import FILTERS, amount, day, number, percent
+from cxlib.stats.estimate import Estimate
 
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 _MARK = "_cxlib_page_opened"
@@ -65,9 +67,9 @@ class Page:
         }
         if company.settings.money is not None:
             m = company.settings.money
-            rate = f"{number(100 * m.discount_rate)} % a year ({m.discount_convention})"
+            rate = f"{percent(m.discount_rate)} a year ({m.discount_convention})"
             facts["Money"] = (
-                f"{company.settings.currency}; value is {m.value_is}, gross margin {number(100 * m.gross_margin)} %; "
+                f"{company.settings.currency}; value is {m.value_is}, gross margin {percent(m.gross_margin)}; "
                 f"discounted at {rate}, first payment {m.first_flow}, horizon {m.horizon_months} months"
             )
         for metric in answers.metrics(company):
@@ -77,31 +79,25 @@ class Page:
         self.frame(pd.DataFrame({"Setting": list(facts), "Value": [str(v) for v in facts.values()]}))
 
     def show(
-        self,
-        finding: Finding,
-        chart: Callable[..., plt.Figure] | None = None,
-        table: bool | Mapping[str, str] = False,
-        **options: object,
+        self, finding: Finding, chart: Callable[..., plt.Figure] | None = None, table: bool = False, **options: object
     ) -> None:
-        """Show a finding: its sentence and caveats, its chart (``chart(finding.table, ...)``) and, if asked, its table.
+        """Show a finding: headline, detail, caveats, its chart (``chart(finding.table, ...)``) and, if asked, its table.
 
-        ``table`` may map the columns to show to their headings. The table is saved as CSV beside the figure.
+        The table has the columns that the finding's words name. All of it is saved as CSV beside the figure.
         """
-        grade = f"Evidence {finding.grade}: {GRADES[finding.grade]}." if finding.answered else ""
-        bare = finding.sentence.startswith("Not answered")  # says why, but not what
-        sentence = f"{finding.title}. {finding.sentence}" if bare else finding.sentence
-        parts = [f"<p><strong>{html.escape(sentence)}</strong></p>"]
-        parts += [f"<p>{html.escape(c)}</p>" for c in finding.caveats]
-        parts += [f"<p><em>{html.escape(grade)}</em></p>"] if grade else []
-        text = "\n".join([sentence, *finding.caveats, *([grade] if grade else [])])
-        _display(f'<div class="finding">{"".join(parts)}</div>', text)
+        labels = () if not finding.answered or finding.known == EACH else (f"How we know: {KNOWN[finding.known]}.",)
+        headline = finding.headline if finding.answered else f"{finding.title}. {finding.headline}"
+        rest = [t for t in (finding.detail, *finding.caveats) if t]
+        parts = [f'<p class="headline"><strong>{html.escape(headline)}</strong></p>']
+        parts += [f"<p>{html.escape(t)}</p>" for t in rest]
+        parts += [f'<p class="known"><em>{html.escape(t)}</em></p>' for t in labels]
+        _display(f'<div class="finding">{"".join(parts)}</div>', "\n".join([headline, *rest, *labels]))
         if finding.answered and chart is not None and len(finding.table):
             self.figure(
-                chart(finding.table, title=finding.title, **options),
-                alt=f"{finding.title}. {finding.sentence}",
+                chart(finding.table, title=finding.title, **options), alt=f"{finding.title}. {finding.headline}"
             )
-        if finding.answered and table is not False and len(finding.table):
-            self.frame(finding.table, table if isinstance(table, Mapping) else None)
+        if finding.answered and table and len(finding.table):
+            self.frame(finding.table, finding.columns)
         self._keep(finding)
 
     def say(self, sentence: str) -> None:
@@ -115,15 +111,31 @@ class Page:
         display(figure, metadata={"image/png": {"alt": alt}})
         plt.close(figure)
 
-    def frame(self, frame: pd.DataFrame, headings: Mapping[str, str] | None = None) -> None:
-        """Show a table: numbers rounded for a reader, text escaped, no index."""
-        shown = frame[list(headings)] if headings else frame
-        texts = {c: _column(shown[c]) for c in shown}
-        group = [c for c in ("value", "low", "high") if c in shown and pd.api.types.is_float_dtype(shown[c])]
-        for c in group:  # a value and its interval share their digits, row by row
-            texts[c] = [number(v, d) for v, d in zip(shown[c], _row_digits(shown, group), strict=True)]
-        shown = pd.DataFrame(texts).rename(columns=dict(headings or {}))
+    def frame(self, frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]] | None = None) -> None:
+        """Show a table: numbers rounded for a reader, an interval in the cell of its value, text escaped, no index.
+
+        ``columns``: heading and way of writing (a filter of the templates: percent, points, money, count ...) by column.
+        """
+        wanted = columns or {c: (c, "") for c in frame if not _is_end(c, frame)}
+        shown = pd.DataFrame(
+            {heading: self._cells(frame, c, how) for c, (heading, how) in wanted.items()}, index=frame.index
+        )
         _display(shown.to_html(index=False, border=0, escape=True, na_rep="–"), shown.to_string(index=False))
+
+    def _cells(self, frame: pd.DataFrame, column: str, how: str) -> list[str]:
+        """Return the cells of one column as text; an interval beside it (low, high) is written with it."""
+        values, ends = frame[column], _ends(column, frame)
+        if not how and not pd.api.types.is_float_dtype(values):
+            return _column(values)
+        if ends:
+            values = [Estimate(*row) for row in zip(values, *(frame[e] for e in ends), strict=True)]
+        elif not how:
+            return _column(values)
+        if how == "money":
+            return [amount(v, self.company.settings.currency) for v in values]
+        if how and not ends:  # text such as "not reached" stays as it is
+            return [v if isinstance(v, str) else FILTERS[how](v) for v in values]
+        return [FILTERS[how or "number"](v) for v in values]
 
     def private(self, frame: pd.DataFrame, name: str) -> None:
         """Write a table that is not for the shared page into the report's private folder; the page says only how long it is."""
@@ -144,7 +156,7 @@ class Page:
             assert math.isnan(e.low) or e.low <= e.value <= e.high, f"the interval of {f.name} does not hold its value"
         answered = sum(k.answered for k in self._findings)
         print(
-            f"{answered} of {len(self._findings)} sections answered; {len(figures)} headline numbers, each within its interval."
+            f"{answered} of {len(self._findings)} questions answered; each of {len(figures)} figures lies within its interval."
         )
 
     def _keep(self, finding: Finding) -> None:
@@ -157,11 +169,11 @@ class Page:
             (self._out / "tables").mkdir(parents=True, exist_ok=True)
             finding.table.to_csv(self._out / "tables" / f"{self.notebook}--{finding.name}.csv", index=False)
         self._write("findings", [self._summary(f) for f in self._findings])
-        self._write("figures", [f.row() | {"grade": k.grade} for k in self._findings for f in k.figures])
+        self._write("figures", [f.row() | {"known": f.known or k.known} for k in self._findings for f in k.figures])
 
     @staticmethod
     def _summary(finding: Finding) -> dict[str, object]:
-        names = ("name", "title", "sentence", "grade", "answered")
+        names = ("name", "title", "headline", "detail", "known", "answered")
         return {k: getattr(finding, k) for k in names} | {"caveats": list(finding.caveats)}
 
     def _write(self, kind: str, content: object) -> None:
@@ -175,17 +187,15 @@ def _digits(size: float) -> int:
     return 0 if math.isnan(size) or size >= 1000 else 1 if size >= 20 else 2 if size > 1 else 3
 
 
-def _row_digits(frame: pd.DataFrame, group: list[str]) -> list[int]:
-    """Return for each row the decimals that give its interval about three digits, or else suit its value."""
-    if len(group) < 3:
-        return [_digits(v) for v in frame[group].abs().max(axis=1)]
-    width = (frame["high"] - frame["low"]) / 2
-    size = frame[group].abs().max(axis=1)
-    known = [w > 0 and math.isfinite(w) for w in width]
-    return [
-        min(3, max(0, 2 - math.floor(math.log10(w)))) if k else _digits(v)
-        for w, v, k in zip(width, size, known, strict=True)
-    ]
+def _ends(column: str, frame: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the columns with the ends of a column's interval: low and high of value, x_low and x_high of x."""
+    low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
+    return (low, high) if low in frame and high in frame else None
+
+
+def _is_end(column: str, frame: pd.DataFrame) -> bool:
+    """Tell whether a column is an end of the interval of another."""
+    return any(column in (_ends(c, frame) or ()) for c in frame)
 
 
 def _column(values: pd.Series) -> list[str]:

@@ -24,6 +24,7 @@ from jinja2 import meta
 
 from cxlib.errors import Unanswered
 from cxlib.page.numbers import FILTERS
+from cxlib.stats.estimate import NotEstimable
 
 LANGUAGE = "en"
 PARTS = ("title", "subject", "headline", "detail", "caveats")
@@ -66,6 +67,11 @@ def render(source: str, facts: Mapping[str, object]) -> str:
     return _joined(template.render(facts))
 
 
+def line(source: str, facts: Mapping[str, object]) -> str:
+    """Return a template in words, as one paragraph."""
+    return " ".join(render(source, facts).split("\n"))
+
+
 def asked_for(section: Mapping[str, object]) -> set[str]:
     """Return the facts that the words of a finding ask for."""
     found: set[str] = set()
@@ -94,10 +100,10 @@ def section_of(module: Path | str, name: str) -> dict[str, object]:
 
 def say(module: Path | str, name: str, part: str, **facts: object) -> str:
     """Return a text of a module's words, such as a label: ``say(__file__, "exits", "axis", horizon=365)``."""
-    return render(section_of(module, name)[part], facts)
+    return line(section_of(module, name)[part], facts)
 
 
-def reason(module: Path | str, error: Unanswered, facts: Mapping[str, object]) -> tuple[str, str]:
+def reason(module: Path | str, error: Unanswered | NotEstimable, facts: Mapping[str, object]) -> tuple[str, str]:
     """Return why a question is not answered, and the remedy: words of the module, of its folder, or of all pages."""
     here = Path(module)
     for path in (path_of(here), path_of(here.parent / "reasons.py"), path_of(SHARED)):
@@ -106,5 +112,5 @@ def reason(module: Path | str, error: Unanswered, facts: Mapping[str, object]) -
             said = reasons[error.reason]
             said = {"reason": said} if isinstance(said, str) else said
             known = {**facts, **error.facts}
-            return render(said["reason"], known), render(said.get("remedy", ""), known)
+            return line(said["reason"], known), line(said.get("remedy", ""), known)
     raise KeyError(f"no reasons file says {error.reason!r}")

@@ -23,7 +23,7 @@ from cxlib.page.findings import Figure, Finding, interval, listing, money, numbe
 from cxlib.page.resamples import resamples
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.valuation import NO_MONEY, share_kept
+from cxlib.page.valuation import share_kept
 
 MOST = 12  # candidates of which every set is tried
 MEASURED, SCENARIO = "measured", "scenario"

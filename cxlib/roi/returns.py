@@ -35,7 +35,7 @@ from cxlib.roi.outcome_statement import Statement
 from cxlib.roi.priorities import Candidate
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.valuation import NO_MONEY, period_rate
+from cxlib.page.valuation import period_rate
 
 # What the tables of the page show, by the heading a reader sees.
 RETURNS = {"initiative": "Initiative", "credited": "Credited", "value": "Return", "low": "from", "high": "to", "benefit": "Benefit",

@@ -25,7 +25,7 @@ from cxlib.roi.cash_flows import Paths, Side
 from cxlib.roi.evidence import Evidence
 from cxlib.stats import draws, finance
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.valuation import NO_MONEY, period_rate, share_kept
+from cxlib.page.valuation import period_rate, share_kept
 from cxlib.value import by_score
 
 NOTHING, HALF, ALL, UPPER = "nothing of it", "half of it", "all of it", "all of it, at the upper end"

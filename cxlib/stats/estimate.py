@@ -25,3 +25,14 @@ class Estimate:
     def excludes(self, value: float) -> bool:
         """Tell whether the interval lies wholly on one side of ``value``."""
         return self.low > value or self.high < value
+
+
+class NotEstimable(ValueError):
+    """Data from which a number cannot be estimated.
+
+    ``reason`` is a short key such as "too-few-groups", ``facts`` the numbers behind it; words are left to the caller.
+    """
+
+    def __init__(self, reason: str, **facts: object) -> None:
+        self.reason, self.facts = reason, facts
+        super().__init__(f"{reason} ({', '.join(f'{k} {v}' for k, v in facts.items())})" if facts else reason)

@@ -13,13 +13,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import answers
-from cxlib.counts.answers import NO_ANSWER
-from cxlib.intake.company import Company
-from cxlib.page.findings import percent
-from cxlib.page.resamples import resamples
 from cxlib.stats import draws
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import Estimate, NotEstimable
 
 SPLIT = 100  # answers of every group a level needs to be one of several of its segment
 FEW = 0.1  # share of answers that a comparison at one mix may leave out
@@ -81,11 +76,6 @@ class Drawn:
     drawn: np.ndarray
     low: float | None = 0
 
-    @property
-    def answered(self) -> list[str]:
-        """Return the groups that answered, worst first."""
-        return [b for b in self.names if b != NO_ANSWER]
-
     def each(self, group: str) -> Estimate:
         """Estimate the number of a group."""
         drawn = self.drawn[:, self.names.index(group)]
@@ -122,38 +112,35 @@ class Sums:
             each = self.sums[above] / self.sums[below]
             return Drawn(self.names, self.sizes, (each * (mix / mix.sum(1, keepdims=True))[:, :, None]).sum(1), low)
 
-    def caveats(self, mixed_by: str) -> list[str]:
-        """Say at which mix the groups are compared, and what is left out."""
-        said = [
-            f"All groups are at the same mix of {mixed_by}." if self.levels > 1 else "As observed, at no common mix."
-        ]
-        if self.left_out:
-            said.append(
-                f"Left out: {percent(self.left_out)} of the answers, as too few of another group are like them."
-            )
-        return said
 
+def groups_of(counted: pd.DataFrame, names: Sequence[str], least: int, unscored: str) -> list[str]:
+    """Return those of the groups ``names`` with enough answers, in their order; NotEstimable if fewer than two are left.
 
-def groups_of(company: Company, metric: str, counted: pd.DataFrame) -> list[str] | str:
-    """Return the score groups with answers enough, worst first, or why there are too few of them."""
-    least = company.settings.privacy.minimum_base
+    ``counted`` has columns band and n; the group ``unscored`` of those without an answer is not one of the two.
+    """
     size = counted.groupby("band", observed=True)["n"].sum()
-    names = [b.name for b in answers.bands(company, metric)] + [NO_ANSWER]
     names = [b for b in names if size.get(b, 0) >= least]
-    if sum(b != NO_ANSWER for b in names) < 2:
-        return f"fewer than two score groups have {least} answers with the whole time after them."
+    if sum(b != unscored for b in names) < 2:
+        raise NotEstimable("too-few-groups", least=least)
     return names
 
 
 def add_up(
-    company: Company, counted: pd.DataFrame, names: list[str], finer: int, also: Mapping[str, int] = NOTHING
-) -> Sums | str:
-    """Add up the columns of counts by (stratum, band, fold) over the levels in which the groups ``names`` can be compared."""
-    least, weights = company.settings.privacy.minimum_base, resamples(company)
+    counted: pd.DataFrame,
+    names: list[str],
+    finer: int,
+    least: int,
+    weights: np.ndarray,
+    also: Mapping[str, int] = NOTHING,
+) -> Sums:
+    """Add up the columns of counts by (stratum, band, fold) over the levels in which the groups ``names`` can be compared.
+
+    ``weights``: how often each fold counts, (1 + draws) x folds. NotEstimable where no level holds ``least`` of every group.
+    """
     counted = counted[counted["band"].isin(names)]
     mine = counted["stratum"].astype(str).map(levels(counted, names, least, finer, also=also))
     if mine.isna().all():
-        return f"in no level do all score groups have {least} answers."
+        raise NotEstimable("no-common-level", least=least)
     inside, kept = counted[mine.notna()], sorted(mine.dropna().unique())
     where = (
         inside["fold"].to_numpy(int),

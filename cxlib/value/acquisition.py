@@ -17,7 +17,7 @@ from cxlib.page.findings import Figure, Finding, day, interval, money, number, p
 from cxlib.page.resamples import resamples
 from cxlib.stats import draws, finance, survival
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.valuation import NO_MONEY, period_rate
+from cxlib.page.valuation import period_rate
 from cxlib.value import purchase_models
 from cxlib.value.purchase_models import by_fold
 

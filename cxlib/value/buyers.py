@@ -20,7 +20,8 @@ from cxlib.errors import InputError
 from cxlib.intake.company import Company
 from cxlib.page.findings import Figure, Finding, day, interval, listing, money, number, percent, table, unanswered
 from cxlib.page.resamples import resamples
-from cxlib.stats import draws, valuation
+from cxlib.page import valuation
+from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.likelihood import LikelihoodModel
 from cxlib.stats.repeat_buying import TimingModel, spend_frequency_correlation

@@ -38,7 +38,7 @@ from cxlib.page.resamples import resamples
 from cxlib.stats import disclosure, draws, scoring, survival
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.standardise import SPLIT, Drawn, add_up, groups_of, levels
-from cxlib.stats.valuation import NO_MONEY, horizon_of, share_kept
+from cxlib.page.valuation import horizon_of, share_kept
 from cxlib.value import purchase_models
 
 CHANGE_MONTHS = 12  # over which the value after a changed answer is counted, at most

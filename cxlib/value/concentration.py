@@ -21,7 +21,7 @@ from cxlib.page.findings import Finding, interval, money, number, percent, table
 from cxlib.page.resamples import resamples
 from cxlib.stats import disclosure, draws
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.valuation import share_kept
+from cxlib.page.valuation import share_kept
 from cxlib.value import buyers, forecast
 
 THIRDS = ("lowest third", "middle third", "highest third")

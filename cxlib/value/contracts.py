@@ -26,7 +26,7 @@ from cxlib.page.resamples import resamples
 from cxlib.stats import draws, finance, intervals
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.renewal_draws import RenewalFit
-from cxlib.stats.valuation import NO_MONEY, period_rate, share_kept
+from cxlib.page.valuation import period_rate, share_kept
 from cxlib.value import renewal_models
 from cxlib.value.renewal_models import ALL, CONSTANT, SHORT, Fitted, Level, fitted, term, why_not
 

@@ -28,7 +28,7 @@ from cxlib.page.prediction import FEWEST, LEAST_LEFT, OTHERS
 from cxlib.page.resamples import resamples
 from cxlib.stats import disclosure, draws, logistic, scoring
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.valuation import NO_MONEY, horizon_of, share_kept
+from cxlib.page.valuation import horizon_of, share_kept
 
 DRAWS = 400  # of the model's parameters
 SOON = 6  # months (182 days) within which leaving is called the risk

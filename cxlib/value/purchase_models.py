@@ -20,7 +20,8 @@ from cxlib.errors import InputError
 from cxlib.intake.company import Company
 from cxlib.page.findings import day, number, percent
 from cxlib.page.resamples import resamples
-from cxlib.stats import draws, valuation
+from cxlib.page import valuation
+from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.likelihood import LikelihoodModel
 from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma, ModifiedBetaGeoNBD, ParetoNBD, TimingModel
