@@ -1,12 +1,14 @@
-"""Models of repeat buying fitted to a company's purchases: as of today, and up to a cut and judged after it.
+"""Models of repeat buying fitted to a company's purchases: as of today, and up to a cut with a check on later ones.
 
-Everybody who bought counts, also those who bought once. Times are weeks. ``buying`` asks the questions.
+Everybody who bought counts, including those who bought once. Times are weeks. The questions are in ``buyers``; what a
+new buyer is worth is in ``acquisition``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -16,11 +18,10 @@ import pandas as pd
 
 from cxlib.counts import customer_base, people, purchases
 from cxlib.counts.people import DAYS_A_MONTH
-from cxlib.errors import InputError
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import day, number, percent
-from cxlib.page.resamples import resamples
 from cxlib.page import valuation
+from cxlib.page.resamples import resamples
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.likelihood import LikelihoodModel
@@ -28,32 +29,30 @@ from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma, ModifiedBetaGeoNBD
 
 MODELS = {"BG/NBD": BetaGeoNBD, "MBG/NBD": ModifiedBetaGeoNBD, "Pareto/NBD": ParetoNBD}
 PAST = ["frequency", "recency", "age"]
-HISTORY_SHARE = 2 / 3  # of the history that models are fitted to, unless told otherwise
-AT_LEAST_GAPS = 2  # median times between purchases that this must be long
+HISTORY_SHARE = 2 / 3  # of the history that models are fitted to by default
+AT_LEAST_GAPS = 2  # the window must be this many median times between purchases long
 
 
-def why_not(company: Company, minimum_repeat_buyers: int = 100, priced: bool = False) -> str | None:
-    """Return why repeat buying cannot be told, None if it can; ``priced``: money is asked for."""
+def require(company: Company, minimum_repeat_buyers: int = 100, priced: bool = False) -> None:
+    """Raise Unanswered where repeat buying cannot be modelled; ``priced``: the question also needs the money block."""
     if company.settings.relationship == "contractual":
-        return (
-            "orders under a contract are payments, and leaving is seen: the value of contracts tells what they bring."
-        )
-    if missing := people.require(company, "orders"):
-        return f"{missing}."
-    if priced and company.settings.money is None:
-        return valuation.NO_MONEY
-    several, on_days = purchases.repeat_buyers(company)
-    if on_days >= (asked := _asked(company, minimum_repeat_buyers)):
-        return None
-    everybody = company.orders.customer_id.nunique().execute()
-    return (
-        f"{several:,} repeat buyers ({on_days:,} of them on different days) among {everybody:,} customers are too few to tell "
-        f"how they buy again; {asked} are asked for."
-    )
+        raise Unanswered("contracts-see-base")
+    people.require(company, "orders")
+    if priced:
+        valuation.money_of(company)
+    (several, on_days), needed = _repeat_buyers(company), _needed(company, minimum_repeat_buyers)
+    if on_days < needed:
+        everybody = company.orders.customer_id.nunique().execute()
+        raise Unanswered("few-repeat-buyers", on_days=on_days, several=several, customers=int(everybody), needed=needed)
 
 
-def _asked(company: Company, minimum_repeat_buyers: int) -> int:
+def _needed(company: Company, minimum_repeat_buyers: int) -> int:
     return max(minimum_repeat_buyers, company.settings.privacy.minimum_base)
+
+
+@lru_cache(maxsize=4)  # every question of buyers asks for it
+def _repeat_buyers(company: Company) -> tuple[int, int]:
+    return purchases.repeat_buyers(company)
 
 
 # ---- fits and what they expect ---------------------------------------------------------------------------------------
@@ -61,14 +60,17 @@ def _asked(company: Company, minimum_repeat_buyers: int) -> int:
 
 @dataclass(frozen=True)
 class Fits:
-    """Models fitted to the purchases of one window, and how far the logs of their parameters move in each draw."""
+    """Models fitted to the purchases of one window, and how far the logs of their parameters move in each draw.
+
+    ``failed``: models without a maximum of the likelihood, left out of ``models``.
+    """
 
     rows: pd.DataFrame  # as counted: PAST, spend, fold, n and what else was counted
     cells: pd.DataFrame  # buyers by PAST: n
     cell: np.ndarray  # of each row
     models: dict[str, TimingModel]
     moves: dict[str, np.ndarray]  # draws x parameters
-    failed: dict[str, str]
+    failed: tuple[str, ...]
 
     @property
     def past(self) -> list[np.ndarray]:
@@ -80,22 +82,37 @@ class Fits:
         return np.bincount(self.cell, weights=values, minlength=len(self.cells))
 
     def spread(self, name: str, what: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return what ``spread`` does for a model."""
+        """Return ``what(params)`` of a model as fitted and in each draw: see ``spread`` below."""
         return spread(self.models[name], self.moves[name], what)
+
+    @property
+    def loose(self) -> dict[str, list[str]]:
+        """By model, the parameters that the data hardly determine."""
+        return {name: found for name, model in self.models.items() if (found := loose(model))}
+
+    def require_models(self) -> None:
+        """Raise Unanswered where no model could be fitted."""
+        if not self.models:
+            raise Unanswered("no-buying-model", models=list(self.failed))
+
+
+def loose(model: LikelihoodModel) -> list[str]:
+    """Return the parameters of a fitted model whose standard error exceeds their value."""
+    return [name for name in model.names if model.standard_errors[name] > model.params[name]]
 
 
 def fit(rows: pd.DataFrame, resampling: np.ndarray) -> Fits:
-    """Fit every model; one that finds no maximum is told in ``failed``."""
+    """Fit every model to rows of PAST, fold and n; ``resampling`` is (1 + draws) x folds."""
     code = rows.groupby(PAST, sort=True).ngroup().to_numpy()
     cells = rows.groupby(PAST, sort=True, as_index=False)["n"].sum()
-    models, moved, failed = {}, {}, {}
+    models, moved, failed = {}, {}, []
     for name, kind in MODELS.items():
         model = kind().fit(*(cells[c] for c in PAST), weights=cells["n"])
         if model.converged:
             models[name], moved[name] = model, moves(model, resampling, rows, PAST)
         else:
-            failed[name] = model.message
-    return Fits(rows, cells, code, models, moved, failed)
+            failed.append(name)
+    return Fits(rows, cells, code, models, moved, tuple(failed))
 
 
 def moves(
@@ -103,8 +120,8 @@ def moves(
 ) -> np.ndarray:
     """Return how far the logs of a model's parameters move in each draw (draws x parameters), to first order.
 
-    ``rows`` are those of the fit. A parameter that the data hardly determine moves far, and in draws of its own may run away
-    altogether; what it is needed for - forecasts - hardly moves, and that is found from first-order moves alone.
+    ``rows`` are those of the fit. A parameter that the data hardly determine could diverge if each draw were fitted
+    anew. Forecasts hardly depend on it, and first-order moves are enough for them.
     """
     per_fold = model.moves(resampling.shape[1], *(rows[c] for c in columns), rows["fold"], weights=rows["n"])
     return (resampling[1:] - 1) @ per_fold
@@ -113,7 +130,7 @@ def moves(
 def spread(model: LikelihoodModel, moved: np.ndarray, what: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Return ``what(params)`` (k numbers, none negative) as fitted and in each draw, (1 + draws) x k.
 
-    Its log is followed along its slopes in the logs of the parameters, so that it is worked out a few times only.
+    Its log is extrapolated along its slopes in the logs of the parameters, so that it is calculated only a few times.
     """
     params, step = model.params.to_numpy(), 1e-4
     here, theta = np.asarray(what(params), dtype=float), np.log(params)
@@ -123,32 +140,32 @@ def spread(model: LikelihoodModel, moved: np.ndarray, what: Callable[[np.ndarray
     return np.vstack([here, here * np.exp(moved @ slopes)])
 
 
-@lru_cache(maxsize=2)  # asked for by several questions of a page
+@lru_cache(maxsize=2)  # several questions of a page need it
 def today(company: Company) -> Fits:
     """Return the models fitted to all purchases up to the as-of date."""
     return fit(purchases.purchases(company), resamples(company))
 
 
 def active(fits: Fits, name: str) -> Estimate:
-    """Estimate the share of the buyers whom a model takes for active at the end of the window."""
+    """Estimate the share of buyers still active at the end of the window, according to a model."""
     n, model = fits.cells["n"].to_numpy(float), fits.models[name]
     share = fits.spread(name, lambda p: np.array([model.probability_alive(*fits.past, p) @ n / n.sum()]))[:, 0]
     return draws.estimate(share[0], share[1:], float(n.sum()), low=0, high=1)
 
 
-# ---- the trial: fitted up to a cut, judged after it ------------------------------------------------------------------
+# ---- the trial: fitted up to a cut, checked after it -----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Models fitted up to ``cut`` and what they expected in the ``weeks`` after it, by row and in all."""
+    """Models fitted up to ``cut`` and the purchases they expected in the ``weeks`` after it, by row and in total."""
 
     cut: date
     weeks: float
     fits: Fits
     expected: dict[str, np.ndarray]  # purchases of one buyer of each row
-    totals: dict[str, np.ndarray]  # of all, (1 + draws): parameters drawn, buyers as they are
-    off: dict[str, np.ndarray]  # forecast / purchases made - 1, (1 + draws): both drawn
+    totals: dict[str, np.ndarray]  # of all buyers, (1 + draws): only the parameters are drawn
+    off: dict[str, np.ndarray]  # forecast / actual purchases - 1, (1 + draws): both drawn
 
     @property
     def buyers(self) -> float:
@@ -161,7 +178,7 @@ class Trial:
         return int(self.fits.rows["purchases"].sum())
 
     def error(self, name: str) -> Estimate:
-        """Return how far off a forecast was, as a share of the purchases made."""
+        """Return the error of a forecast as a share of the actual purchases."""
         return draws.estimate(self.off[name][0], self.off[name][1:], self.buyers, low=-1)
 
     @property
@@ -171,17 +188,9 @@ class Trial:
 
     @property
     def chosen(self) -> str:
-        """The model that stands for all: BG/NBD, the simplest, unless the closest one was detectably closer."""
+        """The model to quote: BG/NBD, the simplest, unless the closest one was significantly closer."""
         first, gap = next(iter(self.off)), np.abs(self.off[next(iter(self.off))]) - np.abs(self.off[self.closest])
         return self.closest if draws.estimate(gap[0], gap[1:], self.buyers).low > 0 else first
-
-    def words(self) -> str:
-        """Say how the chosen model did."""
-        e, total = self.error(self.chosen).value, self.totals[self.chosen][0]
-        return (
-            f"{self.chosen} expected {number(total, 0)} purchases in the {number(self.weeks, 0)} weeks after {day(self.cut)}, "
-            f"{percent(abs(e))} {'above' if e > 0 else 'below'} the {self.actual:,} made"
-        )
 
 
 def _cut(company: Company, until: str) -> date:
@@ -195,41 +204,34 @@ def _cut(company: Company, until: str) -> date:
         cut = first
     if not first < cut < end:
         raise InputError(
-            "is no day between the first order and the as-of date",
+            "until is not a day between the first order and the as-of date",
             value=until,
-            remedy=f"Write until as a date between {first} and {end}, such as {_cut(company, '')}, or leave it empty.",
+            remedy=f"Set until to a date between {first} and {end}, such as {_cut(company, '')}, or leave it empty.",
         )
     return cut
 
 
-@lru_cache(maxsize=2)
-def trial(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Trial | str:
-    """Fit up to ``until`` and compare with what was bought later; a sentence where that cannot be done.
+@lru_cache(maxsize=2)  # several questions of a page need it
+def trial(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Trial:
+    """Fit up to ``until`` and compare with later purchases.
 
-    Errors: InputError for a day outside the history.
+    Errors: Unanswered where the history is too short for that; InputError for a day outside the history.
     """
-    if why := why_not(company, minimum_repeat_buyers):
-        return why
-    cut, first = _cut(company, until), customer_base.first_orders(company)[0]
-    rows = purchases.held_out(company, cut)
+    require(company, minimum_repeat_buyers)
+    cut, needed = _cut(company, until), _needed(company, minimum_repeat_buyers)
+    rows = _known_by(company, cut)
     again = int(rows.loc[rows["frequency"] > 0, "n"].sum())
-    window, words = (cut - first).days, f"The history is too short: the window up to {day(cut)}"
-    if again < (asked := _asked(company, minimum_repeat_buyers)):
-        return f"{words} has {again:,} repeat buyers; {asked} are asked for."
-    gaps = customer_base.gaps(company)
-    gaps = gaps[gaps["event"] == 1].groupby("duration")["n"].sum().cumsum()
-    median = int((gaps >= gaps.iloc[-1] / 2).idxmax())
+    if again < needed:
+        raise Unanswered("few-repeat-buyers-by-cut", again=again, cut=cut, needed=needed)
+    window, median = (cut - customer_base.first_orders(company)[0]).days, _median_gap(company)
     if window < AT_LEAST_GAPS * median:
-        return (
-            f"{words} is {window} days long, less than twice the {median} days that half of all repeat purchases took."
-        )
+        raise Unanswered("short-history", window=window, cut=cut, median=median)
     actual = float(rows["purchases"].sum())
-    if actual < asked:
-        return f"only {actual:,.0f} purchases were made after {day(cut)}: too few to judge a forecast."
+    if actual < needed:
+        raise Unanswered("few-later-purchases", actual=actual, cut=cut)
     resampling, weeks = resamples(company), (company.as_of - cut).days / 7
     fits = fit(rows, resampling)
-    if not fits.models:
-        return next(iter(fits.failed.values()))
+    fits.require_models()
     n, fold, expected, totals, off = fits.cells["n"].to_numpy(float), rows["fold"], {}, {}, {}
     made = resampling @ by_fold(fold, rows["purchases"], resampling)
     for name, model in fits.models.items():
@@ -241,31 +243,49 @@ def trial(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
     return Trial(cut, weeks, fits, expected, totals, off)
 
 
+@lru_cache(maxsize=2)
+def _known_by(company: Company, cut: date) -> pd.DataFrame:
+    return purchases.held_out(company, cut)
+
+
+@lru_cache(maxsize=2)
+def _median_gap(company: Company) -> int:
+    """Return the days within which half of all repeat purchases followed the one before."""
+    gaps = customer_base.gaps(company)
+    so_far = gaps[gaps["event"] == 1].groupby("duration")["n"].sum().cumsum()
+    return int((so_far >= so_far.iloc[-1] / 2).idxmax())
+
+
 def by_fold(fold: np.ndarray, values: object, resampling: np.ndarray) -> np.ndarray:
     """Add up a number of each row by fold."""
     return np.bincount(fold, weights=np.asarray(values, dtype=float), minlength=resampling.shape[1])
 
 
-# ---- money ------------------------------------------------------------------------------------------------------------
+# ---- money -----------------------------------------------------------------------------------------------------------
 
 
 def spending(rows: pd.DataFrame) -> tuple[GammaGamma, pd.DataFrame]:
     """Fit spend per purchase to the buyers who came back and paid; also returns their rows.
 
-    Where nobody did, the model is not converged and its message says so.
+    The model is not converged where nobody did, or where no mean spend exists: see ``require_spend``.
     """
     again = rows[(rows["frequency"] > 0) & (rows["spend"] > 0)]
     model = GammaGamma()
     if again.empty:
-        model.message = "Nobody who came back paid anything."
         return model, again
     model.fit(again["frequency"], again["spend"], weights=again["n"])
-    model.converged &= bool(model.params["q"] > 1)  # else the mean spend has no end; the message says so
+    model.converged &= bool(model.params["q"] > 1)  # else the mean spend is infinite
     return model, again
 
 
+def require_spend(model: GammaGamma) -> None:
+    """Raise Unanswered where a model of ``spending`` gives no spend per purchase."""
+    if not model.converged:
+        raise Unanswered("no-spend-model")
+
+
 def expected_spend(model: GammaGamma, rows: pd.DataFrame, params: np.ndarray | None = None) -> np.ndarray:
-    """Return the spend per purchase expected of each row; of those who never came back, or never paid, that of all."""
+    """Return the expected spend per purchase of each row; the overall mean for those who never came back or paid."""
     known = (rows["frequency"] > 0) & (rows["spend"] > 0)
     return model.predict(rows["frequency"].where(known, 0), rows["spend"].where(known, 0), params)
 
@@ -273,7 +293,7 @@ def expected_spend(model: GammaGamma, rows: pd.DataFrame, params: np.ndarray | N
 def ahead(
     company: Company, model: TimingModel, past: list[np.ndarray], params: np.ndarray | None = None, every: int = 1
 ) -> np.ndarray:
-    """Return the purchases expected of each cell over the horizon, plain and discounted: 2 x cells.
+    """Return the purchases expected of each cell over the horizon, undiscounted and discounted: 2 x cells.
 
     Discounted month by month, or ``every`` so many months at their mean factor, which is quicker.
     """
@@ -286,8 +306,14 @@ def ahead(
     return np.array([so_far, discounted])
 
 
-def headline(company: Company, until: str, minimum_repeat_buyers: int) -> tuple[str, Trial | str]:
-    """Return the model of today's buyers that stands for all, as the trial has it, else BG/NBD; and the trial."""
-    found, there = trial(company, until, minimum_repeat_buyers), today(company).models
-    told = not isinstance(found, str) and found.chosen in there
-    return found.chosen if told else next(iter(there)), found
+def headline(company: Company, until: str, minimum_repeat_buyers: int) -> tuple[str, Trial | None]:
+    """Return which model of today's buyers to quote, the trial's choice or else BG/NBD; and the trial, if there is one.
+
+    Unanswered where no model could be fitted.
+    """
+    fits, found = today(company), None
+    fits.require_models()
+    with suppress(Unanswered):
+        found = trial(company, until, minimum_repeat_buyers)
+    chosen = found.chosen if found and found.chosen in fits.models else next(iter(fits.models))
+    return chosen, found
