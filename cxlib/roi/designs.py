@@ -22,7 +22,7 @@ def evaluate(company: Company, p: Programme, window_months: int = 12) -> Evidenc
     """
     metric = p.outcome if p.outcome in company.settings.metrics else (answers.metrics(company) or [""])[0]
     wanted = p.effect_months or window_months
-    refused = lambda why, remedy: Evidence(p, NOT_IDENTIFIED, "D", f"not identified: {why}", f"{remedy}.")  # noqa: E731
+    refused = lambda why, remedy: Evidence(p, NOT_IDENTIFIED, "observed", f"not identified: {why}", f"{remedy}.")  # noqa: E731
     if company.exposures is None:
         return refused("nobody recorded whom it reached.", "Give the table exposures: who was reached, and when")
     reach = panels.reach(company, p.id)

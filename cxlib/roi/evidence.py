@@ -1,7 +1,8 @@
-"""How the effect of a programme is known: the comparison behind it, what was checked, and what it moved."""
+"""How the effect of a programme is known: the comparison behind it, the checks made, and the outcomes it moved."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,31 +13,40 @@ from cxlib.counts.programmes import Programme
 from cxlib.roi.cash_flows import Paths
 from cxlib.stats.estimate import Estimate
 
-NOT_IDENTIFIED, BEFORE_AND_AFTER = "not identified", "before and after"
-# The best design the data allow, best first; the last two give no effect.
-DESIGNS = ("randomised", "rolled out in steps", "held back", "matched", BEFORE_AND_AFTER, NOT_IDENTIFIED)
+RANDOMISED, STAGGERED, HOLDOUT, MATCHED = "randomised", "staggered rollout", "holdout", "matched"
+BEFORE_AND_AFTER, NOT_IDENTIFIED = "before/after", "not identified"
+# Best design first; the last two give no effect.
+DESIGNS = (RANDOMISED, STAGGERED, HOLDOUT, MATCHED, BEFORE_AND_AFTER, NOT_IDENTIFIED)
 LESS_IS_BETTER = ("churn", "contacts")
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something that would have spoken against an effect. ``passed`` is None where it could not be done."""
+    """A check that could have spoken against an effect. ``passed`` is None where it was not made.
+
+    ``said``: what was seen, a sentence or two; ``should``: what had to hold. ``estimate`` and ``p`` are of what should
+    show nothing, ``facts`` are the numbers and names behind the words.
+    """
 
     name: str
     passed: bool | None
     said: str
+    should: str = ""
+    estimate: Estimate | None = None
+    p: float = math.nan
+    facts: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def verdict(self) -> str:
-        """Return the result in a word."""
-        return {True: "passed", False: "failed", None: "not possible"}[self.passed]
+        """Return the result in a word or two."""
+        return {True: "passed", False: "failed", None: "not made"}[self.passed]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a programme moved. ``level``: the outcome without it; ``change``: with it less without it, in ``unit``.
+    """An outcome of a programme. ``level``: without it; ``change``: with it minus without it, in ``unit``.
 
-    ``relative``: change / level. ``kind`` is churn, contacts, order_value, upsell or a metric.
+    ``relative``: change / level. ``kind`` is churn, contacts, orders, order_value, upsell or a metric.
     """
 
     kind: str
@@ -54,17 +64,20 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of the effect of one programme over ``months``; without ``paths`` nothing is, and ``why`` says so.
+    """What is known of the effect of one programme over ``months``; without ``paths``, nothing.
 
-    ``remedy``: what would have made it known, or would next time. ``events``: event_time, value, low, high, n of the money
-    per customer and month, months before the start being placebos. ``effect``: money per customer reached over
-    ``months`` since being reached. ``paths``: by months since the programme began, as long as it is paid; of a roll-out in steps they
-    are longer, until the last step has had its ``months``. ``before``: what changed in those reached, where nothing else is known.
+    ``known``: randomised, comparison, adjusted or observed. ``why``: the comparison made, or why there is none; it starts
+    with a small letter and has no final full stop. ``remedy``: sentences on what would have made the effect known.
+    ``facts``: the numbers in ``why``.
+    ``effect``: money per customer reached, over ``months`` since being reached. ``paths``: cash flows by month since the
+    programme began, as long as it is paid; longer than ``months`` for a staggered rollout, until the last step has had
+    its months. ``events``: event_time, value, low, high, n of the difference in money per customer and month; months
+    before the start are placebos. ``before``: the change in those reached, where no comparison is possible.
     """
 
     programme: Programme
     design: str
-    grade: str
+    known: str
     why: str
     remedy: str = ""
     months: int = 0
@@ -74,8 +87,9 @@ class Evidence:
     events: pd.DataFrame = field(default_factory=pd.DataFrame)
     checks: tuple[Check, ...] = ()
     before: pd.DataFrame = field(default_factory=pd.DataFrame)
+    facts: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
-    def known(self) -> bool:
-        """Tell whether there is an effect to speak of."""
+    def measured(self) -> bool:
+        """Tell whether treated customers were compared with others at all, so that there is a difference to report."""
         return self.paths is not None

@@ -28,8 +28,8 @@ FEW = 40  # units: below it the starts are also handed out again by lot
 
 def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric: str) -> Evidence:
     """Compare units with those not yet reached, month by month, over all customers here at the first step."""
-    design, unit = "rolled out in steps", p.assigned_by
-    refused = lambda why, remedy: Evidence(p, design, "D", why, remedy)  # noqa: E731
+    design, unit = "staggered rollout", p.assigned_by
+    refused = lambda why, remedy: Evidence(p, design, "observed", why, remedy)  # noqa: E731
     panel = _panel(company, p, reach, metric)
     last = int(panel["period"].max())
     roles = {"unit": "unit", "period": "period", "first_treated": "first", "weights": "customers", "cluster": "unit"}
@@ -64,7 +64,7 @@ def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric
     spoken = [
         c for c in checks if c.name in ("months before the start", "placebo date", "placebo outcome", "few units")
     ]
-    grade = "B" if all(c.passed is not False for c in spoken) else "D"
+    known = "comparison" if all(c.passed is not False for c in spoken) else "observed"
     reached = start["first"].notna()
     why = (
         f"rolled out in {len(starts)} steps by {unit}: {int(reached.sum())} units reached are compared with {int((~reached).sum())} "
@@ -72,7 +72,7 @@ def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric
         "before their turn"
     )
     return Evidence(
-        p, design, grade, why, "", months, measured.effect, by_calendar.paths, measured.outcomes(company, metric),
+        p, design, known, why, "", months, measured.effect, by_calendar.paths, measured.outcomes(company, metric),
         events[["event_time", "value", "low", "high", "n"]], tuple(checks),
     )  # fmt: skip
 

@@ -68,7 +68,7 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
     """Compare the arms as assigned, at the mix of the first segment; whole units are drawn again where they were drawn."""
     months, last = window(company, wanted, reach)
     if months < 1:
-        return Evidence(p, "randomised", "D", "not identified yet: it is less than a whole month old.", "Wait a month.")
+        return Evidence(p, "randomised", "observed", "not identified yet: it is less than a whole month old.", "Wait a month.")
     unit = p.assigned_by if p.assigned_by in company.customers.columns else ""
     stratum = (people.segments(company) or [None])[0]
     own = {"stratum": _[stratum].cast("string") if stratum else ibis.literal("all")}
@@ -83,7 +83,7 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
     if set(sizes) != {"control", "treated"}:
         return Evidence(
-            p, "randomised", "D", "not identified: only one arm has customers who can be followed.",
+            p, "randomised", "observed", "not identified: only one arm has customers who can be followed.",
             "Name the customers held back, as arm 'control'.",
         )  # fmt: skip
     small = sizes.index[sizes.min(axis=1) < company.settings.privacy.minimum_base]
@@ -118,8 +118,8 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
         f"randomised{cluster}: {number(sizes['treated'].sum(), 0)} customers treated, {number(sizes['control'].sum(), 0)} held back, "
         "each counted in the arm assigned"
     )
-    grade = "A" if all(c.passed is not False for c in checks if c.name == "drawn by lot") else "D"
-    return _evidence(company, p, "randomised", grade, why, "", measured, panel, checks, metric, months)
+    known = "randomised" if all(c.passed is not False for c in checks if c.name == "drawn by lot") else "observed"
+    return _evidence(company, p, "randomised", known, why, "", measured, panel, checks, metric, months)
 
 
 # ---- made alike by weights ------------------------------------------------------------------------------------------
@@ -131,10 +131,10 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
     ``held_back``: the others are those recorded as arm control, and what they differed by before is taken off in full
     (difference in differences); else everybody here and not reached by then.
     """
-    design = "held back" if held_back else "matched"
+    design = "holdout" if held_back else "matched"
     months, last = window(company, wanted, reach)
     if months < 1:
-        return Evidence(p, design, "D", "not identified yet: it is less than a whole month old.", "Wait a month.")
+        return Evidence(p, design, "observed", "not identified yet: it is less than a whole month old.", "Wait a month.")
     cells, known = _cells(company, p, [m.date() for m in reach.months.index if m.date() <= last], metric, held_back)
     before = panels.months_before(company, reach.months.index[0].date())
     grid = with_money(company, panels.by_month(company, cells, before, months, [*known, "arm", "fold"], metric))
@@ -143,7 +143,7 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
     least, sizes = company.settings.privacy.minimum_base, first.groupby("arm")["customers"].sum()
     if sizes.reindex(["control", "treated"]).fillna(0).min() < least:
         return Evidence(
-            p, BEFORE_AND_AFTER, "D", f"not identified: of those not reached, fewer than {least} customers could be compared with.",
+            p, BEFORE_AND_AFTER, "observed", f"not identified: of those not reached, fewer than {least} customers could be compared with.",
             "Hold back a part of those who could be reached, drawn by lot.",
         )  # fmt: skip
     unlike = pd.Series(False, index=grid.index)  # others in a level in which nobody was reached can stand for nobody
@@ -154,7 +154,7 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
     off, said = _off_support(first, known)
     if off.mean() > OFF_SUPPORT:
         return Evidence(
-            p, BEFORE_AND_AFTER, "D",
+            p, BEFORE_AND_AFTER, "observed",
             f"not identified: {percent(float(off.mean()), 0)} of those reached have nobody like them who was not reached ({said}).",
             "Hold back a part of those who could be reached, drawn by lot; then the difference is the effect.",
         )  # fmt: skip
@@ -164,7 +164,7 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
     try:
         panel, effective = _balanced(grid, known, weights)
     except ValueError as error:
-        return Evidence(p, BEFORE_AND_AFTER, "D", f"not identified: {error}", "Hold back a part, drawn by lot.")
+        return Evidence(p, BEFORE_AND_AFTER, "observed", f"not identified: {error}", "Hold back a part, drawn by lot.")
     first = grid[grid["month"] == 0]
     sizes = first.groupby("arm")["customers"].sum()
     kept = {} if not before else dict.fromkeys(set(SUMS) - set(STILL), 1.0) if held_back else _kept(grid, ["arm"])
@@ -199,8 +199,8 @@ def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric
         f"{listing(known)}: {number(sizes['treated'], 0)} reached, {number(sizes['control'], 0)} others"
     )
     remedy = "" if rule else "Record how customers were chosen (assignment chosen, assigned_by), or draw them by lot."
-    grade = ("B" if rule else "C") if passed else "D"
-    return _evidence(company, p, design, grade, why, remedy, measured, panel, checks, metric, months)
+    known = ("comparison" if rule else "adjusted") if passed else "observed"
+    return _evidence(company, p, design, known, why, remedy, measured, panel, checks, metric, months)
 
 
 def _cells(
@@ -382,7 +382,7 @@ def _without_one(measured: Measured, parts: dict[str, Panel | None], kept: dict[
 
 
 def _evidence(
-    company: Company, p: Programme, design: str, grade: str, why: str, remedy: str, measured: Measured, panel: Panel,
+    company: Company, p: Programme, design: str, known: str, why: str, remedy: str, measured: Measured, panel: Panel,
     checks: list[Check], metric: str, months: int,
 ) -> Evidence:  # fmt: skip
     rows = draws.estimate_frame(
@@ -390,6 +390,6 @@ def _evidence(
         (panel.treated["net"] - panel.control["net"])[1:], measured.base, groups=int(measured.groups),
     )  # fmt: skip
     return Evidence(
-        p, design, grade, why, remedy, months, measured.effect, measured.paths, measured.outcomes(company, metric),
+        p, design, known, why, remedy, months, measured.effect, measured.paths, measured.outcomes(company, metric),
         rows.drop(columns="se"), tuple(checks),
     )  # fmt: skip
