@@ -5,7 +5,7 @@ IN = @$(PYTHON) bootstrap.py
 COMPANY ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help report lab test lint calibrate bench notebooks demo lock
+.PHONY: help report lab test quick lint calibrate bench notebooks demo lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,9 +20,13 @@ test: lint ## check everything: style, unit and reference tests, the notebooks a
 	$(IN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 	$(IN) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env notebooks
 
-lint: ## style and formatting only
+quick: lint ## style, contracts and the tests without an engine: under a minute, for the daily loop
+	$(IN) -m pytest -n 2 --dist loadfile -m "not engine and not browser" tests
+
+lint: ## style, formatting, and who may import whom
 	$(IN) -m ruff check .
 	$(IN) -m ruff format --check .
+	$(IN) -c "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
 
 calibrate: ## simulate: do the intervals cover the truth? writes docs/validity.md
 	$(IN) -m benchmarks.calibrate

@@ -25,10 +25,14 @@ UV = "uv==0.13.*"
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without what would make kernels slow or find another Python's packages."""
+    """Return the environment without what would make kernels slow or find another Python's packages.
+
+    Linear algebra gets one thread unless somebody asks for more: on our small matrices a second one costs more than it gives.
+    """
     dropped = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "JUPYTER_PATH"}
     kept = {k: v for k, v in os.environ.items() if k not in dropped}
-    return kept | {"JUPYTER_PREFER_ENV_PATH": "1", "VIRTUAL_ENV": str(VENV)}
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return threads | kept | {"JUPYTER_PREFER_ENV_PATH": "1", "VIRTUAL_ENV": str(VENV)}
 
 
 def wanted_stamp() -> str:

@@ -1,8 +1,17 @@
-"""Settings of all tests: examples made by hypothesis are the same in every run, so that a result can be repeated."""
+"""Settings of all tests: repeatable examples, one thread of linear algebra, slow files first, which tests need an engine."""
 
 from __future__ import annotations
 
-from hypothesis import settings
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+# Before numpy is imported: on small matrices a second thread costs more than it gives.
+for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
+from hypothesis import settings  # noqa: E402
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -10,6 +19,7 @@ settings.load_profile("repeatable")
 # With two processes the slow files go first, so that none is left alone at the end (make test keeps this order).
 SLOW_FIRST = (
     "test_run",
+    "test_net",
     "test_by_hand",
     "test_questions",
     "test_young_companies",
@@ -17,9 +27,18 @@ SLOW_FIRST = (
     "test_risk",
     "test_retention",
 )
+ENGINE = re.compile(r"\b(open_company|Company|small_company|run_report|cli|net|make_company|bootstrap|nbformat)\b")
+
+
+@cache
+def _needs_engine(path: Path) -> bool:
+    return bool(ENGINE.search(path.read_text(encoding="utf-8")))
 
 
 def pytest_collection_modifyitems(items: list) -> None:
-    """Put the slow files first; within a file nothing moves."""
+    """Put the slow files first; within a file nothing moves. Mark what opens a company (``make quick`` leaves it out)."""
     place = {name: i for i, name in enumerate(SLOW_FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    for item in items:
+        if item.path.suffix == ".py" and _needs_engine(item.path):
+            item.add_marker("engine")

@@ -1,16 +1,29 @@
-"""00_data_check: what was read, what was set aside and why, and what these data can and cannot answer."""
+"""00_data_check: what was read, what was excluded and why, and what these data can and cannot answer."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pandas as pd
 
 from cxlib.counts import answers, people
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page import parameters
-from cxlib.page.findings import Figure, Finding, day, listing, number, percent
+from cxlib.page import parameters, words
+from cxlib.page.findings import Answer, Figure, answer, finding
+from cxlib.page.valuation import money_of
 from cxlib.stats.estimate import Estimate
 
-WHOLE = "a count of all rows, not a sample"
+# The column of each table that says when a row happened.
+CLOCKS = {
+    "customers": "joined_on",
+    "responses": "asked_at",
+    "orders": "ordered_at",
+    "contacts": "opened_at",
+    "exposures": "exposed_on",
+    "initiatives": "started_on",
+}
+NO_DATES = "no dates"
 
 
 class Parameters(parameters.Parameters):
@@ -21,105 +34,98 @@ def _whole(value: float, n: float) -> Estimate:
     return Estimate(value, float("nan"), float("nan"), n=n)
 
 
-def rows(company: Company) -> Finding:
+@finding("rows")
+def rows(company: Company) -> Answer:
     """Answer: were all rows used? Read, merged, set aside and used, per export."""
     record = company.record
     read, aside = float(record["rows_read"].sum()), float(record["set_aside"].sum())
     merged, used = float(record["merged"].sum()), float(record["used"].sum())
-    text = f"Of {number(read, 0)} rows read, {number(used, 0)} are used"
-    text += f", {number(merged, 0)} were folded into another or filtered out by the settings" if merged else ""
-    text += (
-        f" and {number(aside, 0)} ({percent(aside / read, 2)}) set aside because they cannot be true or are repeated."
-        if aside
-        else " and none had to be set aside."
-    )
-    figures = (
-        Figure("rows-used", "Rows used", _whole(used, read), "rows", "rows read", WHOLE),
-        Figure("rows-set-aside", "Rows set aside", _whole(aside, read), "rows", "rows read", WHOLE),
-    )
-    return Finding("rows", "Rows read, used and set aside", text, "D", record, figures)
+    whole = words.say(__file__, "rows", "whole")
+    figures = [
+        Figure("rows-used", "Rows used", _whole(used, read), "rows", "rows read", whole),
+        Figure("rows-set-aside", "Rows set aside", _whole(aside, read), "rows", "rows read", whole),
+    ]
+    share = aside / read if read else 0.0
+    return answer("count", record, figures, read=read, used=used, merged=merged, aside=aside, share=share)
 
 
-def set_aside(company: Company) -> Finding:
+@finding("set-aside")
+def set_aside(company: Company) -> Answer:
     """Answer: which rows were set aside, how many, why, and what to do about it?"""
     found = company.set_aside
-    if not len(found):
-        return Finding("set-aside", "Rows set aside", "No row is impossible or repeated; all are used.", "D")
-    largest = found.loc[found["rows"].idxmax()]
-    text = f"The most frequent reason is {largest['reason']} ({largest['table']}: {number(largest['rows'], 0)} rows)."
-    return Finding("set-aside", "Rows set aside, by reason", text, "D", found)
+    largest = found.loc[found["rows"].idxmax()] if len(found) else {"rows": 0, "reason": "", "table": ""}
+    return answer("count", found, rows=largest["rows"], reason=largest["reason"], table=largest["table"])
 
 
-def notes(company: Company) -> Finding:
+@finding("notes")
+def notes(company: Company) -> Answer:
     """Answer: what looks odd, though nothing had to be set aside for it?"""
     found = company.notes
-    if not len(found):
-        return Finding("notes", "Worth knowing", "Nothing else looks odd.", "D")
     first = found.sort_values("check", key=lambda c: ~c.str.startswith("two definitions"), kind="stable")
-    text = " ".join(str(d).rstrip(".") + "." for d in first["detail"].head(3))
-    return Finding("notes", "Worth knowing", text, "D", found)
+    details = [str(d).rstrip(".") for d in first["detail"].head(3)] if len(found) else []
+    return answer("count", found, several=len(found), details=details)
 
 
-def coverage(company: Company) -> Finding:
+@finding("coverage")
+def coverage(company: Company) -> Answer:
     """Answer: over which dates does each table reach?"""
-    clocks = {
-        "customers": "joined_on", "responses": "asked_at", "orders": "ordered_at", "contacts": "opened_at",
-        "exposures": "exposed_on", "initiatives": "started_on",
-    }  # fmt: skip
     found = []
-    for name, column in clocks.items():
+    for name, column in CLOCKS.items():
         if not company.has(name):
             continue
-        table_ = getattr(company, name)
-        dated = company.has(name, column)
-        sums = {"rows": table_.count()}
+        table, dated = getattr(company, name), company.has(name, column)
+        sums = {"rows": table.count()}
         if dated:
-            sums |= {"first": table_[column].min().cast("date"), "last": table_[column].max().cast("date")}
-        one = table_.agg(**sums).execute().iloc[0]
-        span = [str(one["first"])[:10], str(one["last"])[:10]] if dated and one["rows"] else ["no dates", "no dates"]
+            sums |= {"first": table[column].min().cast("date"), "last": table[column].max().cast("date")}
+        one = table.agg(**sums).execute().iloc[0]
+        span = [str(one["first"])[:10], str(one["last"])[:10]] if dated and one["rows"] else [NO_DATES, NO_DATES]
         found.append({"table": name, "rows": int(one["rows"]), "first": span[0], "last": span[1]})
-    missing = [n for n in clocks if not company.has(n)]
-    text = f"As of {day(company.as_of)}: " + "; ".join(
-        f"{r['rows']:,} {r['table']}"
-        + (f" from {r['first']} to {r['last']}" if r["first"] != "no dates" else " without dates")
-        for r in found
-    )
-    text += f". Not given: {listing(missing)}." if missing else "."
-    return Finding("coverage", "What the tables cover", text, "D", pd.DataFrame(found))
+    missing = [n for n in CLOCKS if not company.has(n)]
+    undated = [r["table"] for r in found if r["first"] == NO_DATES]
+    return answer("count", pd.DataFrame(found), tables=[r["table"] for r in found], missing=missing, undated=undated)
 
 
-def questions(company: Company) -> Finding:
+@finding("questions")
+def questions(company: Company) -> Answer:
     """Answer: which questions can these data answer, and what is missing for the others?"""
-    dated = answers.dated(company)
-    undated = "the answers carry no dates"
     contractual = company.settings.relationship == "contractual"
-    outcome = (
-        people.require(company, "customers", "joined_on", "left_on")
-        if contractual
-        else people.require(company, "orders")
-    )
-    worth = (
-        people.require(company, "customers", "monthly_revenue") if contractual else people.require(company, "orders")
-    )
-    no_money = None if company.settings.money else "company.yaml has no money block"
-    unasked = people.require(company, "responses")
-    asked = [
-        ("01_scores", "where do the scores stand", unasked),
-        ("01_scores", "did they move", unasked or (None if dated else undated)),
-        ("01_scores", "how long do customers wait", people.require(company, "contacts")),
-        ("03_churn", "who leaves, or buys again, after which score", unasked or (None if dated else undated) or outcome),
-        ("04_value", "what is a customer worth, by score", unasked or (None if dated else undated) or worth or no_money),
-        ("06_roi", "what did each initiative bring", people.require(company, "initiatives") or people.require(company, "orders")
-         or no_money),
-    ]  # fmt: skip
+
+    def need(table: str, *columns: str) -> Callable[[], None]:
+        return lambda: people.require(company, table, *columns)
+
+    def dates() -> None:
+        people.require(company, "responses")
+        if not answers.dated(company):
+            raise Unanswered("no-dates")
+
+    outcome = need("customers", "joined_on", "left_on") if contractual else need("orders")
+    worth = need("customers", "monthly_revenue") if contractual else need("orders")
+
+    def money() -> None:
+        money_of(company)
+
+    asked = {
+        "level": ("01_scores", [need("responses")]),
+        "change": ("01_scores", [dates]),
+        "waits": ("01_scores", [need("contacts")]),
+        "churn": ("03_churn", [dates, outcome]),
+        "value": ("04_value", [dates, worth, money]),
+        "returns": ("06_roi", [need("initiatives"), need("orders"), money]),
+    }
     found = pd.DataFrame(
-        [{"page": p, "question": q, "answer": "yes" if why is None else f"no: {why}"} for p, q, why in asked]
+        [
+            {"page": page, "question": words.say(__file__, "questions", key), "answer": _whether(needs)}
+            for key, (page, needs) in asked.items()
+        ]
     )
-    can = int((found["answer"] == "yes").sum())
-    return Finding(
-        "questions",
-        "What can be answered",
-        f"{can} of {len(found)} questions can be answered from these data.",
-        "D",
-        found,
-    )
+    return answer("count", found, can=int((found["answer"] == "yes").sum()), several=len(found))
+
+
+def _whether(needs: list[Callable[[], None]]) -> str:
+    """Return "yes", or why a question cannot be answered: the first need that is not met."""
+    try:
+        for need in needs:
+            need()
+    except Unanswered as error:
+        return words.say(__file__, "questions", "no", why=words.reason(__file__, error, {})[0])
+    return "yes"

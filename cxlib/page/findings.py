@@ -18,22 +18,11 @@ import pandas as pd
 
 from cxlib.errors import Unanswered
 from cxlib.page import words
+from cxlib.page.known import EACH, EFFECTS, KNOWN
 from cxlib.stats.estimate import Estimate, NotEstimable
 
 P = ParamSpec("P")
-
-# How a thing is known. The first four are of effects and links, a count is of one's own records, a forecast of the future.
-KNOWN = {
-    "randomised": "randomised trial",
-    "comparison": "comparison group that passed its checks",
-    "adjusted": "link, adjusted for what else is known",
-    "observed": "link as observed, not adjusted",
-    "count": "count of the company's own records",
-    "forecast": "forecast by a model",
-}
-EFFECTS = ("randomised", "comparison")  # only these may say "resulted in"
-EACH = "each"  # several rows, each known in its own way: column "known"
-
+__all__ = ["EACH", "EFFECTS", "KNOWN", "Answer", "Figure", "Finding", "answer", "finding", "slug", "table"]
 
 @dataclass(frozen=True)
 class Figure:

@@ -13,22 +13,13 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from cxlib.page.known import KNOWN, MEANING
 from cxlib.publish import record
 
 TEMPLATES = Path(__file__).parent / "template"
 INDEX = "index.html"
 AT_ONCE = 6  # findings, and numbers, of a page that the first page shows; the others are folded
 TITLE = "Return on customer experience"
-GRADES = {
-    "A": ("randomised", "Customers were assigned by chance, so the difference is the effect."),
-    "B": (
-        "comparison group",
-        "Compared with customers who were not reached, and the checks of that comparison passed.",
-    ),
-    "C": ("adjusted association", "Things that go together once what is known of the customers is allowed for."),
-    "D": ("as observed", "Counts, shares and what goes together as they stand; nothing is adjusted or compared."),
-    "-": ("description", "A count or a share of what happened; no link is claimed."),
-}
 # HTML first (tables), then pictures; scripts, widgets and vector pictures are not shown
 MIME_TYPES = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
 _NUMBER = re.compile(r"[-−+]?[\d,]*\.?\d+(e[-+]\d+)?( ?%)?", re.IGNORECASE)
@@ -136,7 +127,7 @@ def index_page(
         numbers=_numbers(pages, figures) if whole else [],
         data_tables=_data_tables(run),
         files=_files(pages, tables),
-        grades=[_badge(letter) | {"meaning": meaning} for letter, (_, meaning) in GRADES.items()],
+        ways=[_badge(known) | {"meaning": MEANING[known]} for known in KNOWN],
         about=_about(run),
         runs=[{"title": n["title"], "outcome": n["outcome"], "seconds": f"{n['seconds']:.0f}"} for n in pages.values()],
     )
@@ -280,25 +271,21 @@ def _refuse(soup: object) -> None:
         raise PageError(f"{len(silent)} image(s) without alternative text: show figures with a description of each")
 
 
-def _badge(letter: str, answered: bool = True) -> dict[str, str]:
+def _badge(known: str, answered: bool = True) -> dict[str, str]:
+    """Return the label of how a thing is known; nothing where every row has its own."""
     if not answered:
-        return {"letter": "N", "mark": "?", "words": "not answered"}
-    letter = letter if letter in GRADES else "-"
-    return {"letter": "N" if letter == "-" else letter, "mark": letter.replace("-", "–"), "words": GRADES[letter][0]}
+        return {"known": "none", "words": "not answered"}
+    return {"known": known, "words": KNOWN.get(known, "")}
 
 
 def _finding(finding: Mapping) -> dict[str, object]:
     caveats = finding.get("caveats") or []
     return {
         "title": finding.get("title") or finding["name"],
-        "sentence": _unbroken(finding["sentence"]),
-        "caveats": [_unbroken(c) for c in ([caveats] if isinstance(caveats, str) else caveats)],
-        "badge": _badge(finding.get("grade") or "-", finding.get("answered", True)),
+        "headline": finding["headline"],
+        "rest": [t for t in (finding.get("detail"), *([caveats] if isinstance(caveats, str) else caveats)) if t],
+        "badge": _badge(finding.get("known") or "", finding.get("answered", True)),
     }
-
-
-def _unbroken(text: str) -> str:
-    return text.replace(" %", "\N{NO-BREAK SPACE}%")  # no line begins with a percent sign
 
 
 def _group(page: Mapping, findings: list, told: list) -> dict[str, object]:
@@ -308,7 +295,7 @@ def _group(page: Mapping, findings: list, told: list) -> dict[str, object]:
         "href": f"{page['name']}.html",
         "findings": new[:AT_ONCE],
         "further": new[AT_ONCE:],
-        "remark": "Its findings stand above." if findings else "Numbers and charts without a headline finding.",
+        "remark": "Its findings are shown above." if findings else "Numbers and charts without a headline finding.",
     }
 
 
@@ -333,7 +320,7 @@ def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, objec
                     "interval": interval,
                     "unit": unit,
                     "base": "–" if n is None else f"{n:,.0f} {f.get('base') or ''}".strip(),
-                    "badge": _badge(f["grade"]) if f.get("grade") else None,
+                    "badge": _badge(f["known"]) if f.get("known") else None,
                     "note": f.get("note") or "",
                 }
             )

@@ -279,7 +279,7 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
     """Write what stands beside the pages and give the folder its name; return where it is."""
     findings, figures = [], []
     try:
-        findings = record.collect(scratch, "findings", ["name", "sentence"])
+        findings = record.collect(scratch, "findings", ["name", "headline"])
         figures = record.collect(scratch, "figures", ["name", "label", "value"])
     except ValueError as problem:
         about["error"] = f"A notebook left an unreadable file: {problem}"

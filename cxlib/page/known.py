@@ -1,0 +1,23 @@
+"""How a thing is known: the label at each finding and figure, and what it means for a reader."""
+
+from __future__ import annotations
+
+# The first four are of effects and links, a count is of one's own records, a forecast is of the future.
+KNOWN = {
+    "randomised": "randomised trial",
+    "comparison": "comparison group that passed its checks",
+    "adjusted": "link, adjusted for what else is known",
+    "observed": "link as observed, not adjusted",
+    "count": "count of the company's own records",
+    "forecast": "forecast by a model",
+}
+MEANING = {
+    "randomised": "Customers were assigned at random, so the difference is the effect.",
+    "comparison": "Compared with customers who were not reached; the checks of that comparison passed.",
+    "adjusted": "Two things occur together, after allowing for what else is known. Not an effect.",
+    "observed": "Two things occur together, with nothing adjusted. Not an effect.",
+    "count": "What the records or the answers say. No link is claimed.",
+    "forecast": "What a model expects, with the error of the model. The future may differ from the past.",
+}
+EFFECTS = ("randomised", "comparison")  # only these may say "resulted in"
+EACH = "each"  # several rows, each known in its own way: column "known"
