@@ -1,12 +1,12 @@
-"""Two cash-flow paths of the same customers, with and without a programme, and what lies between them.
+"""Two cash-flow paths of the same customers, with and without a programme, and the difference between them.
 
-Every array is (1 + draws) x months, row 0 as observed. Whatever is asked of the paths is worked out in every row from the
-same draws, so parts add up to their total in each of them and not only on average. What is set up is paid at time 0;
-benefits and running cost fall at the end of each month.
+Every array is (1 + draws) x months, row 0 as observed. Everything is calculated draw by draw from the same resamples,
+so parts add up to their total in each of them. Set-up cost is paid at time 0; benefits and running cost fall at the end
+of each month.
 
-Sources: Gupta & Lehmann (2003), Customers as assets (a customer's worth as survival x margin); Brealey, Myers & Allen,
-Principles of Corporate Finance (net present value, payback); HM Treasury, The Green Book (cashable and other savings
-apart, switching values, sensitivity).
+Sources: Gupta & Lehmann (2003), Customers as assets (a customer's value as survival x margin); Brealey, Myers & Allen,
+Principles of Corporate Finance (net present value, payback); HM Treasury, The Green Book (cashable and other savings,
+switching values, sensitivity).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from cxlib.stats.estimate import Estimate
 
 STAYED, SPENT = "stayed longer", "paid more while here"
 SAVED_CASH, SAVED_TIME = "support saved in cash", "support saved, time only"
-LEVEL_MONTHS = 3  # the last months seen whose pay and cost to serve are carried on
-SCALE = 0.1  # how far an input without a declared range is moved, to compare inputs
+LEVEL_MONTHS = 3  # revenue and cost to serve of the last months seen are carried forward
+SCALE = 0.1  # an input without a declared range is moved by this much, to compare inputs
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One path per customer of the programme, (1 + draws) x months, row 0 as observed; who has left pays nothing.
+    """One path per customer of the programme, (1 + draws) x months, row 0 as observed; leavers pay nothing.
 
     ``here``: share still here at the end of the month; ``earned``: margin (or revenue, where that is the value);
-    ``service``: cost of serving.
+    ``service``: cost to serve.
     """
 
     here: np.ndarray
@@ -43,7 +43,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """Both paths. ``customers``: reached; ``base``: customers behind the numbers; ``groups``: independent groups drawn."""
+    """Both paths. ``customers``: reached; ``base``: customers behind the numbers; ``groups``: independent groups."""
 
     with_it: Side
     without: Side
@@ -57,14 +57,33 @@ class Paths:
         return self.with_it.here.shape[1]
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What a programme costs and how its money is counted.
+
+    ``running``: months of it that are paid; up to the length of the paths they are paid from the first month on, more
+    are spread evenly over the paths. ``monthly_rate``: discount rate. ``share`` (0-1): part of the effect credited.
+    ``include_time_only``: count all support saved, else only the part ``cashable`` (0-1; None: nothing is declared as
+    cash).
+    """
+
+    cost_upfront: float
+    cost_per_month: float
+    running: float
+    monthly_rate: float
+    share: float = 1.0
+    include_time_only: bool = True
+    cashable: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Money:
-    """What a programme brought for what it cost, over the months of its paths, for all customers reached.
+    """Benefit and cost of a programme over the months of its paths, for all customers reached.
 
-    ``benefit``: what it brought, not discounted; ``cost``: all of its cost; ``net_present_value``: both discounted;
-    ``roi``: (benefit - cost) / cost. ``payback``, ``discounted_payback``: months until the cost is back, inf where it is not
-    within the months. ``loss_probability``: that the net present value is below 0. ``cumulated``: month (0: the start),
-    value, low, high, n of benefit less cost so far, not discounted.
+    ``benefit``: not discounted; ``cost``: all of it; ``net_present_value``: both discounted; ``roi``: (benefit - cost)
+    / cost. ``payback``, ``discounted_payback``: months until the cost is recovered, inf where that takes longer than
+    the paths. ``loss_probability``: of a net present value below 0. ``cumulated``: month (0: the start), value, low,
+    high, n of benefit minus cost to date, not discounted.
     """
 
     benefit: Estimate
@@ -78,18 +97,17 @@ class Money:
 
 
 def gain(paths: Paths) -> np.ndarray:
-    """Return what a customer brought more with the programme than without, net of serving; (1 + draws) x months."""
+    """Return the extra money per customer with the programme, net of the cost to serve; (1 + draws) x months."""
     return _counted(paths, 1.0)
 
 
 def channels(paths: Paths, cashable: float | None) -> dict[str, np.ndarray]:
-    """Split ``gain`` into four channels, each (1 + draws) x months per customer; they add up to it in every draw and month.
+    """Split ``gain`` into four channels, each (1 + draws) x months per customer; they add up in every draw and month.
 
-    "stayed longer": more customers here, at what a customer here brings net of serving *without* the programme; "paid more
-    while here": the rest of what was earned; then the fall of the cost of serving those here: ``cashable`` (0-1) of it "support
-    saved in cash", the rest "support saved, time only" - all of it time where ``cashable`` is None, as nothing is declared to
-    leave the books. In a month in which nobody would be here without the programme there is nothing to compare with, and
-    all that is earned less served counts as stayed longer.
+    "stayed longer": more customers here, each worth what a customer here earns net of serving *without* the programme.
+    "paid more while here": the rest of what was earned. Then the fall in the cost to serve: ``cashable`` (0-1) of it is
+    "support saved in cash", the rest "support saved, time only" (all of it where ``cashable`` is None). In a month in
+    which nobody would be here without the programme, the whole gain counts as stayed longer.
     """
     stayed, spent, saved = _split(paths)
     cash = _cash_share(cashable)
@@ -97,7 +115,7 @@ def channels(paths: Paths, cashable: float | None) -> dict[str, np.ndarray]:
 
 
 def _split(paths: Paths) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what staying, spend and support bring, each (1 + draws) x months per customer."""
+    """Return the gains from staying, spend and support, each (1 + draws) x months per customer."""
     w, o = paths.with_it, paths.without
     earned, served = w.earned - o.earned, w.service - o.service
     someone, more = o.here > 0, w.here - o.here
@@ -122,13 +140,13 @@ def parts(paths: Paths, cashable: float | None, share: float = 1.0) -> pd.DataFr
 
 
 def extended(paths: Paths, months: int, kept_a_year: float) -> Paths:
-    """Carry the paths on to ``months`` in all (or cut them to it); what lies beyond those given is a projection.
+    """Extend the paths to ``months`` in all (or cut them); what lies beyond those given is a projection.
 
-    Without the programme customers go on leaving at their mean monthly rate (leavers by customers here, from the end of the
-    first month on), and those here earn and cost what they did on average in the last three months. With it, j months on,
-    each of the three is what it is without plus kept_a_year^(j / 12) of the difference seen. ``kept_a_year`` (0-1) is so the
-    part of the effect on behaviour that is left after a year: at 0 everybody behaves at once as without the programme, but
-    customers kept stay customers; at 1 the effect lasts. ValueError for a bad length or share.
+    Without the programme customers leave at their mean monthly rate (leavers by customers here, from the end of the
+    first month on), and earn and cost what they did on average in the last three months. With it, j months on, each of
+    the three is the value without plus kept_a_year^(j / 12) of the difference seen. ``kept_a_year`` (0-1) is the part
+    of the effect on behaviour left after a year: at 0 it ends at once, but customers kept remain customers; at 1 it
+    lasts. ValueError for a bad length or share.
     """
     if months != int(months) or months < 1:
         raise ValueError(f"Paths cannot last {months} months; give a whole number, 1 or more.")
@@ -139,7 +157,7 @@ def extended(paths: Paths, months: int, kept_a_year: float) -> Paths:
         cut = slice(None), slice(months)
         return _changed(paths, lambda s: Side(s.here[cut], s.earned[cut], s.service[cut]))
     if not seen:
-        raise ValueError("Paths of 0 months cannot be carried on; at least one month has to be seen.")
+        raise ValueError("Paths of 0 months cannot be extended; at least one month must have been observed.")
     left = kept_a_year ** (np.arange(1, more + 1) / 12)
     plain, changed = _levels(paths.without), _levels(paths.with_it)
     fading = [p + (c - p) * left for p, c in zip(plain, changed, strict=True)]
@@ -150,40 +168,26 @@ def extended(paths: Paths, months: int, kept_a_year: float) -> Paths:
 def present_value(
     paths: Paths, monthly_rate: float, cashable: float | None = None, include_time_only: bool = True
 ) -> np.ndarray:
-    """Return what the gain per customer is worth at time 0, (1 + draws); the programme's cost is not in it."""
+    """Return the present value of the gain per customer, (1 + draws), before the programme's cost."""
     counted = _counted(paths, _service_weight(cashable, include_time_only))
     return counted @ finance.discount_factors(monthly_rate, paths.months, "end")
 
 
-def worth_of(
-    paths: Paths,
-    cost_upfront: float,
-    cost_per_month: float,
-    running: float,
-    monthly_rate: float,
-    share: float = 1.0,
-    include_time_only: bool = True,
-    cashable: float | None = None,
-) -> Money:
-    """Set what the customers reached brought against what the programme cost.
+def worth_of(paths: Paths, terms: Terms) -> Money:
+    """Compare the benefit from the customers reached with the programme's cost.
 
-    ``running``: months of it that are paid; as many as the paths have, or fewer, are paid from the first month on, more
-    are spread evenly over them. ``monthly_rate``: of discount. ``share`` (0-1): the part of the effect credited.
-    ``include_time_only``: count support saved as time, or only its part ``cashable`` (0-1).
-
-    The probability of a loss is the tail of the t distribution that also gives the interval of the net present value: a
-    count of draws is coarse, and 0 of 1,000 would pass for certain. For the same reason it stays 1 / draws away from 0 and
-    1. With ``share`` 0 nothing is estimated: the loss is the cost, for certain. ValueError, with the remedy, where there is
+    The probability of a loss is the tail of the t distribution behind the interval of the net present value: a share of
+    draws is coarse and would turn 0 of 1,000 into certainty. For the same reason it stays 1 / draws away from 0 and 1.
+    With a share of 0 nothing is estimated, and the cost is a certain loss. ValueError, with the remedy, where there is
     no cost, no customer, no month, or a share outside 0-1.
     """
-    cost = _paid(paths, cost_upfront, cost_per_month, running)
-    _check_share(share, "The share credited")
-    weight = _service_weight(cashable, include_time_only)
+    cost, share = _paid(paths, terms), terms.share
+    weight = _service_weight(terms.cashable, terms.include_time_only)
     flows = np.zeros((len(paths.with_it.here), paths.months + 1))
     flows[:, 1:] = share * paths.customers * _counted(paths, weight)
     benefit, total = flows.sum(1), float(cost.sum())
     flows -= cost
-    discounted = flows * finance.discount_factors(monthly_rate, paths.months + 1, "now")
+    discounted = flows * finance.discount_factors(terms.monthly_rate, paths.months + 1, "now")
     certain = share == 0
     value = _estimate(paths, discounted.sum(1), certain)
     months = pd.DataFrame({"month": range(paths.months + 1)})
@@ -200,7 +204,7 @@ def worth_of(
 
 
 def paybacks(flows: np.ndarray) -> np.ndarray:
-    """Do for each row of ``flows`` (the first flow now) what ``stats.finance.payback`` does for one; NaN where a flow is NaN."""
+    """Return ``stats.finance.payback`` of each row of ``flows`` (the first flow now); NaN where a flow is NaN."""
     total = np.cumsum(flows, axis=1)
     total[np.abs(total) < 1e-12 * np.abs(flows).sum(1, keepdims=True)] = 0
     turns = (total[:, :-1] < 0) & (total[:, 1:] >= 0)
@@ -212,32 +216,21 @@ def paybacks(flows: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(flows).all(1), months, math.nan)
 
 
-def break_even(
-    paths: Paths,
-    cost_upfront: float,
-    cost_per_month: float,
-    running: float,
-    monthly_rate: float,
-    share: float = 1.0,
-    include_time_only: bool = True,
-    cashable: float | None = None,
-    started: float = 1.0,
-) -> pd.DataFrame:
-    """Tell how large each effect alone would have to be for a net present value of 0, all else as without the programme.
+def break_even(paths: Paths, terms: Terms, started: float = 1.0) -> pd.DataFrame:
+    """Return how large each effect alone must be for a net present value of 0, all else as without the programme.
 
-    Returns lever, unit, value, low, high, n, with value inf where even the largest thinkable effect would not pay (nobody
-    leaving, support for nothing). "leaving falls by": relative r, the share here becoming started x (here / started)^(1 - r)
-    in every month (a monthly hazard 1 - r times as high), and the share more here at the end of the months; kept customers
-    earn and cost what others here do. "earned per customer here rises by": relative, and money a month. "support cost
-    falls by": relative. ``started``: share here when the months begin, below 1 where customers are counted from earlier
-    on. The other arguments and errors are those of ``worth_of``.
+    Returns lever, unit, value, low, high, n, with value inf where even the largest possible effect would not pay (no
+    churn at all, support for nothing). "leaving falls by": relative r, the share here becoming started x (here /
+    started)^(1 - r) in every month (a monthly hazard 1 - r times as high), and the extra share here at the end;
+    customers kept earn and cost what others here do. "earned per customer here rises by": relative, and money a month.
+    "support cost falls by": relative. ``started``: share here when the months begin, below 1 where customers are
+    counted from earlier on. Errors: those of ``worth_of``.
     """
-    cost = _paid(paths, cost_upfront, cost_per_month, running)
-    _check_share(share, "The share credited")
+    cost, share = _paid(paths, terms), terms.share
     _check_share(started, "The share here at the start")
-    weight, o = _service_weight(cashable, include_time_only), paths.without
-    factors = finance.discount_factors(monthly_rate, paths.months, "end")
-    spent = float(cost @ finance.discount_factors(monthly_rate, paths.months + 1, "now"))
+    weight, o = _service_weight(terms.cashable, terms.include_time_only), paths.without
+    factors = finance.discount_factors(terms.monthly_rate, paths.months, "end")
+    spent = float(cost @ finance.discount_factors(terms.monthly_rate, paths.months + 1, "now"))
     needed = spent / (share * paths.customers) if share else math.inf
     net = _per_customer_here(o.earned - o.service, o.here) * factors
     fall, more = _fall_needed(np.clip(o.here, 0, started), net, needed, started)
@@ -257,75 +250,68 @@ def break_even(
 
 
 def tornado(
-    paths: Paths,
-    cost_upfront: float,
-    cost_per_month: float,
-    running: float,
-    monthly_rate: float,
-    share: float = 1.0,
-    include_time_only: bool = True,
-    cashable: float | None = None,
-    horizon: int = 0,
-    kept_a_year: tuple[float, float] | None = None,
+    paths: Paths, terms: Terms, horizon: int = 0, kept_a_year: tuple[float, float] | None = None
 ) -> pd.DataFrame:
-    """Tell which input moves the net present value most: each alone at both ends of its range, the others as they are.
+    """Return which input moves the net present value most: each alone at both ends of its range, the others unchanged.
 
-    Returns input, unit, low_input, high_input, low and high (the net present value there), middle (with all inputs as they
-    are), swing and range_is, the largest swing first. range_is: "interval" (the 95 % of that channel, its present value as
-    input), "declared", or "for scale: ..." where nobody declared a range. Given ``horizon`` beyond the months of the paths
-    and the declared range ``kept_a_year``, everything is over the horizon (``extended``), the effect fading by the middle
-    of the range. A channel without an interval has no row. The other arguments and errors are those of ``worth_of``.
+    Returns input, unit, low_input, high_input, low and high (the net present value there), middle (all inputs
+    unchanged), swing and range_is, the largest swing first. range_is: "interval" (95 % interval of that channel, its
+    present value as input), "declared", or "for scale: ..." where no range is declared. Given ``horizon`` beyond the
+    months of the paths and the declared range ``kept_a_year``, everything is over the horizon (``extended``), the
+    effect fading by the middle of the range. A channel without an interval has no row. Errors: those of ``worth_of``,
+    and for a bad range.
     """
     if kept_a_year and not 0 <= kept_a_year[0] <= kept_a_year[1] <= 1:
         raise ValueError(f"The effect kept a year is {kept_a_year}; give two shares from 0 to 1, the lower first.")
-    seen, fades = paths, bool(kept_a_year) and horizon > paths.months
+    seen, fades, rate = paths, bool(kept_a_year) and horizon > paths.months, terms.monthly_rate
     if fades:
         paths = extended(seen, horizon, (kept_a_year[0] + kept_a_year[1]) / 2)
-    terms = dict(cost_upfront=cost_upfront, cost_per_month=cost_per_month, running=running, monthly_rate=monthly_rate,
-                 share=share, include_time_only=include_time_only, cashable=cashable)  # fmt: skip
-    middle = _value(paths, **terms)
-    rows = []
+    middle, rows = _value(paths, terms), []
 
     def add(name: str, unit: str, ends: tuple[float, float], values: tuple[float, float], why: str) -> None:
         rows.append(dict(input=name, unit=unit, low_input=ends[0], high_input=ends[1], low=values[0], high=values[1],
                          middle=middle, swing=abs(values[1] - values[0]), range_is=why))  # fmt: skip
 
     def moved(name: str, unit: str, ends: tuple[float, float], why: str, how: Callable[[float], tuple]) -> None:
-        first, second = (_value(at, **changed) for at, changed in map(how, ends))
+        first, second = (_value(*how(k)) for k in ends)
         add(name, unit, ends, (first, second), why)
 
-    factors = finance.discount_factors(monthly_rate, paths.months, "end")
-    found = channels(paths, cashable)
-    support = found[SAVED_CASH] + (found[SAVED_TIME] if include_time_only else 0.0)
+    found = channels(paths, terms.cashable)
+    support = found[SAVED_CASH] + (found[SAVED_TIME] if terms.include_time_only else 0.0)
+    factors = finance.discount_factors(rate, paths.months, "end")
     for name, part in (("staying", found[STAYED]), ("spend", found[SPENT]), ("support", support)):
-        e = _estimate(paths, share * paths.customers * (part @ factors))
+        e = _estimate(paths, terms.share * paths.customers * (part @ factors))
         if not math.isnan(e.low):
             rest = middle - e.value
             add(f"effect on {name}", "present value", (e.low, e.high), (rest + e.low, rest + e.high), "interval")
-    ends, scale = (1 - SCALE, 1 + SCALE), f"for scale: {100 * SCALE:.0f} %"
-    earning = lambda k: _changed(paths, lambda s: replace(s, earned=k * s.earned))  # noqa: E731
-    costing = lambda k: dict(cost_upfront=k * cost_upfront, cost_per_month=k * cost_per_month)  # noqa: E731
-    moved("margin", "times", ends, scale, lambda k: (earning(k), terms))
-    moved("programme cost", "times", ends, scale, lambda k: (paths, terms | costing(k)))
-    if monthly_rate > 0:
-        rates = (monthly_rate / 2, 2 * monthly_rate)
-        why = "for scale: half to double"
-        moved("discount rate", "a month", rates, why, lambda k: (paths, terms | {"monthly_rate": k}))
-    if share < 1:
-        moved("share credited", "share", (share, 1.0), "declared", lambda k: (paths, terms | {"share": k}))
+    ends, scale = (1 - SCALE, 1 + SCALE), f"for scale: {100 * SCALE:.0f}%"
+    moved("margin", "times", ends, scale, lambda k: (_earning(paths, k), terms))
+    moved("programme cost", "times", ends, scale, lambda k: (paths, _costing(terms, k)))
+    if rate > 0:
+        both = (rate / 2, 2 * rate)
+        moved("discount rate", "a month", both, "for scale: half to double",
+              lambda k: (paths, replace(terms, monthly_rate=k)))  # fmt: skip
+    if terms.share < 1:
+        moved("share credited", "share", (terms.share, 1.0), "declared", lambda k: (paths, replace(terms, share=k)))
     if fades and kept_a_year[0] < kept_a_year[1]:
         moved("effect kept a year", "share", kept_a_year, "declared", lambda k: (extended(seen, horizon, k), terms))
     return pd.DataFrame(rows).sort_values("swing", ascending=False, kind="stable", ignore_index=True)
 
 
-def _value(paths: Paths, **terms: float) -> float:
-    """Return the net present value as observed; the arguments are those of ``worth_of``."""
-    cost = _paid(paths, terms["cost_upfront"], terms["cost_per_month"], terms["running"])
-    _check_share(terms["share"], "The share credited")
-    rate = terms["monthly_rate"]
+def _earning(paths: Paths, times: float) -> Paths:
+    return _changed(paths, lambda s: replace(s, earned=times * s.earned))
+
+
+def _costing(terms: Terms, times: float) -> Terms:
+    return replace(terms, cost_upfront=times * terms.cost_upfront, cost_per_month=times * terms.cost_per_month)
+
+
+def _value(paths: Paths, terms: Terms) -> float:
+    """Return the net present value as observed."""
+    cost, rate = _paid(paths, terms), terms.monthly_rate
     observed = _changed(paths, lambda s: Side(s.here[:1], s.earned[:1], s.service[:1]))
-    each = present_value(observed, rate, terms["cashable"], terms["include_time_only"])[0]
-    return float(terms["share"] * paths.customers * each - cost @ finance.discount_factors(rate, len(cost), "now"))
+    each = present_value(observed, rate, terms.cashable, terms.include_time_only)[0]
+    return float(terms.share * paths.customers * each - cost @ finance.discount_factors(rate, len(cost), "now"))
 
 
 def _changed(paths: Paths, how: Callable[[Side], Side]) -> Paths:
@@ -357,7 +343,7 @@ def _per_customer_here(amount: np.ndarray, here: np.ndarray) -> np.ndarray:
 
 
 def _levels(side: Side) -> list[np.ndarray]:
-    """Return the mean monthly rate of leaving and the last pay and cost to serve of a customer here, each (1 + draws) x 1."""
+    """Return the mean monthly churn rate, recent revenue and cost to serve of a customer here, each (1 + draws) x 1."""
     here = side.here
     at_risk = here[:, :-1].sum(1) if here.shape[1] > 1 else np.ones(len(here))
     gone = here[:, 0] - here[:, -1] if here.shape[1] > 1 else 1 - here[:, 0]
@@ -368,25 +354,25 @@ def _levels(side: Side) -> list[np.ndarray]:
 
 
 def _carried(side: Side, leaving: np.ndarray, pay: np.ndarray, cost: np.ndarray) -> Side:
-    """Carry a path on at a rate of leaving, pay and cost to serve for each month to come."""
+    """Extend a path at a churn rate, revenue and cost to serve for each month to come."""
     here = side.here[:, -1:] * np.cumprod(1 - leaving, axis=1)
     later = (here, here * pay, here * cost)
     return Side(*(np.hstack(pair) for pair in zip((side.here, side.earned, side.service), later, strict=True)))
 
 
-def _paid(paths: Paths, upfront: float, monthly: float, running: float) -> np.ndarray:
-    """Return the programme's cost at time 0 and at the end of each month; ValueError if there is nothing to set off."""
+def _paid(paths: Paths, terms: Terms) -> np.ndarray:
+    """Return the programme's cost at time 0 and at the end of each month; ValueError for terms that give no return."""
     if not paths.months:
         raise ValueError("The paths have no month, so nothing can have come back; give at least one whole month.")
     if not (math.isfinite(paths.customers) and paths.customers > 0):
-        raise ValueError(
-            f"{paths.customers:,.0f} customers were reached, so there is nothing to value; record whom the programme reached."
-        )
+        raise ValueError(f"{paths.customers:,.0f} customers were reached; record whom the programme reached.")
+    upfront, monthly, running = terms.cost_upfront, terms.cost_per_month, terms.running
     for name, amount in (("cost upfront", upfront), ("cost a month", monthly), ("number of months paid", running)):
         if not (math.isfinite(amount) and amount >= 0):
             raise ValueError(f"The {name} is {amount}; give a number, 0 or more.")
     if not upfront + monthly * running > 0:
-        raise ValueError("The programme costs nothing, and a return without its cost is none; enter what it costs.")
+        raise ValueError("The programme costs nothing, so it has no return on cost; enter what it costs.")
+    _check_share(terms.share, "The share credited")
     at_a_time = max(running / paths.months, 1.0)
     part = np.clip(running / at_a_time - np.arange(paths.months), 0, 1)
     return np.concatenate([[upfront], monthly * at_a_time * part])
@@ -398,21 +384,21 @@ def _check_share(share: float, name: str) -> None:
 
 
 def _estimate(paths: Paths, row: np.ndarray, certain: bool = False) -> Estimate:
-    """Return value and interval of (1 + draws); ``certain`` says that nothing in it was estimated, such as a cost."""
+    """Return value and interval of (1 + draws); ``certain``: nothing in it was estimated, as with a cost."""
     if certain:
         return Estimate(float(row[0]), float(row[0]), float(row[0]), 0.0, paths.base)
     return draws.estimate(row[0], row[1:], paths.base, groups=paths.groups)
 
 
 def _frame(paths: Paths, keys: pd.DataFrame, columns: np.ndarray, certain: Sequence[bool]) -> pd.DataFrame:
-    """Do what ``_estimate`` does for every column of (1 + draws) x keys; value, low, high, n after the keys."""
+    """Return ``_estimate`` of every column of (1 + draws) x keys: value, low, high, n after the keys."""
     found = draws.estimate_frame(keys, columns[0], columns[1:], paths.base, groups=paths.groups)
     ends = {k: np.where(certain, found["value"], found[k]) for k in ("low", "high")}
     return found.assign(**ends).drop(columns="se")
 
 
 def _quantiles(paths: Paths, row: np.ndarray) -> Estimate:
-    """Return value and the middle 95 % of the draws, which may be inf; NaN ends where over 5 % of them are not known."""
+    """Return value and the middle 95 % of the draws, which may be inf; NaN ends where over 5 % of them are unknown."""
     known = row[1:][~np.isnan(row[1:])]
     if not known.size or known.size < 0.95 * (row.size - 1):
         return Estimate(float(row[0]), math.nan, math.nan, n=paths.base)
@@ -431,15 +417,15 @@ def _below_zero(value: Estimate, paths: Paths, count: int) -> float:
 
 
 def _ratio(needed: float, available: np.ndarray) -> np.ndarray:
-    """Return needed by available, inf where nothing is available."""
+    """Return needed divided by available, inf where nothing is available."""
     ratio = np.where(available > 0, needed / np.where(available > 0, available, 1.0), math.inf)
     return np.where(np.isnan(available), math.nan, ratio)
 
 
 def _fall_needed(here: np.ndarray, net: np.ndarray, needed: float, started: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return by draw the relative fall of leaving that brings in ``needed``, and the share it adds at the end.
+    """Return by draw the relative fall in churn that earns ``needed``, and the share of customers it adds at the end.
 
-    ``net``: present value of a customer more here in each month. Halving finds the fall, as what it brings starts at 0.
+    ``net``: present value of one more customer here in each month. Bisection finds the fall.
     """
     part = here / started if started else here
 

@@ -1,4 +1,4 @@
-"""Two paths of the same customers: channels that add up, worth, break-even and what matters most, with known truth."""
+"""Two paths of the same customers: channels that add up, value, break-even and sensitivity, with known truth."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cxlib.roi import cash_flows
-from cxlib.roi.cash_flows import Paths, Side
+from cxlib.roi.cash_flows import Paths, Side, Terms
 from cxlib.stats import draws, finance
 
-TERMS = dict(cost_upfront=8000.0, cost_per_month=300.0, running=12.0, monthly_rate=0.006)
+TERMS = Terms(cost_upfront=8000.0, cost_per_month=300.0, running=12.0, monthly_rate=0.006)
 
 
 def side(here: object, pay: object, serve: object) -> Side:
@@ -56,7 +56,7 @@ def any_paths(draw: st.DrawFn) -> Paths:
 
 
 def test_channels_of_two_months_worked_by_hand():
-    # Without: 80 then 50 of 100 stay and pay 10 (800, 500), served for 2 each; with: 90 then 75, paying 12, served for 1.
+    # Without: 80 then 50 of 100 stay and pay 10, served for 2 each; with: 90 then 75, paying 12, served for 1.
     paths = Paths(side([0.9, 0.75], 12, 1), side([0.8, 0.5], 10, 2), 100, 200, 256)
     found = {name: list(100 * part[0]) for name, part in cash_flows.channels(paths, 0.25).items()}
     assert found["stayed longer"] == pytest.approx([80, 200])  # 10 and 25 customers at 10 less 2
@@ -76,19 +76,19 @@ def test_channels_add_up_to_the_gain_in_every_draw_and_month(paths, cashable):
 
 
 def test_separate_estimates_of_each_channel_count_the_same_money_twice():
-    # As dashboards do: kept customers at the pay of those with the programme, the rise of pay times all customers, and the
-    # fall of contacts times all customers.
+    # As dashboards do: customers kept at the pay of those with the programme, the rise in pay times all customers,
+    # and the fall in contacts times all customers.
     paths = example(months=36)
     w, o = paths.with_it, paths.without
     pay = w.earned / w.here, o.earned / o.here
     cost = w.service / w.here, o.service / o.here
-    kept, dearer, fewer = (w.here - o.here) * pay[0], pay[0] - pay[1], cost[1] - cost[0]
-    separate = kept + dearer + fewer
+    kept, rise, fewer = (w.here - o.here) * pay[0], pay[0] - pay[1], cost[1] - cost[0]
+    separate = kept + rise + fewer
     once = sum(cash_flows.channels(paths, None).values())
     assert separate[0].sum() > 1.1 * once[0].sum()
-    # What is too much: customers kept at a rise of pay counted once as kept and once as paying more, those who had left and
-    # neither paid nor called, and the cost of serving those kept, which nobody counted.
-    too_much = (w.here - o.here) * dearer + (1 - w.here) * dearer + (1 - w.here) * fewer + (w.here - o.here) * cost[1]
+    # The excess: customers kept at a higher pay count once as kept and once as paying more, leavers count although they
+    # neither pay nor call, and nobody counted the cost of serving those kept.
+    too_much = (w.here - o.here) * rise + (1 - w.here) * rise + (1 - w.here) * fewer + (w.here - o.here) * cost[1]
     assert separate - once == pytest.approx(too_much)
 
 
@@ -103,7 +103,9 @@ def test_parts_add_up_and_a_channel_nothing_is_declared_of_is_0_for_certain():
     paths = example()
     table = cash_flows.parts(paths, None, share=0.5).set_index("channel")
     assert table["value"].iloc[:-1].sum() == pytest.approx(table.loc["in all", "value"])
-    assert table.loc["in all", "value"] == pytest.approx(cash_flows.worth_of(paths, **TERMS, share=0.5).benefit.value)
+    assert table.loc["in all", "value"] == pytest.approx(
+        cash_flows.worth_of(paths, replace(TERMS, share=0.5)).benefit.value
+    )
     assert table.loc[cash_flows.SAVED_CASH, ["value", "low", "high"]].tolist() == [0, 0, 0]
     assert (table["low"] < table["high"]).drop(cash_flows.SAVED_CASH).all()
     assert np.isnan(cash_flows.parts(example(noise=0), None)["low"]).sum() == 4  # draws that agree are no certainty
@@ -153,8 +155,7 @@ def test_one_month_is_enough_to_carry_on_and_pay_is_that_of_the_last_three():
 @settings(max_examples=40)
 def test_worth_is_that_of_the_flows_one_by_one(seed, months, running, rate, share):
     paths = example(seed, months, count=5, noise=0.4)
-    terms = dict(cost_upfront=5000.0, cost_per_month=200.0, running=running, monthly_rate=rate)
-    worth = cash_flows.worth_of(paths, **terms, share=share)
+    worth = cash_flows.worth_of(paths, Terms(5000.0, 200.0, running, rate, share))
     benefit = share * 1200 * cash_flows.gain(paths)
     paid = np.clip(running - np.arange(months), 0, 1) if running <= months else np.full(months, running / months)
     assert paid.sum() == pytest.approx(running)
@@ -180,11 +181,11 @@ def test_payback_of_a_draw_that_is_not_known_is_not_known():
 
 
 def test_twice_the_customers_bring_twice_the_benefit_and_no_credit_brings_the_cost():
-    once, twice = (cash_flows.worth_of(example(customers=c), **TERMS) for c in (1200, 2400))
+    once, twice = (cash_flows.worth_of(example(customers=c), TERMS) for c in (1200, 2400))
     assert [getattr(twice.benefit, k) for k in ("value", "low", "high")] == pytest.approx(
         [2 * getattr(once.benefit, k) for k in ("value", "low", "high")]
     )
-    none = cash_flows.worth_of(example(), **TERMS, share=0.0)
+    none = cash_flows.worth_of(example(), replace(TERMS, share=0.0))
     cost = 8000 + 300 * finance.discount_factors(0.006, 12, "end").sum()
     assert [none.net_present_value.low, none.net_present_value.high] == pytest.approx([-cost, -cost])
     assert (none.benefit.value, none.roi.value, none.loss_probability) == (0, -1, 1)
@@ -195,27 +196,27 @@ def test_time_that_is_no_cash_can_be_left_out():
     paths, o = example(), example().without
     here = paths.with_it.here  # those here, served for less; serving those kept costs money and is never left out
     saved = 1200 * (here * o.service / o.here - paths.with_it.service)[0].sum()
-    everything = cash_flows.worth_of(paths, **TERMS, cashable=0.6).benefit.value
-    assert everything == pytest.approx(cash_flows.worth_of(paths, **TERMS).benefit.value)
+    everything = cash_flows.worth_of(paths, replace(TERMS, cashable=0.6)).benefit.value
+    assert everything == pytest.approx(cash_flows.worth_of(paths, TERMS).benefit.value)
     for cashable, counted in ((0.6, 0.6), (None, 0.0)):
-        left = cash_flows.worth_of(paths, **TERMS, cashable=cashable, include_time_only=False).benefit.value
+        left = cash_flows.worth_of(paths, replace(TERMS, cashable=cashable, include_time_only=False)).benefit.value
         assert everything - left == pytest.approx((1 - counted) * saved)
 
 
 def test_the_chance_of_a_loss_agrees_with_the_interval_and_is_never_certain():
     paths = example()
-    clear = cash_flows.worth_of(paths, **TERMS | {"cost_upfront": 100.0})
+    clear = cash_flows.worth_of(paths, replace(TERMS, cost_upfront=100.0))
     assert clear.loss_probability == 1 / 200
     upfront = 100 + clear.net_present_value.low  # the interval then begins at 0
-    assert cash_flows.worth_of(paths, **TERMS | {"cost_upfront": upfront}).loss_probability == pytest.approx(
+    assert cash_flows.worth_of(paths, replace(TERMS, cost_upfront=upfront)).loss_probability == pytest.approx(
         0.025, abs=1e-9
     )
-    assert cash_flows.worth_of(paths, **TERMS | {"cost_upfront": 1e6}).loss_probability == 1 - 1 / 200
-    assert math.isnan(cash_flows.worth_of(example(noise=0), **TERMS).loss_probability)
+    assert cash_flows.worth_of(paths, replace(TERMS, cost_upfront=1e6)).loss_probability == 1 - 1 / 200
+    assert math.isnan(cash_flows.worth_of(example(noise=0), TERMS).loss_probability)
 
 
 def test_payback_beyond_the_months_is_an_open_end():
-    e = cash_flows.worth_of(example(noise=0.3), **TERMS | {"cost_upfront": 20000.0}).payback
+    e = cash_flows.worth_of(example(noise=0.3), replace(TERMS, cost_upfront=20000.0)).payback
     assert math.isfinite(e.low)
     assert e.high == math.inf
 
@@ -226,8 +227,8 @@ def test_payback_beyond_the_months_is_an_open_end():
 @pytest.mark.parametrize("include_time_only", [True, False])
 def test_each_effect_alone_at_its_break_even_is_worth_nothing(include_time_only):
     paths = example()
-    terms = TERMS | dict(share=0.8, include_time_only=include_time_only, cashable=0.6)
-    table = cash_flows.break_even(paths, **terms).set_index(["lever", "unit"])["value"]
+    terms = replace(TERMS, share=0.8, include_time_only=include_time_only, cashable=0.6)
+    table = cash_flows.break_even(paths, terms).set_index(["lever", "unit"])["value"]
     o = paths.without
     fall = table["leaving falls by", "relative"]
     stays = side(o.here ** (1 - fall), o.earned / o.here, o.service / o.here)
@@ -236,25 +237,25 @@ def test_each_effect_alone_at_its_break_even_is_worth_nothing(include_time_only)
     cheaper = table["support cost falls by", "relative"]
     changed = [stays, replace(o, earned=(1 + rise) * o.earned), replace(o, earned=o.earned + more * o.here)]
     for alone in [*changed, replace(o, service=(1 - cheaper) * o.service)]:
-        value = cash_flows.worth_of(replace(paths, with_it=alone), **terms).net_present_value.value
+        value = cash_flows.worth_of(replace(paths, with_it=alone), terms).net_present_value.value
         assert value == pytest.approx(0, abs=1e-6)
 
 
 def test_break_even_has_an_interval_and_says_when_nothing_would_do():
-    table = cash_flows.break_even(example(), **TERMS)
+    table = cash_flows.break_even(example(), TERMS)
     assert (table["low"] < table["value"]).all()
     assert (table["value"] < table["high"]).all()
-    never = cash_flows.break_even(example(), **TERMS | {"cost_upfront": 1e6}).set_index(["lever", "unit"])["value"]
+    never = cash_flows.break_even(example(), replace(TERMS, cost_upfront=1e6)).set_index(["lever", "unit"])["value"]
     assert never["leaving falls by"].tolist() == [math.inf, math.inf]
     assert never["support cost falls by", "relative"] == math.inf
     assert math.isfinite(never["earned per customer here rises by", "relative"])
-    assert np.isinf(cash_flows.break_even(example(), **TERMS, share=0)["value"]).all()
+    assert np.isinf(cash_flows.break_even(example(), replace(TERMS, share=0))["value"]).all()
 
 
 def test_customers_who_bring_nothing_are_not_worth_keeping_at_any_rate():
     o = example().without
     poor = replace(o, earned=-o.earned, service=0 * o.service)
-    table = cash_flows.break_even(replace(example(), without=poor), **TERMS).set_index(["lever", "unit"])["value"]
+    table = cash_flows.break_even(replace(example(), without=poor), TERMS).set_index(["lever", "unit"])["value"]
     assert np.isinf(table.drop(("earned per customer here rises by", "money a month"))).all()
     assert math.isfinite(table["earned per customer here rises by", "money a month"])
 
@@ -263,8 +264,8 @@ def test_those_who_had_left_before_the_months_begin_cannot_be_kept():
     late = example().without
     late = Side(0.9 * late.here, 0.9 * late.earned, 0.9 * late.service)
     paths = Paths(late, late, 1200, 4000, 256)
-    started, plain = (cash_flows.break_even(paths, **TERMS, started=s)["value"] for s in (0.9, 1.0))
-    whole = cash_flows.break_even(replace(example(), with_it=example().without, customers=1080), **TERMS)["value"]
+    started, plain = (cash_flows.break_even(paths, TERMS, started=s)["value"] for s in (0.9, 1.0))
+    whole = cash_flows.break_even(replace(example(), with_it=example().without, customers=1080), TERMS)["value"]
     assert started[0] == pytest.approx(whole[0])
     assert started[1] == pytest.approx(0.9 * whole[1])
     assert plain[0] < started[0]
@@ -275,10 +276,10 @@ def test_those_who_had_left_before_the_months_begin_cannot_be_kept():
 
 def test_a_tornado_moves_one_input_at_a_time_and_starts_with_the_largest():
     paths = example()
-    terms = TERMS | dict(share=0.8, cashable=0.6, include_time_only=False)
-    table = cash_flows.tornado(paths, **terms)
+    terms = replace(TERMS, share=0.8, cashable=0.6, include_time_only=False)
+    table = cash_flows.tornado(paths, terms)
     assert table["swing"].is_monotonic_decreasing
-    npv = lambda **changed: cash_flows.worth_of(paths, **(terms | changed)).net_present_value.value  # noqa: E731
+    npv = lambda **changed: cash_flows.worth_of(paths, replace(terms, **changed)).net_present_value.value  # noqa: E731
     assert table["middle"].tolist() == pytest.approx([npv()] * len(table))
     ends = table.set_index("input")[["low", "high"]].T
     assert ends["programme cost"].tolist() == pytest.approx(
@@ -286,12 +287,12 @@ def test_a_tornado_moves_one_input_at_a_time_and_starts_with_the_largest():
     )
     assert ends["discount rate"].tolist() == pytest.approx([npv(monthly_rate=0.006 * k) for k in (0.5, 2)])
     assert ends["share credited"].tolist() == pytest.approx([npv(share=0.8), npv(share=1.0)])
-    dearer = replace(
+    richer = replace(
         paths,
         with_it=replace(paths.with_it, earned=1.1 * paths.with_it.earned),
         without=replace(paths.without, earned=1.1 * paths.without.earned),
     )
-    assert ends["margin"]["high"] == pytest.approx(cash_flows.worth_of(dearer, **terms).net_present_value.value)
+    assert ends["margin"]["high"] == pytest.approx(cash_flows.worth_of(richer, terms).net_present_value.value)
     channels = table[table["range_is"] == "interval"]
     assert sorted(channels["input"]) == ["effect on spend", "effect on staying", "effect on support"]
     assert (channels["high"] - channels["low"]).tolist() == pytest.approx(
@@ -300,19 +301,19 @@ def test_a_tornado_moves_one_input_at_a_time_and_starts_with_the_largest():
     stay = channels.set_index("input").loc["effect on staying"]
     part = 0.8 * 1200 * cash_flows.channels(paths, 0.6)["stayed longer"] @ finance.discount_factors(0.006, 12, "end")
     assert stay["low_input"] == pytest.approx(draws.estimate(part[0], part[1:], 4000).low)
-    assert "share credited" not in cash_flows.tornado(paths, **TERMS)["input"].tolist()
+    assert "share credited" not in cash_flows.tornado(paths, TERMS)["input"].tolist()
 
 
 def test_a_tornado_over_a_horizon_asks_how_fast_the_effect_fades():
     paths = example()
-    table = cash_flows.tornado(paths, **TERMS, horizon=36, kept_a_year=(0.0, 0.5)).set_index("input")
+    table = cash_flows.tornado(paths, TERMS, horizon=36, kept_a_year=(0.0, 0.5)).set_index("input")
     npv = [
-        cash_flows.worth_of(cash_flows.extended(paths, 36, k), **TERMS).net_present_value.value for k in (0, 0.25, 0.5)
+        cash_flows.worth_of(cash_flows.extended(paths, 36, k), TERMS).net_present_value.value for k in (0, 0.25, 0.5)
     ]
     assert table.loc["effect kept a year", ["low", "middle", "high"]].tolist() == pytest.approx(npv)
     assert table.loc["effect kept a year", "range_is"] == "declared"
     for given_ in (dict(horizon=12, kept_a_year=(0.0, 0.5)), dict(horizon=36)):
-        assert "effect kept a year" not in cash_flows.tornado(paths, **TERMS, **given_)["input"].tolist()
+        assert "effect kept a year" not in cash_flows.tornado(paths, TERMS, **given_)["input"].tolist()
 
 
 # What cannot be asked
@@ -337,10 +338,10 @@ def test_what_has_no_return_is_refused_with_the_remedy(changed, says):
     if "months" in changed:
         paths = replace(paths, with_it=side(np.empty((201, 0)), 1, 1), without=side(np.empty((201, 0)), 1, 1))
     paths = replace(paths, customers=changed.get("customers", 1200))
-    terms = TERMS | {k: v for k, v in changed.items() if k not in ("months", "customers")}
+    terms = replace(TERMS, **{k: v for k, v in changed.items() if k not in ("months", "customers")})
     for ask in (cash_flows.worth_of, cash_flows.break_even, cash_flows.tornado):
         with pytest.raises(ValueError, match=says):
-            ask(paths, **terms)
+            ask(paths, terms)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +354,7 @@ def test_a_length_or_a_fading_that_cannot_be_is_refused(months, kept, says):
 
 def test_a_range_of_fading_must_be_two_shares_in_order():
     with pytest.raises(ValueError, match="the lower first"):
-        cash_flows.tornado(example(), **TERMS, horizon=36, kept_a_year=(0.5, 0.2))
+        cash_flows.tornado(example(), TERMS, horizon=36, kept_a_year=(0.5, 0.2))
 
 
 # Known truth
@@ -387,7 +388,7 @@ def test_intervals_of_gain_and_net_present_value_cover_a_known_truth():
     found = []
     for _ in range(runs):
         paths = simulated(rng, weights, n, months, rates)
-        worth = cash_flows.worth_of(paths, upfront, 50.0, months, rate)
+        worth = cash_flows.worth_of(paths, Terms(upfront, 50.0, months, rate))
         gain, value = worth.benefit, worth.net_present_value
         part = n * cash_flows.channels(paths, None)["stayed longer"].sum(1)
         kept = draws.estimate(part[0], part[1:], paths.base, groups=folds)
