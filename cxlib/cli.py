@@ -1,4 +1,7 @@
-"""The shell: ``python -m cxlib run | check | new | list``. Exit 0 done, 1 a notebook failed, 2 data or settings wrong."""
+"""The shell: ``python -m cxlib run | check | new | list``.
+
+Exit codes: 0 done, 1 a notebook failed, 2 the data or settings are wrong.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="From customer-experience scores to churn, customer value and return on investment.",
 )
-AsOf = Annotated[str | None, typer.Option("--as-of", metavar="DATE", help="Use nothing dated later (2026-06-30).")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="DATE", help="Ignore everything dated later, such as 2026-06-30.")
+]
 Company = Annotated[str, typer.Argument(metavar="COMPANY", help="A folder under data/, or a path to one.")]
 
 
@@ -46,15 +51,13 @@ def run(
     as_of: AsOf = None,
     parameters: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A notebook parameter; may be repeated."),
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebooks; may be repeated."),
     ] = None,
-    reports: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Where reports go, instead of reports/ of the project.")
-    ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Notebooks at a time (default 2).")] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="The longest a cell may run.")] = 1800,
+    reports: Annotated[str | None, typer.Option(metavar="DIR", help="Folder for reports, instead of reports/.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Notebooks run at once (default 2).")] = None,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time limit of a cell.")] = 1800,
 ) -> None:
-    """Make the report of a company: every notebook, every page, one folder."""
+    """Make the report of a company."""
     with _messages():
         from cxlib.errors import InputError
         from cxlib.publish.parameters import ShellText
@@ -81,13 +84,13 @@ def run(
         if result.error:
             print(result.error, file=sys.stderr)
         if result.index:
-            print(f"No report was published. What failed: {result.index}", file=sys.stderr)
+            print(f"No report was published. What went wrong: {result.index}", file=sys.stderr)
         raise typer.Exit(1)
 
 
 @app.command()
 def check(company: Company, as_of: AsOf = None) -> None:
-    """Read and check a company's data and say what is used, what is set aside and why; make no report."""
+    """Check the data of a company: what is used, what is excluded and why."""
     with _messages():
         from cxlib.publish.record import rows
         from cxlib.publish.run import open_company
@@ -96,8 +99,8 @@ def check(company: Company, as_of: AsOf = None) -> None:
         print(f"{opened.title}, data up to {opened.as_of}")
         _table("Files", rows(opened.inputs))
         _table("Rows read and used", rows(opened.record))
-        _table("Rows set aside, and why", rows(opened.set_aside), "No row was set aside.")
-        _table("Notes on rows that are used", rows(opened.notes), "No notes.")
+        _table("Rows excluded, and why", rows(opened.set_aside), "No row was excluded.")
+        _table("Oddities in rows that are used", rows(opened.notes), "No notes.")
 
 
 @app.command()
@@ -105,13 +108,13 @@ def new(
     company: Annotated[str, typer.Argument(metavar="COMPANY", help="The name of its new folder under data/.")],
     source: Annotated[str, typer.Option("--from", metavar="FOLDER", help="The folder with the exports.")],
 ) -> None:
-    """Start a company from a folder of exports: its columns are looked at and a company.yaml is proposed."""
+    """Propose a company.yaml from a folder of exports."""
     with _messages():
         from cxlib import paths
         from cxlib.intake.propose import new_company
 
         written = new_company(company, source, paths.data())
-        print(f"Proposed: {written}\nSettle every TODO in it, then: python -m cxlib check {company}")
+        print(f"Proposed: {written}\nResolve every TODO in it, then: python -m cxlib check {company}")
 
 
 @app.command("list")
@@ -143,7 +146,7 @@ def _messages() -> Iterator[None]:
     """Turn what goes wrong into one message on stderr and the exit code that a scheduler reads."""
     from cxlib.errors import InputError
 
-    sys.dont_write_bytecode = False  # without byte code every kernel start costs seconds more
+    sys.dont_write_bytecode = False  # without byte code every kernel takes seconds longer to start
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers are ended and folders cleared up
     try:
         yield

@@ -1,4 +1,7 @@
-"""Settings of all tests: repeatable examples, one thread of linear algebra, slow files first, which tests need an engine."""
+"""Settings of all tests: repeatable examples, one thread of linear algebra, slow files first.
+
+Which tests need an engine.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def _needs_engine(path: Path) -> bool:
 
 
 def pytest_collection_modifyitems(items: list) -> None:
-    """Put the slow files first; within a file nothing moves. Mark what opens a company (``make quick`` leaves it out)."""
+    """Put the slow files first and mark what opens a company, which ``make quick`` leaves out."""
     place = {name: i for i, name in enumerate(SLOW_FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
     for item in items:

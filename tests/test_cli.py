@@ -173,7 +173,7 @@ def test_check_says_so_when_nothing_was_set_aside(shell, company):
     clean = fake_company()
     clean.set_aside = clean.notes = pd.DataFrame()
     company(clean)
-    assert "No row was set aside." in shell("check", "acme")[1]
+    assert "No row was excluded." in shell("check", "acme")[1]
 
 
 def test_list_shows_each_company_with_its_last_whole_report(shell, monkeypatch, tmp_path):

@@ -28,14 +28,19 @@ def _colour(name: str, position: int) -> str:
     return _SCALE.get(name, others[position % len(others)])
 
 
+def _plain(text: object) -> str:
+    """Return a text in which matplotlib sees no mathematics: dollar signs stand as they are."""
+    return str(text).replace("$", r"\$")
+
+
 def _axes(title: str, x: str, y: str, width: float = 7.6, height: float = 4.0) -> tuple[Figure, Axes]:
     with sns.axes_style("whitegrid", {"grid.color": "#e6e6e6", "axes.edgecolor": "#bbbbbb"}):
         figure, axes = plt.subplots(figsize=(width, height), dpi=100, layout="constrained")
     sns.despine(ax=axes)
-    wrapped = "\n".join(textwrap.wrap(title, 84))
+    wrapped = "\n".join(textwrap.wrap(_plain(title), 84))
     figure.suptitle(wrapped, x=0.01, ha="left", fontsize=11, fontweight="bold", color=INK)
-    axes.set_xlabel(x, color=MUTED)
-    axes.set_ylabel(y, color=MUTED)
+    axes.set_xlabel(_plain(x), color=MUTED)
+    axes.set_ylabel(_plain(y), color=MUTED)
     axes.tick_params(colors=MUTED, labelsize=9)
     return figure, axes
 
@@ -66,9 +71,9 @@ def curves(
     same, drawn dashed, as a warning. A column ``projected`` is drawn dashed too: what a model makes of the same.
     """
     figure, axes = _axes(title, x_label, y_label, height=4.6)
-    dashed = "naive: last score from sign-up"
+    dashed = "naive: by last score, from sign-up"
     if overlay is None and "naive" in table:
-        overlay, dashed = table.assign(value=table["naive"]), "naive: other reasons as lost from sight"
+        overlay, dashed = table.assign(value=table["naive"]), "naive: other reasons censored"
     if overlay is None and "projected" in table:
         overlay, dashed = table.assign(value=table["projected"]), "by the model"
     overlay = overlay if overlay is not None and len(overlay) else None
@@ -78,7 +83,7 @@ def curves(
     ticks = [t for t in range(0, math.ceil(top) + 1, step) if t <= top + 0.05]
     for i, name in enumerate(names):
         part, colour = table[table[group] == name], _colour(name, i)
-        axes.step(part[x], 100 * part["value"], where="post", color=colour, lw=2, label=name)
+        axes.step(part[x], 100 * part["value"], where="post", color=colour, lw=2, label=_plain(name))
         axes.fill_between(part[x], 100 * part["low"], 100 * part["high"], step="post", color=colour, alpha=0.15, lw=0)
         if overlay is not None:
             naive = overlay[overlay[group] == name]
@@ -116,7 +121,7 @@ def intervals(
     """Draw one dot with its interval per row of ``table`` (label, value, low, high, n), the base beside each name."""
     columns = [label] if isinstance(label, str) else list(label)
     rows = table[table["value"].notna()]
-    names = [" · ".join(str(r[c]) for c in columns) + f"  ({_base(r['n'])})" for _, r in rows.iterrows()]
+    names = [" · ".join(_plain(r[c]) for c in columns) + f"  ({_base(r['n'])})" for _, r in rows.iterrows()]
     figure, axes = _axes(title, x_label, "", height=1.3 + 0.34 * len(rows))
     y = range(len(rows))
     value, low, high = (scale * rows[c].astype(float) for c in ("value", "low", "high"))
@@ -147,7 +152,15 @@ def over_time(
     for i, name in enumerate(groups):
         part = table if name is None else table[table[group] == name]
         colour = _GOOD if name is None else _colour(str(name), i)
-        axes.plot(part[x], scale * part["value"], color=colour, lw=2, marker="o", ms=4, label=name)
+        axes.plot(
+            part[x],
+            scale * part["value"],
+            color=colour,
+            lw=2,
+            marker="o",
+            ms=4,
+            label=name if name is None else _plain(name),
+        )
         axes.fill_between(part[x], scale * part["low"], scale * part["high"], color=colour, alpha=0.15, lw=0)
     if pd.api.types.is_datetime64_any_dtype(table[x]):
         _dates(axes, table[x])
@@ -180,10 +193,10 @@ def distribution(
                     )
                 left += width
             if left - start > 9:
-                axes.text((start + left) / 2, y, f"{part_name}\n{left - start:.0f} %", ha="center", va="center", fontsize=8,
-                          color="white" if colour != _MIDDLE else INK)  # fmt: skip
+                said, ink = f"{part_name}\n{left - start:.0f}%", "white" if colour != _MIDDLE else INK
+                axes.text((start + left) / 2, y, said, ha="center", va="center", fontsize=8, color=ink)
     bases = table.groupby(group, observed=True)["n"].first()
-    axes.set_yticks(range(len(groups)), [f"{g}  ({_base(bases[g])})" for g in groups])
+    axes.set_yticks(range(len(groups)), [f"{_plain(g)}  ({_base(bases[g])})" for g in groups])
     axes.set_xlim(0, 100)
     axes.invert_yaxis()
     axes.grid(visible=False)
@@ -196,9 +209,9 @@ def funnel(table: pd.DataFrame, title: str, stage: str = "stage", size: str = "c
     whole = max(table[size].iloc[0], 1)
     axes.barh(range(len(table)), table[size], color=_GOOD, height=0.6)
     for y, value in enumerate(table[size]):
-        axes.annotate(f"{value:,.0f}  ({100 * value / whole:.0f} %)", (value, y), (4, 0), textcoords="offset points",
+        axes.annotate(f"{value:,.0f}  ({100 * value / whole:.0f}%)", (value, y), (4, 0), textcoords="offset points",
                       va="center", fontsize=9, color=INK)  # fmt: skip
-    axes.set_yticks(range(len(table)), table[stage])
+    axes.set_yticks(range(len(table)), table[stage].map(_plain))
     axes.set_xlim(0, 1.25 * table[size].max())
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
@@ -224,11 +237,11 @@ def control(table: pd.DataFrame, title: str, x: str = "period", y_label: str = "
 
 
 def calibration(table: pd.DataFrame, title: str, x: str = "predicted") -> Figure:
-    """Draw shares seen against shares predicted, a dot with its interval for each group; on the line they agree.
+    """Draw observed against predicted shares, a dot with its interval for each group; on the line they agree.
 
     ``table``: x, value, low, high (shares 0-1) and n.
     """
-    figure, axes = _axes(title, "predicted (%)", "seen (%)", width=5.6, height=4.6)
+    figure, axes = _axes(title, "predicted (%)", "observed (%)", width=5.6, height=4.6)
     most = 105 * max(table[x].max(), table["high"].max())
     axes.plot([0, most], [0, most], color=MUTED, lw=1, ls="--", label="as predicted")
     axes.vlines(100 * table[x], 100 * table["low"], 100 * table["high"], color=_GOOD, lw=2.4, alpha=0.55)
@@ -244,7 +257,7 @@ def calibration(table: pd.DataFrame, title: str, x: str = "predicted") -> Figure
 def paths(
     table: pd.DataFrame, title: str, y_label: str, x: str = "month", x_label: str = "months since the start"
 ) -> Figure:
-    """Draw a cumulated money path with its band; where it crosses zero the money is back."""
+    """Draw a cumulative money path with its band; where it crosses zero the money is back."""
     figure, axes = _axes(title, x_label, y_label)
     axes.plot(table[x], table["value"], color=_GOOD, lw=2, marker="o", ms=4)
     axes.fill_between(table[x], table["low"], table["high"], color=_GOOD, alpha=0.15, lw=0)
@@ -253,12 +266,12 @@ def paths(
 
 
 def tornado(table: pd.DataFrame, title: str, x_label: str, name: str = "input") -> Figure:
-    """Draw how far each input alone moves a result: bars from ``low`` to ``high`` about ``middle``, the longest on top."""
+    """Draw how far each input alone moves a result: bars from ``low`` to ``high`` around ``middle``, longest on top."""
     figure, axes = _axes(title, x_label, "", height=1.5 + 0.36 * len(table))
     for i, row in enumerate(table.to_dict("records")):
         for end, colour in (("low", _BAD), ("high", _GOOD)):
             axes.barh(i, row[end] - row["middle"], left=row["middle"], color=colour, alpha=0.75, height=0.6)
-    axes.set_yticks(range(len(table)), table[name])
+    axes.set_yticks(range(len(table)), table[name].map(_plain))
     axes.invert_yaxis()
     axes.axvline(0, color=INK, lw=1)
     axes.axvline(table["middle"].iloc[0], color=MUTED, lw=1, ls="--")
@@ -293,7 +306,7 @@ def heat_map(
         wide, ax=axes, annot=written, fmt="", cmap="Blues", linewidths=1, linecolor="white", annot_kws={"fontsize": 9},
         cbar_kws={"label": "%", "shrink": 0.8}, mask=wide.isna(),
     )  # fmt: skip
-    names = [f"{r:%b %Y}" if isinstance(r, pd.Timestamp) else str(r) for r in rows]
+    names = [f"{r:%b %Y}" if isinstance(r, pd.Timestamp) else _plain(r) for r in rows]
     bases = [f"  ({_base(bases[r])})" if bases[r] > 0 else "" for r in rows]
     axes.set_yticks([i + 0.5 for i in range(len(rows))], [a + b for a, b in zip(names, bases, strict=True)], rotation=0)
     axes.set_xticks([i + 0.5 for i in range(len(across))], [f"{a:g}" for a in across], rotation=0)

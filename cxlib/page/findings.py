@@ -1,8 +1,8 @@
 """A finding: headline, detail, caveats, figures, table and how it is known, made from one answer of a question.
 
-A question is a function with the decorator ``finding``. It calculates and returns ``answer(...)``: facts, table, figures and
-how they are known; the words stand in the template beside it (``cxlib.page.words``). What cannot be answered it raises as
-``Unanswered``; here, and nowhere else, that becomes a finding which says so.
+A question is a function with the decorator ``finding``. It calculates and returns ``answer(...)``: facts, table,
+figures and how they are known; the words stand in the template beside it (``cxlib.page.words``). What cannot be
+answered it raises as ``Unanswered``; here, and nowhere else, that becomes a finding which says so.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cxlib.stats.estimate import Estimate, NotEstimable
 
 P = ParamSpec("P")
 __all__ = ["EACH", "EFFECTS", "KNOWN", "Answer", "Figure", "Finding", "answer", "finding", "slug", "table"]
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -52,7 +53,10 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a question worked out: how it is known, the table its chart draws, headline numbers, and facts for the words."""
+    """What a question worked out: how it is known, the table its chart draws, headline numbers.
+
+    And facts for the words.
+    """
 
     known: str
     table: pd.DataFrame
@@ -111,8 +115,9 @@ def finding(
 ) -> Callable[[Callable[P, Answer]], Callable[P, Finding]]:
     """Make a question's answer a finding in the words of a section of the template beside it.
 
-    ``named``: the finding's name from the arguments of the question, where one section serves several (one a programme).
-    Facts that the words do not ask for, and words that ask for facts not given, are errors of the program (KeyError).
+    ``named``: the finding's name from the arguments of the question, where one section serves several (one a
+    programme). Facts that the words do not ask for, and words that ask for facts not given, are errors of the program
+    (KeyError).
     """
 
     def wrap(question: Callable[P, Answer]) -> Callable[P, Finding]:

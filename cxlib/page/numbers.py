@@ -1,7 +1,7 @@
 """Numbers as a reader sees them: filters of the templates, also used for the cells of tables.
 
-A filter takes a number or an Estimate. An estimate is written with its 95 % interval in brackets, both rounded to what the
-interval can bear: two digits of its half-width.
+A filter takes a number or an Estimate. An estimate is written with its 95 % interval in brackets, both rounded to what
+the interval can bear: two digits of its half-width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from cxlib.stats.estimate import Estimate
 DAYS_A_MONTH = 365.25 / 12
 NOT_KNOWN = "–"
 SIGNS = {"GBP": "£", "EUR": "€", "USD": "$", "JPY": "¥"}
-# The verb that each way of knowing permits, now and in the past: only a comparison that identifies an effect may name one.
+# The verb that each way of knowing permits, now and in the past: only a comparison that identifies an effect may name
+# one.
 VERBS = {
     "randomised": ("results in", "resulted in"),
     "comparison": ("results in", "resulted in"),

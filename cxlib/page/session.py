@@ -81,7 +81,7 @@ class Page:
     def show(
         self, finding: Finding, chart: Callable[..., plt.Figure] | None = None, table: bool = False, **options: object
     ) -> None:
-        """Show a finding: headline, detail, caveats, its chart (``chart(finding.table, ...)``) and, if asked, its table.
+        """Show a finding: headline, detail, caveats, chart (``chart(finding.table, ...)``) and, if asked, its table.
 
         The table has the columns that the finding's words name. All of it is saved as CSV beside the figure.
         """
@@ -114,7 +114,8 @@ class Page:
     def frame(self, frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]] | None = None) -> None:
         """Show a table: numbers rounded for a reader, an interval in the cell of its value, text escaped, no index.
 
-        ``columns``: heading and way of writing (a filter of the templates: percent, points, money, count ...) by column.
+        ``columns``: heading and way of writing (a filter of the templates: percent, points, money, count ...) by
+        column.
         """
         wanted = columns or {c: (c, "") for c in frame if not _is_end(c, frame)}
         shown = pd.DataFrame(
@@ -138,15 +139,16 @@ class Page:
         return [FILTERS[how or "number"](v) for v in values]
 
     def private(self, frame: pd.DataFrame, name: str) -> None:
-        """Write a table that is not for the shared page into the report's private folder; the page says only how long it is."""
+        """Write a table that is not for the shared page into the report's private folder.
+
+        The page says only how long it is.
+        """
         if self._out is None:
             print(f"{len(frame):,} rows; a report writes them to its private folder and never onto a page.")
             return
         (self._out / "private").mkdir(parents=True, exist_ok=True)
         frame.to_csv(self._out / "private" / f"{name}.csv", index=False)
-        print(
-            f"{len(frame):,} rows were written to private/{self.company.as_of}/{name}.csv, beside this report and not in it."
-        )
+        print(f"{len(frame):,} rows were written to private/{self.company.as_of}/{name}.csv, beside this report.")
 
     def close(self) -> None:
         """Check what the page has shown: every interval holds its value, every answered finding has a sentence."""
@@ -156,7 +158,8 @@ class Page:
             assert math.isnan(e.low) or e.low <= e.value <= e.high, f"the interval of {f.name} does not hold its value"
         answered = sum(k.answered for k in self._findings)
         print(
-            f"{answered} of {len(self._findings)} questions answered; each of {len(figures)} figures lies within its interval."
+            f"{answered} of {len(self._findings)} questions answered; "
+            f"each of {len(figures)} figures lies within its interval."
         )
 
     def _keep(self, finding: Finding) -> None:

@@ -1,6 +1,7 @@
 """The words of the pages: a template file beside each module of a question, one section a finding.
 
-``churn/curves.en.toml`` stands beside ``churn/curves.py``. Its section ``[exits]`` holds the words of the finding "exits":
+``churn/curves.en.toml`` stands beside ``churn/curves.py``. Its section ``[exits]`` holds the words of the finding
+"exits":
 
     title = "Customers gone within a year"          # may use facts; then ``subject`` is the title without them
     headline = "{{ gone | percent }} of {{ worst | those }} had left after {{ horizon | months }}."
@@ -8,8 +9,8 @@
     caveats = ["...", "{% if left_out %}Excluded: {{ left_out | count }} answers.{% endif %}"]
     columns = { band = "Group", value = ["Share", "percent"] }      # the table: headings, and how cells are written
 
-Facts are numbers, estimates and names; a template chooses among words and rounds, and never calculates. Another language is
-another file (``curves.de.toml``).
+Facts are numbers, estimates and names; a template chooses among words and rounds, and never calculates. Another
+language is another file (``curves.de.toml``).
 """
 
 from __future__ import annotations
