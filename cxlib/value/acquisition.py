@@ -1,9 +1,10 @@
-"""04_value: what a new customer is worth: the simple formula beside a model, the cost of winning one, and referrals."""
+"""04_value: what a new customer is worth: the simple formula next to a model, acquisition cost, and referrals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,54 +13,59 @@ import pandas as pd
 
 from cxlib.counts import answers, follow_up, people, upsells
 from cxlib.counts.people import DAYS_A_MONTH
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import Figure, Finding, day, interval, money, number, percent, table, unanswered
+from cxlib.page import valuation, words
+from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.resamples import resamples
 from cxlib.stats import draws, finance, survival
 from cxlib.stats.estimate import Estimate
-from cxlib.page.valuation import period_rate
 from cxlib.value import purchase_models
 from cxlib.value.purchase_models import by_fold
 
 MODEL = "BG/NBD"  # of what a new buyer buys
-
-# What the table of the simple formula shows, by the heading a reader sees.
-SIMPLE = {"what": "What", "unit": "Unit", "value": "Value", "low": "Low", "high": "High", "n": "Base"}
+AGREE = "all resamples agree"
 
 
 @dataclass(frozen=True, eq=False)
 class _Newcomer:
-    """What a new customer is expected to bring: ``revenue`` is draws x months since joining (0 first), undiscounted."""
+    """What a new customer is expected to bring: ``revenue`` is draws x months since joining (0 first), undiscounted.
+
+    ``n``: new customers behind it; ``by``: the segment by which it was worked out, "" for all together.
+    """
 
     revenue: np.ndarray
     n: float
-    said: str
+    by: str = ""
 
     def margin(self, company: Company) -> np.ndarray:
         """Return the discounted margin up to each month: draws x months."""
-        factors = finance.discount_factors(period_rate(company), self.revenue.shape[1], "now")
-        return np.cumsum(self.revenue * (company.settings.money.gross_margin * factors), axis=1)
+        factors = finance.discount_factors(valuation.period_rate(company), self.revenue.shape[1], "now")
+        return np.cumsum(self.revenue * (valuation.money_of(company).gross_margin * factors), axis=1)
 
 
-@lru_cache(maxsize=2)  # asked for by three sections of a page
-def _newcomer(company: Company) -> _Newcomer | str:
-    """Return what a new customer brings over the horizon of the money block, or why that is not known."""
-    if company.settings.money is None:
-        return NO_MONEY
+@lru_cache(maxsize=2)  # three sections of a page need it
+def _newcomer(company: Company) -> _Newcomer:
+    """Return what a new customer brings over the horizon of the money block; Unanswered where that is not known."""
+    valuation.money_of(company)
     return _subscriber(company) if company.settings.relationship == "contractual" else _buyer(company)
 
 
-def _subscriber(company: Company) -> _Newcomer | str:
-    """Survival from joining (Kaplan-Meier, late entry with ``leavers_since``) times the fee of those who joined in the last year.
+@lru_cache(maxsize=2)
+def _followed(company: Company, horizon: int) -> upsells.Newcomers:
+    return upsells.newcomers(company, horizon)
 
-    By the first declared segment, in their mix; segments in which too few are followed for so long are taken together.
+
+def _subscriber(company: Company) -> _Newcomer:
+    """Survival since joining times the fee of those who joined in the last year.
+
+    Kaplan-Meier, with late entry where ``leavers_since`` is set; by the first declared segment, averaged in their mix.
+    Segments with too few customers followed for the horizon are merged.
     """
-    missing = people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
-    if missing:
-        return f"{missing}."
-    m, least, weights = company.settings.money, company.settings.privacy.minimum_base, resamples(company)
+    people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
+    m, least, weights = valuation.money_of(company), company.settings.privacy.minimum_base, resamples(company)
     horizon = math.ceil(m.horizon_months * DAYS_A_MONTH)
-    found = upsells.newcomers(company, horizon)
+    found = _followed(company, horizon)
 
     def cells(frame: pd.DataFrame, at: pd.Series | int, column: str) -> np.ndarray:
         grid = np.zeros((weights.shape[1], horizon))
@@ -81,10 +87,7 @@ def _subscriber(company: Company) -> _Newcomer | str:
     if not all(sound(p) for p in levels.values()):
         levels = parts(lambda s: s.mask(s.notna(), "all"))
     if not levels or not all(sound(p) for p in levels.values()):
-        return (
-            f"fewer than {least} customers are followed for {m.horizon_months} months from joining on, or joined with a fee in the "
-            "last year."
-        )
+        raise Unanswered("few-newcomers", horizon=m.horizon_months)
     first = 0 if m.first_flow == "now" else 1
     paid_on = [round((k + first) * DAYS_A_MONTH) for k in range(m.horizon_months)]
     revenue, everybody = np.zeros((len(weights), m.horizon_months + first)), 0.0
@@ -97,22 +100,20 @@ def _subscriber(company: Company) -> _Newcomer | str:
         still = survival.survival_matrix(*(weights @ side for side in sides))
         still = np.hstack([np.ones((len(still), 1)), still])
         n, fee, priced = (weights @ by_fold(joined["fold"], joined[c], weights) for c in ("n", "fee", "priced"))
-        with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold nobody of a level
+        with np.errstate(invalid="ignore", divide="ignore"):  # a resample may have nobody of a level
             revenue[:, first:] += (n * fee / priced)[:, None] * still[:, paid_on]
         everybody = everybody + n
-    said = "survival from joining on, times the fee of those who joined in the last year"
-    said += f", by {people.segments(company)[0]}" if len(levels) > 1 else ""
-    return _Newcomer(revenue / everybody[:, None], float(everybody[0]), said)
+    by = people.segments(company)[0] if len(levels) > 1 else ""
+    return _Newcomer(revenue / everybody[:, None], float(everybody[0]), by)
 
 
-def _buyer(company: Company) -> _Newcomer | str:
-    """First purchase, and those expected after it (BG/NBD; Fader, Hardie & Lee 2005), times what they are worth on average."""
-    if why := purchase_models.why_not(company):
-        return why
-    m, weights, first = company.settings.money, resamples(company), int(company.settings.money.first_flow == "end")
-    fits = purchase_models.today(company)
+def _buyer(company: Company) -> _Newcomer:
+    """First purchase, and the expected later ones (BG/NBD; Fader, Hardie & Lee 2005), times their mean values."""
+    purchase_models.require(company)
+    m, weights = valuation.money_of(company), resamples(company)
+    first, fits = int(m.first_flow == "end"), purchase_models.today(company)
     if MODEL not in fits.models:
-        return fits.failed[MODEL]
+        raise Unanswered("no-buying-model", models=[MODEL])
     weeks = np.arange(1, m.horizon_months + 1) * DAYS_A_MONTH / 7
     bought = fits.spread(MODEL, lambda p: fits.models[MODEL].expected_purchases(weeks, p))
     bought = np.hstack([np.zeros((len(bought), 1)), bought])
@@ -123,135 +124,105 @@ def _buyer(company: Company) -> _Newcomer | str:
     revenue = np.zeros((len(weights), m.horizon_months + first))
     revenue[:, first:] = np.diff(bought, axis=1) * (later_worth / later)[:, None]
     revenue[:, 0] += one_worth / one
-    said = "the first purchase and those expected after it by a model of buying (BG/NBD), at what first and later purchases bring"
-    return _Newcomer(revenue, float(one[0]), said)
+    return _Newcomer(revenue, float(one[0]))
 
 
-def simple(company: Company) -> Finding:
-    """Answer: what does the simple formula say? Purchase value x frequency x lifespan: a sanity bound, not a value.
+def _label(part: str, **facts: object) -> str:
+    return words.say(__file__, "simple-value", part, **facts)
 
-    Revenue, undiscounted. The lifespan is that of those gone, or the time so far of those here; both are too short, and the
-    purchases are those of survivors. Source: Fader & Hardie, note 033.
+
+@finding("simple-value")
+def simple(company: Company) -> Answer:
+    """Answer: what does the simple formula say? Purchase value x frequency x lifespan: a rough check, not a value.
+
+    Revenue, undiscounted. The lifespan is that of customers who left, or the time so far of those here. Both are too
+    short, and the purchases are those of survivors. Source: Fader & Hardie, note 033.
     """
-    name, title, currency = (
-        "simple-value",
-        "The simple formula: purchase value x frequency x lifespan",
-        company.settings.currency or "",
-    )
     contractual, weights = company.settings.relationship == "contractual", resamples(company)
     fees = contractual and company.has("customers", "monthly_revenue")
-    missing = people.require(company, "customers", "joined_on", "left_on") if contractual else None
-    if missing := missing or (None if fees else people.require(company, "orders")):
-        return unanswered(name, title, f"{missing}.")
-    lives, least = upsells.lifetimes(company), company.settings.privacy.minimum_base
+    if contractual:
+        people.require(company, "customers", "joined_on", "left_on")
+    if not fees:
+        people.require(company, "orders")
+    lives, currency = upsells.lifetimes(company), company.settings.currency or ""
     if fees:
         paying = follow_up.paying(company)
         n, revenue = (weights @ by_fold(paying["fold"], paying[c], weights) for c in ("n", "revenue"))
-        each, often, base = revenue / n, np.full(len(n), 12.0), (n[0], n[0])
-        what = ("monthly fee of customers of today", "payments a year, by definition")
+        paid, often, base = revenue / n, np.full(len(n), 12.0), (n[0], n[0])
     else:
         year = upsells.year_of_orders(company)
         buyers, many, revenue = (
             weights @ by_fold(year["fold"], year[c], weights) for c in ("buyers", "orders", "revenue")
         )
         with np.errstate(invalid="ignore", divide="ignore"):
-            each, often, base = revenue / many, many / buyers, (many[0], buyers[0])
-        what = ("revenue of an order in the last year", "orders a year of those who ordered in it")
+            paid, often, base = revenue / many, many / buyers, (many[0], buyers[0])
     sizes = lives.groupby("here")["n"].sum().reindex([False, True], fill_value=0)
-    if min(*sizes, *base) < least:
-        return unanswered(
-            name, title, f"it needs {least} customers who are here, as many who are gone, and what they pay."
-        )
+    if min(*sizes, *base) < company.settings.privacy.minimum_base:
+        raise Unanswered("simple-formula-needs")
     gone, here = (
         weights @ by_fold(part["fold"], part["years"], weights) / (weights @ by_fold(part["fold"], part["n"], weights))
         for part in (lives[lives["here"] == h] for h in (False, True))
     )
-    spans = ("time those gone had stayed", "time so far of those here")
-    values = [each * often * span for span in (gone, here)]
     lines = [
-        (what[0], currency, each, base[0]), (what[1], "a year", often, base[1]),
-        (spans[0], "years", gone, sizes[False]), (spans[1], "years", here, sizes[True]),
-        (f"simple value, by the {spans[0]}", currency, values[0], base[1]),
-        (f"simple value, by the {spans[1]}", currency, values[1], base[1]),
+        ("paid", currency, paid, base[0]), ("often", "a year", often, base[1]),
+        ("gone", "years", gone, sizes[False]), ("here", "years", here, sizes[True]),
+        ("by_gone", currency, paid * often * gone, base[1]), ("by_here", currency, paid * often * here, base[1]),
     ]  # fmt: skip
-    new, m = _newcomer(company), company.settings.money
-    if not isinstance(new, str):
-        lines += [(f"model: revenue of a new customer in {m.horizon_months} months, undiscounted", currency, new.revenue.sum(1), new.n),
-                  (f"model: margin of a new customer in {m.horizon_months} months, discounted", currency, new.margin(company)[:, -1],
-                   new.n)]  # fmt: skip
-    rows = [{"what": w, "unit": u, "estimate": draws.estimate(d[0], d[1:], float(n), low=0)} for w, u, d, n in lines]
+    new, months = None, 0
+    with suppress(Unanswered):
+        new, months = _newcomer(company), valuation.money_of(company).horizon_months
+        lines += [
+            ("revenue", currency, new.revenue.sum(1), new.n), ("margin", currency, new.margin(company)[:, -1], new.n),
+        ]  # fmt: skip
+    found = {k: draws.estimate(d[0], d[1:], float(n), low=0) for k, __, d, n in lines}
     if fees:
-        rows[1]["estimate"] = Estimate(12.0, 12.0, 12.0, 0.0, float(base[1]))
-    write, found = lambda v: money(v, currency), [r["estimate"] for r in rows]
-    text = (
-        f"By the simple formula a customer brings {interval(found[4], write)}: {money(found[0].value, currency, 2)} x "
-        f"{number(found[1].value)} a year x {number(found[2].value, 2)} years, the {spans[0]}; with the {spans[1]} it says "
-        f"{interval(found[5], write)}."
-    )
-    if not isinstance(new, str):
-        text += f" The model expects {interval(found[6], write)} of revenue from a new customer in {m.horizon_months} months, a discounted "
-        text += f"margin of {interval(found[7], write)}."
+        found["often"] = Estimate(12.0, 12.0, 12.0, 0.0, float(base[1]))
+    rows = [{"what": _label(k, fees=fees, horizon=months), "unit": u, "estimate": found[k]} for k, u, __, __ in lines]
     figures = [
-        Figure("simple-value", f"Simple value, by the {spans[0]}", found[4], currency),
-        Figure("simple-value-here", f"Simple value, by the {spans[1]}", found[5], currency),
+        Figure("simple-value", _label("by_gone"), found["by_gone"], currency),
+        Figure("simple-value-here", _label("by_here"), found["by_here"], currency),
     ]
-    caveats = [
-        "A bound to check other values by, not a value: it is revenue, not discounted, and what is paid is that of customers "
-        "who have stayed. Those gone are the ones who stay short, and those here have not finished: both times are too short "
-        "for a whole life.",
-    ]  # fmt: skip
-    caveats.append(
-        f"No model beside it: {new}" if isinstance(new, str) else f"The model: {new.said}; it ends at its horizon."
-    )
-    if since := follow_up.watched_from(company):
-        caveats.append(f"Who left before {day(since)} is missing from the time of those gone.")
-    return Finding(name, title, text, "D", table(rows, ["what", "unit"]), tuple(figures), tuple(caveats))
+    ends = sorted(found[k].value for k in ("by_gone", "by_here"))
+    return answer(
+        "forecast", table(rows, ["what", "unit"]), figures,
+        lowest=ends[0], highest=ends[1], paid=found["paid"].value, often=found["often"].value,
+        gone=found["gone"].value, here=found["here"].value, by_gone=found["by_gone"], by_here=found["by_here"],
+        modelled=new is not None, revenue=found.get("revenue"), margin=found.get("margin"), horizon=months,
+        contractual=contractual, fees=fees, inactive_after=company.settings.inactive_after_days,
+        by=new.by if new else "", watched_from=follow_up.watched_from(company),
+    )  # fmt: skip
 
 
-def acquisition(company: Company) -> Finding:
-    """Answer: when is the cost of winning a customer earned back? Cumulated discounted margin of a new customer, less it.
+@finding("acquisition")
+def acquisition(company: Company) -> Answer:
+    """Answer: when is the cost of winning a customer earned back? Discounted margin of a new customer so far, less it.
 
-    The interval of the months is where the band of that path crosses zero (as Brookmeyer & Crowley 1982 do for a median).
+    The interval of the months is where the band of that path crosses zero (as Brookmeyer & Crowley 1982 do for a
+    median).
     """
-    name, title = "acquisition", "Margin of a new customer less the cost of winning one"
-    if company.settings.money is not None and company.settings.money.acquisition_cost is None:
-        return unanswered(name, title, "company.yaml gives no money.acquisition_cost, what winning one customer costs.")
+    m, currency = valuation.money_of(company), company.settings.currency
+    if m.acquisition_cost is None:
+        raise Unanswered("no-acquisition-cost")
     new = _newcomer(company)
-    if isinstance(new, str):
-        return unanswered(name, title, new)
-    m, currency, path = company.settings.money, company.settings.currency, new.margin(company)
+    path = new.margin(company)
     each = [draws.estimate(path[0, k], path[1:, k], new.n) for k in range(path.shape[1])]
-    cost = m.acquisition_cost
+    cost, margin = m.acquisition_cost, each[-1]
     net = [Estimate(e.value - cost, e.low - cost, e.high - cost, e.se, e.n) for e in each]
     back = _earned_back(net)
-    write = lambda v: money(v, currency)  # noqa: E731
-    text = f"A new customer is expected to bring {interval(each[-1], write)} of margin in {m.horizon_months} months and costs "
-    text += f"{write(cost)} to win: "
-    if math.isinf(back.value):
-        text += f"the cost is not expected to be earned back within {m.horizon_months} months."
-    else:
-        text += "the cost is earned back " + (
-            f"after {interval(back)} months." if back.value else "with the first payment."
-        )
-    note = (
-        ""
-        if math.isfinite(back.low)
-        else "not earned back within the horizon"
-        if math.isinf(back.low)
-        else "all resamples agree"
-    )
-    figures = (
-        Figure("new-customer-margin", f"Margin of a new customer in {m.horizon_months} months", each[-1], currency,
-               note="" if math.isfinite(each[-1].low) else "all resamples agree"),
-        Figure("acquisition-payback", "Months until the cost of winning a customer is earned back", back, "months", note=note),
-    )  # fmt: skip
-    caveats = (
-        f"Expected margin: {new.said}, times the gross margin of {percent(m.gross_margin, 0)}, discounted at "
-        f"{percent(m.discount_rate)} a year.",
-        "The cost is the one given in company.yaml, an average: customers won by a campaign may stay otherwise than those of the past.",
-    )
+    within = words.say(__file__, "acquisition", "not_within")
+    note = "" if math.isfinite(back.low) else within if math.isinf(back.low) else AGREE
+    label = words.say(__file__, "acquisition", "margin", horizon=m.horizon_months)
+    figures = [
+        Figure("new-customer-margin", label, margin, currency, note="" if math.isfinite(margin.low) else AGREE),
+        Figure("acquisition-payback", words.say(__file__, "acquisition", "payback"), back, "months", note=note),
+    ]
     rows = [{"month": k, "estimate": e} for k, e in enumerate(net)]
-    return Finding(name, title, text, "D", table(rows, ["month"]), figures, caveats)
+    return answer(
+        "forecast", table(rows, ["month"]), figures,
+        cost=cost, margin=margin, horizon=m.horizon_months, back=back, reached=math.isfinite(back.value),
+        at_once=back.value == 0, gross_margin=m.gross_margin, rate=m.discount_rate, by=new.by,
+        contractual=company.settings.relationship == "contractual",
+    )  # fmt: skip
 
 
 def _earned_back(net: Sequence[Estimate]) -> Estimate:
@@ -261,44 +232,31 @@ def _earned_back(net: Sequence[Estimate]) -> Estimate:
     return Estimate(reach(value), reach(low), reach(high), n=net[0].n)
 
 
-def referrals(company: Company) -> Finding:
-    """Answer: what would the customers be worth whom promoters bring in? An assumption of the user, added to no total.
+@finding("referrals")
+def referrals(company: Company) -> Answer:
+    """Answer: what would the customers be worth whom promoters bring in? An assumption of the user, in no total.
 
-    Promoters of today (last answer not older than a year) x the customers each brings in a year x the value of a new one.
+    Promoters of today (last answer not older than a year) x customers that each brings in a year x value of a new one.
     """
-    name, title = "referrals", "Referrals by promoters: an assumption, added to no total"
-    m = company.settings.money
+    m, currency = company.settings.money, company.settings.currency
     if m is None or m.referred_per_promoter is None:
-        return unanswered(
-            name,
-            title,
-            "off. It needs money.referred_per_promoter in company.yaml, an assumption: who else would not have come.",
-        )
+        raise Unanswered("referrals-off")
     if company.settings.relationship != "contractual":
-        return unanswered(name, title, "without contracts nobody knows which promoters are customers today.")
+        raise Unanswered("no-promoters-of-today")
     if "nps" not in answers.metrics(company) or not answers.dated(company):
-        return unanswered(name, title, "there are no dated answers to nps, so nobody is known as a promoter of today.")
+        raise Unanswered("no-dated-nps")
     new = _newcomer(company)
-    if isinstance(new, str):
-        return unanswered(name, title, new)
     now, weights = follow_up.today(company, "nps"), resamples(company)
     promoters = now[now["band"] == "promoter"]
     here = weights @ by_fold(promoters["fold"], promoters["n"], weights)
     if here[0] < company.settings.privacy.minimum_base:
-        return unanswered(name, title, "too few customers of today were promoters within a year.")
-    currency, came = company.settings.currency, here * m.referred_per_promoter
-    worth = came * new.margin(company)[:, -1]
-    e = draws.estimate(worth[0], worth[1:], float(here[0]), low=0)
-    text = (
-        f"Assumed, not found: if each of {here[0]:,.0f} promoters of today brought in {m.referred_per_promoter:g} customers a year who "
-        f"would not have come otherwise, these {number(came[0], 0)} would be worth {interval(e, lambda v: money(v, currency))} of margin "
-        f"in {m.horizon_months} months. It is in no total."
-    )
-    figures = (Figure("referrals", "Assumed value of a year's referrals, in no total", e, currency, "promoters",
-                      "" if math.isfinite(e.low) else "all resamples agree"),)  # fmt: skip
-    caveats = (
-        "The number brought in is an assumption of company.yaml; the interval does not hold its uncertainty. Marketing may count "
-        "the same customers, and what a referral costs is not taken off.",
-        f"A new customer: {new.said}.",
-    )
-    return Finding(name, title, text, "D", figures=figures, caveats=caveats)
+        raise Unanswered("few-promoters")
+    came = here * m.referred_per_promoter
+    drawn = came * new.margin(company)[:, -1]
+    worth = draws.estimate(drawn[0], drawn[1:], float(here[0]), low=0)
+    label, note = words.say(__file__, "referrals", "worth"), "" if math.isfinite(worth.low) else AGREE
+    return answer(
+        "forecast", None, [Figure("referrals", label, worth, currency, "promoters", note)],
+        promoters=here[0], each=m.referred_per_promoter, referred=came[0], worth=worth, horizon=m.horizon_months,
+        by=new.by,
+    )  # fmt: skip

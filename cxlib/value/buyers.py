@@ -1,26 +1,26 @@
-"""04_value: what will buyers without a contract buy, and what is it worth? Models of repeat buying, tried before trusted.
+"""04_value: what will buyers without a contract buy, and what is it worth? Models of repeat buying, checked before use.
 
-The models are fitted to the purchases up to a cut (the first two thirds of the history unless told otherwise) and judged on
-what the same buyers bought after it; what today's buyers will bring is told by models fitted to everything.
+The models are fitted to the purchases up to a cut (by default the first two thirds of the history) and checked on what
+the same buyers bought after it. What today's buyers will bring comes from models fitted to the whole history.
 
-Sources: Schmittlein, Morrison & Colombo (1987), Management Science 33; Fader, Hardie & Lee (2005), Marketing Science 24(2) and
-J. Marketing Research 42; Batislam, Denizel & Filiztekin (2007), Int. J. Research in Marketing 24.
+Sources: Schmittlein, Morrison & Colombo (1987), Management Science 33; Fader, Hardie & Lee (2005), Marketing Science
+24(2) and J. Marketing Research 42; Batislam, Denizel & Filiztekin (2007), Int. J. Research in Marketing 24.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import customer_base as customer_base
-from cxlib.counts import people, purchases
-from cxlib.errors import InputError
+from cxlib.counts import customer_base, people, purchases
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import Figure, Finding, day, interval, listing, money, number, percent, table, unanswered
+from cxlib.page import valuation, words
+from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.resamples import resamples
-from cxlib.page import valuation
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.likelihood import LikelihoodModel
@@ -34,109 +34,66 @@ from cxlib.value.purchase_models import (
     by_fold,
     expected_spend,
     headline,
+    loose,
     moves,
+    require,
+    require_spend,
     spending,
     spread,
     today,
     trial,
-    why_not,
 )
 
 ACTUAL = "bought"
-MOST_REPEATS = 7  # buyers with so many repeat purchases or more are one group
+MOST_REPEATS = 7  # buyers with this many repeat purchases or more are one group
 TENTHS = 10
-FAILS = 0.2  # a correlation of spend and frequency from here on is no small one
-
-# What the tables of the page show, by the heading a reader sees.
-MODELS = {
-    "model": "Model",
-    "value": "Forecast",
-    "low": "Low",
-    "high": "High",
-    "actual": "Made",
-    "error": "Off by",
-    "active": "Still active",
-    "log_likelihood": "Log-likelihood",
-    "parameters": "Parameters (weeks)",
-}
-ACTIVE = {"history": "History", "model": "Model", "value": "Still active", "low": "Low", "high": "High"}
-BASE = {"model": "Model", "what": "What", "value": "Expected", "low": "Low", "high": "High", "unit": "Unit"}
-
-CONVERGED = "Converged."
+FAILS = 0.2  # from this size on, a correlation of spend and frequency is not negligible
 NOT_KNOWN = "too few resamples have a fit"
 WHAT = ("purchases", "value, undiscounted", "value, discounted", "value per buyer, discounted")
-
-
-def _whole(v: float) -> str:
-    return number(v, 0)
-
-
-def _two(v: float) -> str:
-    return number(v, 2)
-
-
-def _failed(fits: Fits) -> list[str]:
-    return [f"{name} is left out: {why}" for name, why in fits.failed.items()]
 
 
 def _note(e: Estimate) -> str:
     return "" if math.isfinite(e.low) else NOT_KNOWN
 
 
-def models(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Finding:
-    """Answer: which model forecasts what buyers do next? Fitted up to ``until``, judged on what they bought after it."""
-    name, title = "buying-models", "Models of repeat buying, judged on purchases they had not seen"
+def _label(section: str, part: str, **facts: object) -> str:
+    return words.say(__file__, section, part, **facts)
+
+
+@finding("buying-models")
+def models(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Answer:
+    """Answer: which model forecasts what buyers do next? Fitted up to ``until`` and checked on what came after."""
     found = trial(company, until, minimum_repeat_buyers)
-    if isinstance(found, str):
-        return unanswered(name, title, found)
-    now, rows, shares = today(company), [], {}
+    now, rows = today(company), []
     for model, fitted in found.fits.models.items():
         both = zip(fitted.params.items(), fitted.standard_errors, strict=True)
-        shares[model] = active(now, model).value if model in now.models else math.nan
+        total = found.totals[model]
         rows.append({
-            "model": model, "estimate": draws.estimate(found.totals[model][0], found.totals[model][1:], found.buyers, low=0),
-            "actual": found.actual, "error": found.error(model).value, "active": shares[model],
+            "model": model, "estimate": draws.estimate(total[0], total[1:], found.buyers, low=0),
+            "actual": found.actual, "error": found.error(model).value,
+            "active": active(now, model).value if model in now.models else math.nan,
             "log_likelihood": fitted.log_likelihood,
             "parameters": ", ".join(f"{k} {v:.4g} (se {se:.2g})" for (k, v), se in both),
         })  # fmt: skip
-    text, others = f"{found.words()} by {found.buyers:,.0f} buyers", [k for k in found.off if k != found.chosen]
-    known = [v for v in shares.values() if not math.isnan(v)]
-    if others:
-        near = found.closest
-        text += (
-            f", the closest of {listing(found.off)}"
-            if near == found.chosen
-            else f"; {near} was {percent(abs(found.off[near][0]))} off, not detectably closer"
-        )
-        ends = [total[0] for total in found.totals.values()]
-        text += f". The forecasts agree within {percent(max(ends) / min(ends) - 1)}"
-    if len(known) > 1:
-        text += (
-            f", while the share of today's buyers taken for still active ranges from {percent(min(known), 0)} to "
-            f"{percent(max(known), 0)}: it is no churn rate"
-        )
-    e = found.error(found.chosen)
-    figures = (
-        Figure("forecast-error", f"{found.chosen}: forecast against purchases after {day(found.cut)}", e,
-               "share of the purchases made", "buyers", _note(e)),
+    error, near = found.error(found.chosen), found.closest
+    ends = [total[0] for total in found.totals.values()]
+    shares = [r["active"] for r in rows if not math.isnan(r["active"])]
+    label = _label("buying-models", "error", chosen=found.chosen, cut=found.cut)
+    figures = [Figure("forecast-error", label, error, "share of the purchases made", "buyers", _note(error))]
+    return answer(
+        "forecast", table(rows, ["model"]), figures,
+        chosen=found.chosen, models=list(found.off), closest=near, expected=found.totals[found.chosen][0],
+        actual=found.actual, buyers=found.buyers, cut=found.cut, weeks=found.weeks, error=error, off=abs(error.value),
+        high=error.value > 0, closest_off=abs(float(found.off[near][0])), apart=max(ends) / min(ends) - 1,
+        active=[min(shares), max(shares)] if len(shares) > 1 else [], loose=found.fits.loose,
+        failed=list(found.fits.failed),
     )  # fmt: skip
-    caveats = [
-        f"All who bought by {day(found.cut)} count, also those who bought once. Purchases of one day are one, refunds are none. "
-        "Parameters are in weeks.",
-        "Nobody without a contract is seen to leave. A model's share of active buyers is its own idea of it; only forecasts of "
-        "purchases can be checked.",
-    ]
-    loose = [f"{k}: {m.message}" for k, m in found.fits.models.items() if m.message != CONVERGED]
-    caveats += [*loose, *_failed(found.fits)]
-    return Finding(name, title, f"{text}.", "D", table(rows, ["model"]), figures, tuple(caveats))
 
 
-def tracking(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Finding:
-    """Answer: does the forecast keep up week by week? Repeat purchases so far, as made and as expected."""
-    name, title = "buying-tracking", "Repeat purchases so far, week by week"
+@finding("buying-tracking")
+def tracking(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Answer:
+    """Answer: does the forecast keep up week by week? Repeat purchases so far, actual and expected."""
     found = trial(company, until, minimum_repeat_buyers)
-    if isinstance(found, str):
-        return unanswered(name, title, found)
     made = purchases.by_day(company, found.cut)
     start, length = made["day"].iloc[0], (pd.Timestamp(company.as_of) - made["day"].iloc[0]).days
     since = (made["day"] - start).dt.days.to_numpy()
@@ -166,55 +123,41 @@ def tracking(company: Company, until: str = "", minimum_repeat_buyers: int = 100
             })  # fmt: skip
     best, at = lines[found.chosen], int(np.flatnonzero(ends == in_window)[0])
     off = best[:, -1] / done[-1] - 1
-    e = draws.estimate(off[0], off[1:], joined[-1], low=-1)
-    text = (
-        f"By {day(company.as_of)} buyers had made {_whole(done[-1])} repeat purchases and {found.chosen}, which knows nothing after "
-        f"{day(found.cut)}, expects {_whole(best[0, -1])} ({percent(off[0])} off); on that day it was {_whole(best[0, at])} against "
-        f"{_whole(done[at])}. The gap was never wider than {percent(_widest(best[0], done, at))} of the purchases made after it."
-    )
-    figures = (
-        Figure("tracking-error", f"{found.chosen}: repeat purchases expected by the as-of date against those made", e,
-               "share of the purchases made", "buyers", _note(e)),
+    error = draws.estimate(off[0], off[1:], joined[-1], low=-1)
+    label = _label("buying-tracking", "error", chosen=found.chosen)
+    figures = [Figure("tracking-error", label, error, "share of the purchases made", "buyers", _note(error))]
+    return answer(
+        "forecast", table(rows, ["group", "week"]), figures,
+        chosen=found.chosen, cut=found.cut, made=done[-1], expected=best[0, -1], error=error, made_by_cut=done[at],
+        expected_by_cut=best[0, at], widest=_widest(best[0], done, at),
     )  # fmt: skip
-    caveats = (
-        f"Buyers known by {day(found.cut)}. The line expected knows only on which day each first bought, not what they bought since; "
-        "its band holds the uncertainty of the parameters. It knows no seasons and no campaigns: a bend in the other may be one.",
-    )
-    return Finding(name, title, text, "D", table(rows, ["group", "week"]), figures, caveats)
 
 
 def _widest(expected: np.ndarray, made: np.ndarray, at: int) -> float:
-    """Return the widest gap after the cut, as a share of what had been made."""
+    """Return the widest gap after the cut, as a share of the purchases made so far."""
     return float(np.max(np.abs(expected[at + 1 :] / made[at + 1 :] - 1)))
 
 
-def by_frequency(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Finding:
+@finding("buying-by-frequency")
+def by_frequency(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Answer:
     """Answer: is the forecast right for rare and for frequent buyers? Later purchases per buyer by earlier ones."""
-    name, title = "buying-by-frequency", "Later purchases per buyer, by repeat purchases before"
     found = trial(company, until, minimum_repeat_buyers)
-    if isinstance(found, str):
-        return unanswered(name, title, found)
     shown = _compared(company, found, _levels(company, found.fits.rows), list(found.expected))
     shown = shown.rename(columns={"level": "before"})
     seen, best = (shown[shown["group"] == g].set_index("before") for g in (ACTUAL, found.chosen))
-    inside = int(((seen["low"] <= best["value"]) & (best["value"] <= seen["high"])).sum())
     reach = (seen["high"] - seen["low"]).where(lambda v: v > 0)
     far = ((best["value"] - seen["value"]).abs() / reach).fillna(0).idxmax()
-    those = seen.loc[far]
-    text = (
-        f"{found.chosen} is within the interval of what was bought for {inside} of {len(seen)} kinds of buyers; it fits least those "
-        f"with {far} repeat purchases before: {_two(best.loc[far, 'value'])} expected, "
-        f"{interval(Estimate(those['value'], those['low'], those['high']), _two)} bought each."
-    )
-    caveats = (
-        f"Purchases before and after {day(found.cut)}, each buyer followed {number(found.weeks, 0)} weeks.",
-        *_failed(found.fits),
-    )
-    return Finding(name, title, text, "D", shown, caveats=caveats)
+    return answer(
+        "forecast", shown,
+        chosen=found.chosen, cut=found.cut, weeks=found.weeks, groups=len(seen), far=far,
+        inside=int(((seen["low"] <= best["value"]) & (best["value"] <= seen["high"])).sum()),
+        expected=best.loc[far, "value"], bought=Estimate(*seen.loc[far, ["value", "low", "high"]]),
+        failed=list(found.fits.failed),
+    )  # fmt: skip
 
 
 def _levels(company: Company, rows: pd.DataFrame) -> np.ndarray:
-    """Return the level of each row by frequency, "0", "1" ... "7 or more"; where groups get small the last one starts sooner."""
+    """Return the level of each row by frequency: "0", "1" ... "7 or more", or fewer levels if groups would be small."""
     x, n, least = rows["frequency"].to_numpy(), rows["n"].to_numpy(), company.settings.privacy.minimum_base
     last = int(x.min())
     while last < MOST_REPEATS and min(n[x == last].sum(), n[x > last].sum()) >= least:
@@ -223,7 +166,7 @@ def _levels(company: Company, rows: pd.DataFrame) -> np.ndarray:
 
 
 def _compared(company: Company, found: Trial, level: np.ndarray, models: list[str]) -> pd.DataFrame:
-    """Estimate purchases per buyer by (group, level): as bought (fold draws), and as each model expected them."""
+    """Estimate purchases per buyer by (group, level): actual (fold draws), and as each model expected them."""
     rows = found.fits.rows.assign(level=level)
     for model in models:
         rows[model] = found.expected[model] * rows["n"]
@@ -240,15 +183,13 @@ def _compared(company: Company, found: Trial, level: np.ndarray, models: list[st
     return shown.sort_values("group", key=lambda g: g.map([ACTUAL, *models].index), kind="stable", ignore_index=True)
 
 
-def lift(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Finding:
-    """Answer: does the forecast tell who will buy? Later purchases by tenths of buyers, the likeliest first."""
-    name, title = "buying-lift", "Later purchases per buyer, by tenths of the forecast"
+@finding("buying-lift")
+def lift(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Answer:
+    """Answer: does the forecast find who will buy? Later purchases by tenths of buyers, highest forecasts first."""
     found = trial(company, until, minimum_repeat_buyers)
-    if isinstance(found, str):
-        return unanswered(name, title, found)
     n = found.fits.rows.groupby(found.expected[found.chosen])["n"].sum().sort_index(ascending=False)
     if n.sum() < TENTHS * company.settings.privacy.minimum_base:
-        return unanswered(name, title, f"a tenth of {n.sum():,} buyers is too small a group.")
+        raise Unanswered("few-buyers-for-tenths", buyers=n.sum())
     tenth = np.minimum((TENTHS * (n.cumsum() - n / 2) / n.sum()).astype(int), TENTHS - 1) + 1
     level = tenth.loc[found.expected[found.chosen]].to_numpy()
     shown = _compared(company, found, level, [found.chosen]).rename(columns={"level": "tenth"})
@@ -260,17 +201,13 @@ def lift(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
     ]
     with np.errstate(invalid="ignore", divide="ignore"):
         share, times = top[1] / top[3], (top[1] / top[0]) / (top[3] / top[2])
-    e, of_all = (draws.estimate(v[0], v[1:], top[2][0], low=0) for v in (times, share))
-    text = (
-        f"The tenth of buyers of whom {found.chosen} expects most made {interval(of_all, percent)} of all purchases after "
-        f"{day(found.cut)}: {interval(e, number)} times as many each as the average buyer."
-    )
-    figures = (
-        Figure("lift", f"Purchases of the top tenth of {found.chosen} against the average buyer", e, "times", "buyers"),
-        Figure("top-tenth", "Share of purchases made by the top tenth of the forecast", of_all, "share", "buyers"),
-    )
-    caveats = (f"Each followed {number(found.weeks, 0)} weeks. Buyers of equal forecast stay in one tenth.",)
-    return Finding(name, title, text, "D", shown, figures, caveats)
+    times, share = (draws.estimate(v[0], v[1:], top[2][0], low=0) for v in (times, share))
+    figures = [
+        Figure("lift", _label("buying-lift", "times", chosen=found.chosen), times, "times", "buyers"),
+        Figure("top-tenth", _label("buying-lift", "share"), share, "share", "buyers"),
+    ]
+    facts = {"chosen": found.chosen, "cut": found.cut, "weeks": found.weeks}
+    return answer("forecast", shown, figures, times_average=times, share_of_all=share, **facts)
 
 
 # ---- today -----------------------------------------------------------------------------------------------------------
@@ -282,35 +219,30 @@ def _quantile(values: np.ndarray, n: np.ndarray, share: float) -> float:
 
 
 def _histories(fits: Fits) -> dict[str, tuple[float, float, float]]:
-    """Return typical pasts, from the quantiles of the data, by how a reader says them; weeks are whole."""
+    """Return typical pasts (frequency, recency, age) by their labels, from quantiles of the data, in whole weeks."""
     (x, recency, age), n, found = fits.past, fits.cells["n"].to_numpy(float), {}
     for q in (0.1, 0.5, 0.9):
         weeks = round(_quantile(age[x == 0], n[x == 0], q)) if (x == 0).any() else 0
-        found[f"bought once, {weeks} weeks ago"] = (0, 0, weeks)
+        found[_label("buying-active", "once", weeks=weeks)] = (0, 0, weeks)
     again = x > 0
     for many in (0.5, 0.9):
         times = _quantile(x[again], n[again], many)
         whole = max(round(_quantile(age[again], n[again], 0.5)), 2)
         for q in (0.1, 0.5, 0.9):
             since = min(round(whole * _quantile(1 - recency[again] / age[again], n[again], q)), whole - 1)
-            found[f"{times + 1:.0f} purchases in {whole} weeks, the last {since} weeks ago"] = (
-                times,
-                whole - since,
-                whole,
-            )
+            facts = {"purchases": times + 1, "weeks": whole, "since": since}
+            found[_label("buying-active", "again", **facts)] = (times, whole - since, whole)
     return found
 
 
-def alive(company: Company, minimum_repeat_buyers: int = 100) -> Finding:
-    """Answer: who is still active? That depends on the model: probabilities for typical pasts, and for all of today."""
-    name, title = "buying-active", "Probability of still being active, by model"
-    if why := why_not(company, minimum_repeat_buyers):
-        return unanswered(name, title, why)
+@finding("buying-active")
+def alive(company: Company, minimum_repeat_buyers: int = 100) -> Answer:
+    """Answer: who is still active? That depends on the model: probabilities for typical pasts, and for all buyers."""
+    require(company, minimum_repeat_buyers)
     fits = today(company)
-    if not fits.models:
-        return unanswered(name, title, " ".join(_failed(fits)))
+    fits.require_models()
     pasts, n, rows, shares = _histories(fits), float(fits.cells["n"].sum()), [], {}
-    everybody = "all buyers of today"
+    everybody = _label("buying-active", "everybody")
     x, recency, age = np.array(list(pasts.values())).T
     for model, fitted in fits.models.items():
         drawn = fits.spread(model, lambda p, m=fitted: m.probability_alive(x, recency, age, p))
@@ -319,81 +251,60 @@ def alive(company: Company, minimum_repeat_buyers: int = 100) -> Finding:
         for i, past in enumerate(pasts):
             e = draws.estimate(drawn[0, i], drawn[1:, i], n, low=0, high=1)
             rows.append({"history": past, "model": model, "estimate": e, "weeks since": age[i] - recency[i]})
-    said = listing(f"{percent(e.value, 0)} by {model}" for model, e in shares.items())
-    text = f"Of {n:,.0f} buyers {said} are still active on {day(company.as_of)}"
-    text += ": the models do not agree, and nothing seen can tell them apart." if len(shares) > 1 else "."
-    figures = tuple(
-        Figure(f"active-{model.split('/')[0].lower()}", f"Share of buyers still active by {model}", e, "share", "buyers", _note(e))
-        for model, e in shares.items()
-    )  # fmt: skip
-    caveats = [
-        "This is no churn rate. Nobody is seen to leave; a model infers it from a silence that is long for that buyer.",
-        *(
-            [
-                "BG/NBD takes everybody who bought once for active, however long ago: it lets nobody leave before a second purchase."
-            ]
-            if "BG/NBD" in fits.models
-            else []
-        ),
-        *_failed(fits),
-    ]
     rows.sort(key=lambda r: [everybody, *pasts].index(r["history"]))
-    return Finding(name, title, text, "D", table(rows, ["history", "model"]), figures, tuple(caveats))
+    figures = [
+        Figure(f"active-{model.split('/')[0].lower()}", _label("buying-active", "share", model=model), e, "share",
+               "buyers", _note(e))
+        for model, e in shares.items()
+    ]  # fmt: skip
+    values = [e.value for e in shares.values()]
+    return answer(
+        "forecast", table(rows, ["history", "model"]), figures,
+        buyers=n, models=list(shares), least_active=min(values), most_active=max(values),
+        everyone_once_active="BG/NBD" in shares, failed=list(fits.failed),
+    )  # fmt: skip
 
 
-def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Finding:
-    """Answer: do frequent buyers spend more or less per purchase? And is what they spent later as forecast?"""
-    name, title = "buying-spend", "Spend per repeat purchase, by number of repeat purchases"
-    if why := why_not(company, minimum_repeat_buyers):
-        return unanswered(name, title, why)
+@finding("buying-spend")
+def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Answer:
+    """Answer: do frequent buyers spend more or less per purchase? And did later spend match the forecast?"""
+    require(company, minimum_repeat_buyers)
     model, again = spending(today(company).rows)
     if again["n"].sum() < company.settings.privacy.minimum_base:
-        return unanswered(name, title, "too few of those who came back paid anything.")
+        raise Unanswered("few-paid-again")
     again = again.assign(level=_levels(company, again), money=again["n"] * again["spend"])
     together = spend_frequency_correlation(again["frequency"], again["spend"], weights=again["n"])
     keys, sums = draws.resample(again, "fold", ["n", "money"], ["level"], resamples(company))
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums[:, :, 1] / sums[:, :, 0]
-    write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
-    shown = table(
-        [{"repeats": k, "estimate": draws.estimate(mean[0, i], mean[1:, i], sums[0, i, 0], low=0)}
-         for i, k in enumerate(keys["level"])], ["repeats"])  # fmt: skip
-    ends = f"{write(mean[0, 0])} with {keys['level'].iloc[0]} repeat purchase and {write(mean[0, -1])} with {keys['level'].iloc[-1]}"
-    fails = together.excludes(0) and abs(together.value) >= FAILS
-    verdict = "does not depend on" if not together.excludes(0) else "goes with" if fails else "hardly goes with"
-    text = f"Spend per purchase {verdict} how often somebody buys: correlation {interval(together, _two)}, {ends}."
-    figures = [Figure("spend-frequency", "Correlation of spend per purchase and repeat purchases", together, "correlation", "buyers",
-                      "" if math.isfinite(together.low) else "spend or frequency never varies")]  # fmt: skip
-    caveats = [f"{again['n'].sum():,} buyers who came back and paid; means per buyer of their repeat purchases."]
-    if fails:
-        caveats.append(
-            "Gamma-Gamma takes spend and frequency for independent, which they are not here: money forecasts are off for rare or "
-            "frequent buyers. Forecast each segment by itself, those that differ in spend above all."
-        )
-    found = trial(company, until, minimum_repeat_buyers)
-    if isinstance(found, str):
-        caveats.append(f"The forecast of spend could not be tried: {found}")
-    elif (before := spending(found.fits.rows)[0]).message == CONVERGED:
+    levels = keys["level"].tolist()
+    rows = [
+        {"repeats": k, "estimate": draws.estimate(mean[0, i], mean[1:, i], sums[0, i, 0], low=0)}
+        for i, k in enumerate(levels)
+    ]
+    varies, linked = math.isfinite(together.low), together.excludes(0)
+    label, note = _label("buying-spend", "correlation"), "" if varies else "spend or frequency never varies"
+    figures = [Figure("spend-frequency", label, together, "correlation", "buyers", note)]
+    checked, found = {"cut": None, "off": None, "later": None, "expected": None}, None
+    with suppress(Unanswered):
+        found = trial(company, until, minimum_repeat_buyers)
+    before = spending(found.fits.rows)[0] if found else None
+    if before and before.converged and not loose(before):
         off, later, expected = _later_spend(company, found, before)
-        side = "above" if off.value > 0 else "below"
-        text += (
-            f" For purchases after {day(found.cut)} Gamma-Gamma expected {write(expected)} each, {percent(abs(off.value))} {side} "
-            f"the {interval(later, write)} spent."
-        )
-        figures.append(
-            Figure(
-                "spend-error", "Spend per purchase, forecast against what was spent", off, "share", "buyers", _note(off)
-            )
-        )
-    else:
-        caveats.append(f"The forecast of spend could not be tried: {before.message}")
-    if model.message != CONVERGED:
-        caveats.append(model.message)
-    return Finding(name, title, text, "D", shown, tuple(figures), tuple(caveats))
+        checked = {"cut": found.cut, "off": off, "later": later, "expected": expected}
+        label = _label("buying-spend", "error")
+        figures.append(Figure("spend-error", label, off, "share", "buyers", _note(off), known="forecast"))
+    return answer(
+        "observed", table(rows, ["repeats"]), figures,
+        buyers=again["n"].sum(), correlation=together, varies=varies, linked=linked,
+        strong=linked and abs(together.value) >= FAILS, more=together.value > 0,
+        first=levels[0], first_spend=mean[0, 0], last=levels[-1], last_spend=mean[0, -1], **checked,
+        modelled=model.converged, loose=loose(model) if model.converged else [],
+    )  # fmt: skip
 
 
 def _later_spend(company: Company, found: Trial, model: LikelihoodModel) -> tuple[Estimate, Estimate, float]:
-    """Return how far off the spend forecast of the purchases made after the cut was, their spend, and the forecast."""
+    """Return the error of the spend forecast for purchases after the cut, the actual spend, and the forecast."""
     rows, resampling = found.fits.rows, resamples(company)
     columns = (rows["revenue"], rows["purchases"], rows["purchases"] * expected_spend(model, rows))
     spent, made, expected = (resampling @ by_fold(rows["fold"].to_numpy(), c, resampling) for c in columns)
@@ -405,19 +316,17 @@ def _later_spend(company: Company, found: Trial, model: LikelihoodModel) -> tupl
 # ---- what today's buyers will bring ----------------------------------------------------------------------------------
 
 
-def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Finding:
+@finding("value-of-the-base")
+def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Answer:
     """Answer: what will exactly today's buyers bring? Purchases and money over the horizon, by each model.
 
-    The buyers are given, only the parameters are drawn: the interval is that of the total expected of them.
+    The buyers are given and only the parameters are drawn: the interval is that of their expected total.
     """
-    name = "value-of-the-base"
-    if why := why_not(company, minimum_repeat_buyers, priced=True):
-        return unanswered(name, "Value of today's buyers", why)
-    m, currency, fits = company.settings.money, company.settings.currency, today(company)
-    title = f"What today's buyers will bring in the next {m.horizon_months} months"
+    require(company, minimum_repeat_buyers, priced=True)
+    m, currency, fits = valuation.money_of(company), company.settings.currency, today(company)
+    fits.require_models()
     spends, again = spending(fits.rows)
-    if not fits.models or not spends.converged:
-        return unanswered(name, title, spends.message if fits.models else " ".join(_failed(fits)))
+    require_spend(spends)
     rows_n, n = fits.rows["n"].to_numpy(float), fits.cells["n"].to_numpy(float)
     share, customers = valuation.share_kept(company), float(n.sum())
     priced = share * fits.sums(rows_n * expected_spend(spends, fits.rows))
@@ -435,54 +344,48 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
         drawn = fits.spread(model, lambda p, f=fitted: sums(ahead(company, f, fits.past, p, coarse)))
         drawn *= sums(bought) / drawn[0]  # the slopes are those of coarse discounting, the values are not
         drawn[:, 1:] *= (by := spread(spends, spent, by_spend)) / by[0]
-        told = (*drawn.T, drawn[:, 2] / customers)
-        totals[model] = [draws.estimate(v[0], v[1:], customers, low=0) for v in told]
-        each_one = zip(WHAT, totals[model], units, strict=True)
-        rows += [{"model": model, "what": w, "estimate": e, "unit": u} for w, e, u in each_one]
+        every = (*drawn.T, drawn[:, 2] / customers)
+        totals[model] = [draws.estimate(v[0], v[1:], customers, low=0) for v in every]
+        rows += [
+            {"model": model, "what": w, "estimate": e, "unit": u}
+            for w, e, u in zip(WHAT, totals[model], units, strict=True)
+        ]
     best, found = headline(company, until, minimum_repeat_buyers)
-    made, plain, now, per_buyer = totals[best]
-    write = lambda v: money(v, currency)  # noqa: E731
-    months = f"the next {m.horizon_months} months"
-    text = (
-        f"Today's {customers:,.0f} buyers are expected to make {interval(made, _whole)} purchases in {months} ({best}), a "
-        f"{m.value_is} of {interval(now, write)} discounted to today, {money(per_buyer.value, currency, 2)} each; undiscounted "
-        f"{write(plain.value)}."
-    )
-    figures = (
-        Figure("base-value", f"Value of today's buyers, {months}, discounted", now, currency, "buyers", _note(now)),
-        Figure("base-purchases", f"Purchases of today's buyers, {months}", made, "purchases", "buyers", _note(made)),
-    )
-    caveats = [
-        valuation.meaning(company),
-        "The interval is that of the total expected of exactly these buyers. That some years are better than others, and that buying "
-        "may change, is not in it.",
-        f"Not tried on later purchases: {found}"
-        if isinstance(found, str)
-        else f"How far to trust it: {found.words()}. BG/NBD is told unless another model came detectably closer.",
-    ]
+    made, plain, worth, per_buyer = totals[best]
     ends = [e[2].value for e in totals.values()]
-    if len(ends) > 1:
-        caveats.append(f"By model the discounted value ranges from {write(min(ends))} to {write(max(ends))}.")
-    if refunds := customer_base.first_orders(company)[1]:
-        caveats.append(f"{refunds:,} refunds are not taken off what will be bought.")
-    caveats += [x.message for x in (*fits.models.values(), spends) if x.message != CONVERGED]
-    return Finding(name, title, text, "D", table(rows, ["model", "what"]), figures, tuple([*caveats, *_failed(fits)]))
+    error = found.error(found.chosen).value if found else math.nan
+    horizon = m.horizon_months
+    figures = [
+        Figure("base-value", _label("value-of-the-base", "value", horizon=horizon), worth, currency, "buyers",
+               _note(worth)),
+        Figure("base-purchases", _label("value-of-the-base", "made", horizon=horizon), made, "purchases", "buyers",
+               _note(made)),
+    ]  # fmt: skip
+    return answer(
+        "forecast", table(rows, ["model", "what"]), figures,
+        buyers=customers, horizon=horizon, value_is=m.value_is, worth=worth, each=per_buyer.value, purchases=made,
+        undiscounted=plain.value, chosen=best, checked=found is not None, tried=found.chosen if found else "",
+        cut=found.cut if found else None, weeks=found.weeks if found else 0, off=abs(error), high=error > 0,
+        simplest=found is None or found.chosen == next(iter(found.off)), by_model=[min(ends), max(ends)],
+        refunds=customer_base.first_orders(company)[1], several=len(ends) > 1,
+        loose=fits.loose | ({"Gamma-Gamma": loose(spends)} if loose(spends) else {}),
+        failed=list(fits.failed),
+    )  # fmt: skip
 
 
 def each(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> pd.DataFrame:
-    """Return today's buyers by (declared segments as text, x, recency, age, fold), for other questions; weeks.
+    """Return today's buyers by (declared segments as text, x, recency, age, fold), for other questions; in weeks.
 
-    n: buyers; value: money expected of one of them over the horizon, discounted; active: probability of still being active by
-    BG/NBD, which is 1 for all who bought once; last_days: days since the last purchase. The values add up to ``base``.
-    Errors: InputError with the reason, where it cannot be told (``why_not`` tells it before, for most).
+    n: buyers; value: money expected of one of them over the horizon, discounted; active: probability of still being
+    active by BG/NBD, which is 1 for all who bought once; last_days: days since the last purchase. The values add up to
+    ``base``. Unanswered where ``base`` is.
     """
-    by, why = people.segments(company), why_not(company, minimum_repeat_buyers, priced=True)
-    if not why:
-        fits, rows = today(company), purchases.purchases(company, by=by)
-        spends = spending(rows)[0]
-        why = " ".join(_failed(fits)) if not fits.models else None if spends.converged else spends.message
-    if why:
-        raise InputError(f"What each buyer will bring cannot be told: {why}", remedy="Ask why_not first.")
+    by = people.segments(company)
+    require(company, minimum_repeat_buyers, priced=True)
+    fits, rows = today(company), purchases.purchases(company, by=by)
+    fits.require_models()
+    spends = spending(rows)[0]
+    require_spend(spends)
     best = fits.models[headline(company, until, minimum_repeat_buyers)[0]]
     active_now = fits.models.get("BG/NBD", best).probability_alive(*fits.past)
     cells = fits.cells[PAST].assign(ahead=ahead(company, best, fits.past)[1], active=active_now)
