@@ -13,6 +13,7 @@ from cxlib import demo
 from cxlib.counts import contract_terms
 from cxlib.counts.people import DAYS_A_MONTH, STAGE
 from cxlib.demo import paths
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.stats.draws import fold_weights, with_plain
 from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
@@ -82,10 +83,10 @@ def unanswerable():
     nobody_left = made(joined_on=days(*["2024-01-05"] * 40), left_on=days(*[None] * 40), monthly_revenue=[1.0] * 40)
     few = made(joined_on=days("2024-01-05"), left_on=days("2024-05-05"), monthly_revenue=[1.0])
     return {
-        "buying models below": shop,
-        "snapshot": snapshot,
-        "nobody left": nobody_left,
-        "fewer than 30 customers joined": few,
+        "without contracts": shop,
+        "not when they left": snapshot,
+        "nobody has left": nobody_left,
+        "fewer than 30 customers": few,
     }
 
 
@@ -231,8 +232,17 @@ def test_a_world_of_sbg_is_recovered(various):
     assert abs(alpha - 0.8) < 2 * errors["alpha"]
     assert abs(beta - 14) < 2 * errors["beta"]
     found = contracts.fits(various)
-    assert found.sentence.startswith("Churn falls with tenure")
-    assert "Sorting alone will do" in found.sentence
+    assert (found.known, found.facts["falls"], found.facts["rises"], found.facts["gain"]) == (
+        "forecast",
+        True,
+        False,
+        0,
+    )
+    assert found.facts["first"] == figure(found, "churn-term-1")
+    assert found.facts["later"] == figure(found, "churn-term-12")
+    assert found.facts["own"] == figure(found, "duration-dependence")
+    assert found.facts["after"] == pytest.approx(11 * DAYS_A_MONTH)
+    assert found.facts["first"].value == pytest.approx(0.8 / 14.8, abs=0.01)  # the mean of the chances
     assert not figure(found, "duration-dependence").excludes(1)
     seen = found.table[found.table["at_risk"] >= 100]
     assert (seen["value"] - seen["sBG"]).abs().max() < 0.03
@@ -243,7 +253,9 @@ def test_a_world_of_sbg_is_recovered(various):
 
 def test_in_a_world_of_equals_churn_does_not_fall_and_the_models_say_so(alike):
     found = contracts.fits(alike)
-    assert "does not detectably" in found.sentence
+    assert not found.facts["falls"]
+    assert not found.facts["rises"]
+    assert found.facts["first"].low < 0.04 < found.facts["first"].high
     assert contracts.base(alike).answered
     off = figure(contracts.shortcut(alike), "shortcut-off")
     assert off.value == pytest.approx(0, abs=0.02)
@@ -255,7 +267,15 @@ def test_the_average_rate_undervalues_the_long_standing(various):
     assert figure(found, "shortcut-off").high < 0
     assert off["third year on"] < off["second year"] < off["3 to 12 months"] < off["first 3 months"]
     assert off["first 3 months"] > 0
-    assert "undervalues the long-standing" in found.sentence
+    assert [e["stage"] for e in found.facts["ends"]] == ["first 3 months", "third year on"]
+    assert [e["off"] for e in found.facts["ends"]] == [off["first 3 months"], off["third year on"]]
+    assert (found.facts["low"], found.facts["detected"]) == (True, True)
+    assert found.facts["off"].value == -off["all"]
+    assert "undervalues" in found.headline
+    level = renewal_models.fitted(various, 1).levels["all"]
+    assert found.facts["renewals"] == level.at_risk[0].sum()
+    assert found.facts["renewed"] == pytest.approx(1 - level.lost[0].sum() / level.at_risk[0].sum())
+    assert found.facts["rate"] == pytest.approx(1.1 ** (1 / 12) - 1)
     endless = found.table[found.table["horizon"] == "without end"].set_index(STAGE)["off"]
     assert endless["all"] < off["all"]
 
@@ -265,7 +285,16 @@ def test_the_forecast_of_months_held_back_comes_true(various):
     off = figure(found, "held-back-off")
     assert off.low < 0 < off.high
     assert abs(off.value) < 0.015
-    assert "12 months ago" in found.sentence
+    trial = found.facts["trial"]
+    assert trial["span"] == pytest.approx(YEAR)
+    assert trial["expected"] / trial["made"] - 1 == pytest.approx(off.value)
+    assert trial["still"] / trial["kept"] - 1 == pytest.approx(trial["still_off"])
+    assert abs(trial["still_off"]) < 0.03
+    assert trial["money_off"] == pytest.approx(off.value)  # everybody pays the same
+    rows, then = various.frame("customers"), pd.Timestamp(trial["then"])
+    here = rows[(rows["joined_on"] <= then) & ~(rows["left_on"] <= then)]
+    assert trial["customers"] == len(here)
+    assert next(f for f in found.figures if f.name == "held-back-off").known == "count"
 
 
 def test_where_own_chances_fall_bdw_says_so():
@@ -279,8 +308,8 @@ def test_where_own_chances_fall_bdw_says_so():
     stay = np.minimum(np.rint(terms_stayed * DAYS_A_MONTH), 9_999)
     left = pd.Series(joined + pd.to_timedelta(stay - 1, unit="D"))
     found = contracts.fits(made(joined_on=joined, left_on=left.where(left <= AS_OF)))
-    assert "BdW fits better" in found.sentence
-    assert "chance of leaving falls" in found.sentence
+    assert found.facts["gain"] > 0
+    assert "own chance of leaving also falls" in found.detail
     c = figure(found, "duration-dependence")
     assert c.low < 0.5 < c.high
 
@@ -318,6 +347,14 @@ def test_a_new_customers_months_are_the_lifetime_of_the_model(various):
     ahead = model.survival(np.arange(12, 36)) / model.survival(12) @ (1 + rate) ** -np.arange(24.0)
     assert found.loc[(12, "sBG"), "value"] == pytest.approx(ahead)
     assert (found["money"] / found["value"]).to_numpy() == pytest.approx(np.full(len(found), 10 * 0.5))
+    facts = contracts.lifetimes(various).facts
+    assert [k["after"] for k in facts["later"]] == [12, 24]
+    assert facts["later"][0]["months"] == found.loc[(12, "sBG"), "value"]
+    assert (facts["shortest"], facts["longest"]) == (
+        found.loc[0, "without_end"].min(),
+        found.loc[0, "without_end"].max(),
+    )
+    assert facts["worth"].value == found.loc[(0, facts["model"]), "money"]
     assert found.loc[(24, "sBG"), "value"] > found.loc[(12, "sBG"), "value"] > found.loc[(0, "sBG"), "value"]
 
 
@@ -351,11 +388,15 @@ def test_the_parts_of_the_demos_base_add_up_and_figures_have_intervals(company):
     for each in (contracts.fits, contracts.lifetimes, contracts.shortcut, contracts.base):
         for f in each(company).figures:
             assert f.estimate.low < f.estimate.value < f.estimate.high, f.name
+    top = parts["share"].idxmax()
+    facts = contracts.base(company).facts
+    assert (facts["top"], facts["top_share"]) == (top, parts["share"].max())
+    assert facts["by_model"] == found.loc["all", list(facts["by_model"])].to_dict()
     levels = contracts.lifetimes(company).table.query("after == 0 and model == 'sBG'").set_index("level")["value"]
     assert levels["Basic"] < levels["Plus"] < levels["Pro"]  # the hazards of the plans
 
 
-def test_stages_too_small_to_be_told_apart_are_one():
+def test_stages_that_are_too_small_are_put_together():
     joined = [*days(*["2025-11-20"] * 10), *days(*["2025-05-01"] * 35), *days(*["2021-05-01"] * 80)]
     left = days(*[None] * 60, *["2022-03-02"] * 20, *["2023-08-08"] * 15, *["2024-12-12"] * 30)
     company = made(joined_on=joined, left_on=left.where(left > pd.Series(joined)), monthly_revenue=np.full(125, 9.0))
@@ -366,24 +407,41 @@ def test_stages_too_small_to_be_told_apart_are_one():
     )
 
 
-# ---- what cannot be said ---------------------------------------------------------------------------------------------
+# ---- what cannot be answered ---------------------------------------------------------------------------------------------
 
 QUESTIONS = (contracts.fits, contracts.lifetimes, contracts.shortcut, contracts.base)
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_who_cannot_be_answered_is_told_why(question, unanswerable):
+def test_what_cannot_be_answered_gives_the_reason(question, unanswerable):
     for words, company in unanswerable.items():
         found = question(company)
         assert not found.answered
-        assert words in found.sentence
+        assert words in found.headline
 
 
 def test_without_money_curves_are_shown_and_values_are_not():
     company = world(1500, spread, settings={k: v for k, v in SETTINGS.items() if k != "money"})
     assert contracts.fits(company).answered
     for question in QUESTIONS[1:]:
-        assert "no money block" in question(company).sentence
+        assert "no money block" in question(company).headline
+
+
+def test_levels_without_models_of_their_own_are_named_and_valued_like_all():
+    settings = SETTINGS | {"segments": ["plan"]}
+    plan = np.where(np.arange(1200) < 1100, "a", "b")
+    company = world(
+        1200, lambda luck, n: np.where(plan == "a", luck.beta(1.2, 9, n), 1e-9), settings=settings, plan=plan
+    )
+    found = renewal_models.fitted(company, 1)
+    assert list(found.levels) == ["a", "all"]
+    assert found.unfitted == ("b",)
+    assert found.of("b") is found.levels["all"]
+    assert contracts.fits(company).facts["unfitted"] == ["b"]
+    with pytest.raises(Unanswered, match="nobody-left"):
+        renewal_models._level(np.array([[5.0, 5.0, 5.0, 5.0]]), np.array([0]), np.ones((1, 1)))
+    with pytest.raises(Unanswered, match="few-renewals"):
+        renewal_models._level(np.array([[5.0, 4.0, 3.0]]), np.array([0]), np.ones((1, 1)))
 
 
 @pytest.mark.parametrize("as_of", ["2022-08-31", "2025-03-15"])
@@ -392,7 +450,7 @@ def test_a_young_company_gets_findings_or_reasons(as_of, few_customers):
     for question in QUESTIONS:
         for months in (1, 12):
             found = question(company, months)
-            assert found.sentence
+            assert found.headline
             for f in found.figures:
                 row = f.row()
                 assert row["low"] is None or row["low"] <= row["value"] <= row["high"], f
