@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cxlib.stats import balancing, draws
+from cxlib.stats.estimate import NotEstimable
 
 
 def test_weighted_means_agree_exactly():
@@ -34,7 +35,7 @@ def test_a_row_counted_thrice_is_three_rows():
 
 
 def test_with_nobody_alike_it_is_refused():
-    with pytest.raises(ValueError, match="nobody like them"):
+    with pytest.raises(NotEstimable, match="no-balancing-weights"):
         balancing.entropy_balance(np.array([[0.0], [0.0]]), np.ones(2), np.array([0.5]))
 
 
@@ -57,7 +58,7 @@ def test_each_draw_is_a_fit_of_its_own():
 
 
 def test_confounded_choice_is_undone_and_the_known_effect_found():
-    """Reached with odds that follow what is known; the outcome follows it too. Without weights the effect is off by 1."""
+    """Treatment and outcome both depend on what is known. Without weights the effect is off by 1."""
     rng = np.random.default_rng(4)
     x = rng.integers(0, 2, (40_000, 2)).astype(float)
     reached = rng.random(40_000) < 1 / (1 + np.exp(-(x @ [1.0, -1.5] - 0.5)))

@@ -341,12 +341,12 @@ def test_cumulative_takes_only_groups_seen_for_the_whole_horizon():
 @pytest.mark.parametrize(
     ("starts", "control", "message"),
     [
-        ([3] * 8, "not-yet", "not identified: from period 3 on every unit is treated"),
-        ([3] * 8, "never", "not identified: no unit is never treated"),
-        ([3, 4] * 4, "never", "not identified: no unit is never treated"),
-        ([0] * 8, "not-yet", "not identified: no unit is first treated"),
-        ([1] * 8, "not-yet", "not identified: no unit is first treated"),
-        ([9] * 8, "never", "not identified: no unit is first treated"),
+        ([3] * 8, "not-yet", r"all-treated \(since 3\)"),
+        ([3] * 8, "never", "none-never-treated"),
+        ([3, 4] * 4, "never", "none-never-treated"),
+        ([0] * 8, "not-yet", "none-treated-after-the-first-period"),
+        ([1] * 8, "not-yet", "none-treated-after-the-first-period"),
+        ([9] * 8, "never", "none-treated-after-the-first-period"),
         ([0, 3] * 4, "nobody", "control must be"),
     ],
 )

@@ -65,7 +65,7 @@ def test_nothing_moving_anywhere_is_no_evidence():
 @pytest.mark.parametrize(
     ("starts", "options", "message"),
     [
-        ([3] * 8, {}, "not identified: from period 3 on every unit is treated"),
+        ([3] * 8, {}, r"all-treated \(since 3\)"),
         ([0, 3] * 4, {"horizon": 9}, "longest is 4"),
         ([0, 3] * 4, {"permutations": 9}, "19 or more"),
     ],

@@ -1,7 +1,7 @@
-"""Before and after only: what changed in those reached, beside what would have changed in them anyway.
+"""Before and after only: the change in those reached, beside the change expected without any programme.
 
-Whoever is chosen because the last score was low comes up again without any help (regression to the mean: Barnett, van der
-Pols & Dobson 2005, Int. J. Epidemiology 34). What others did after the same scores, before the programme, shows by how much.
+Customers chosen for a low score recover without any help (regression to the mean: Barnett, van der Pols & Dobson 2005,
+Int. J. Epidemiology 34). How much is seen in customers with the same scores at earlier dates.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ from cxlib.roi.outcomes import with_money
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 
-MONTHS = 3  # before the start, set against as many after it
-DATES = 3  # earlier days at which scores were left to themselves
+MONTHS = 3  # before the start, compared with as many after it
+DATES = 3  # earlier days with scores and without the programme
 
 
 def describe(company: Company, found: Evidence, reach: Reach, metric: str) -> Evidence:
-    """Add ``before``: what, unit, value, low, high, n of the change, before, after, and anyway (with its interval).
+    """Add ``before``, one row per outcome.
 
-    ``anyway`` is the change that goes with the same scores where no programme was; NaN where that is not known.
+    Columns: kind (score, contacts or earned), what, unit; value, low, high, n of the change; before, after; ``anyway``
+    and ``beyond`` with their intervals.
+    ``anyway`` is the change expected of the same scores without a programme, ``beyond`` the change minus that; both NaN
+    where unknown.
     """
     rows = []
     if metric:
@@ -38,18 +41,18 @@ def describe(company: Company, found: Evidence, reach: Reach, metric: str) -> Ev
     return replace(found, before=pd.DataFrame(rows))
 
 
-def _row(what: str, unit: str, drawn: np.ndarray, n: float, before: float, anyway: np.ndarray | None = None) -> dict:
-    e = draws.estimate(drawn[0], drawn[1:], n)
-    a = Estimate(np.nan, np.nan, np.nan) if anyway is None else draws.estimate(anyway[0], anyway[1:], n)
-    b = (
-        Estimate(np.nan, np.nan, np.nan)
-        if anyway is None
-        else draws.estimate((drawn - anyway)[0], (drawn - anyway)[1:], n)
-    )
+def _row(
+    kind: str, what: str, unit: str, drawn: np.ndarray, n: float, before: float, anyway: np.ndarray | None = None
+) -> dict[str, object]:
+    estimate = lambda d: draws.estimate(d[0], d[1:], n)  # noqa: E731
+    e = estimate(drawn)
+    a = b = Estimate(np.nan, np.nan, np.nan)
+    if anyway is not None:
+        a, b = estimate(anyway), estimate(drawn - anyway)
     return {
-        "what": what, "unit": unit, "value": e.value, "low": e.low, "high": e.high, "n": n, "before": before,
-        "after": before + e.value, "anyway": a.value, "anyway_low": a.low, "anyway_high": a.high, "beyond": b.value,
-        "beyond_low": b.low, "beyond_high": b.high,
+        "kind": kind, "what": what, "unit": unit, "value": e.value, "low": e.low, "high": e.high, "n": n,
+        "before": before, "after": before + e.value, "anyway": a.value, "anyway_low": a.low, "anyway_high": a.high,
+        "beyond": b.value, "beyond_low": b.low, "beyond_high": b.high,
     }  # fmt: skip
 
 
@@ -70,10 +73,10 @@ def _score(company: Company, programme: str, reach: Reach, metric: str) -> list[
         x, n = past["first"], past["again"]
         past = past.assign(x=x * n, xx=x * x * n, xy=x * past["second"])
         n, sx, sy, sxx, sxy = _sums(past, ["again", "x", "second", "xx", "xy"], weights)
-        slope = (sxy - sx * sy / n) / (sxx - sx * sx / n)  # of the next score on this one
+        slope = (sxy - sx * sy / n) / (sxx - sx * sx / n)  # of the next score on the one before
         anyway = sy / n + slope * (first / again - sx / n) - first / again
-    label, change = f"mean answer to {metric.upper()}", (second - first) / again
-    return [_row(label, "points of the scale", change, float(again[0]), float(first[0] / again[0]), anyway)]
+    label, change = f"mean {metric.upper()} answer", (second - first) / again
+    return [_row("score", label, "points of the scale", change, float(again[0]), float(first[0] / again[0]), anyway)]
 
 
 def _sums(counted: pd.DataFrame, columns: list[str], weights: np.ndarray) -> np.ndarray:
@@ -81,7 +84,7 @@ def _sums(counted: pd.DataFrame, columns: list[str], weights: np.ndarray) -> np.
 
 
 def _behaviour(company: Company, programme: str, reach: Reach) -> list[dict]:
-    """Return support contacts and money per customer still here, in the months before and after."""
+    """Return support contacts and money per customer who is still one, in the months before and after."""
     after = min(MONTHS, panels.months_seen(company, reach.months.index[-1].date()))
     before = min(MONTHS, panels.months_before(company, reach.months.index[0].date()))
     if after < 1 or before < 1:
@@ -96,11 +99,11 @@ def _behaviour(company: Company, programme: str, reach: Reach) -> list[dict]:
     at = {t: i for i, t in enumerate(keys["time"])}
     n, found = float(grid.loc[grid["month"] == 0, "customers"].sum()), []
     kinds = (
-        ("contacts", "support contacts", "a customer and month"),
-        ("orders", "earned", f"{company.settings.currency} a customer and month"),
+        ("contacts", "contacts", "support contacts", "per customer and month"),
+        ("orders", "earned", company.settings.money.value_is, f"{company.settings.currency} per customer and month"),
     )
-    for j, (table, what, unit) in enumerate(kinds):
+    for j, (table, kind, what, unit) in enumerate(kinds):
         if company.has(table):
             change = each[:, at["after"], j] - each[:, at["before"], j]
-            found.append(_row(what, unit, change, n, float(each[0, at["before"], j])))
+            found.append(_row(kind, what, unit, change, n, float(each[0, at["before"], j])))
     return found

@@ -10,6 +10,8 @@ from types import MappingProxyType
 import pandas as pd
 
 from cxlib.counts.programmes import Programme
+from cxlib.intake.company import Company
+from cxlib.page import words
 from cxlib.roi.cash_flows import Paths
 from cxlib.stats.estimate import Estimate
 
@@ -66,13 +68,13 @@ class Outcome:
 class Evidence:
     """What is known of the effect of one programme over ``months``; without ``paths``, nothing.
 
-    ``known``: randomised, comparison, adjusted or observed. ``why``: the comparison made, or why there is none; it starts
-    with a small letter and has no final full stop. ``remedy``: sentences on what would have made the effect known.
-    ``facts``: the numbers in ``why``.
-    ``effect``: money per customer reached, over ``months`` since being reached. ``paths``: cash flows by month since the
-    programme began, as long as it is paid; longer than ``months`` for a staggered rollout, until the last step has had
-    its months. ``events``: event_time, value, low, high, n of the difference in money per customer and month; months
-    before the start are placebos. ``before``: the change in those reached, where no comparison is possible.
+    ``known``: randomised, comparison, adjusted or observed. ``why``: the comparison made, or why there is none; it
+    starts with a small letter and has no final full stop. ``remedy``: what would have made the effect known, as
+    sentences. ``facts``: the numbers and names in ``why``.
+    ``effect``: money per customer reached, over ``months`` since being reached. ``paths``: cash flows by month since
+    the programme began, as long as it is paid; for a staggered rollout longer than ``months``, until the last step has
+    had its months. ``events``: event_time, value, low, high, n of the difference in money per customer and month;
+    months before the start are placebos. ``before``: the change in those reached, where nobody can be compared.
     """
 
     programme: Programme
@@ -93,3 +95,28 @@ class Evidence:
     def measured(self) -> bool:
         """Tell whether treated customers were compared with others at all, so that there is a difference to report."""
         return self.paths is not None
+
+
+def check(
+    company: Company,
+    name: str,
+    passed: bool | None,
+    estimate: Estimate | None = None,
+    p: float = math.nan,
+    **facts: object,
+) -> Check:
+    """Return a check in words; ``facts`` are what its section of ``evidence.en.toml`` asks for."""
+    told = facts | {"passed": passed, "estimate": estimate, "p": p, "currency": company.settings.currency or ""}
+    said, should = (words.say(__file__, name, part, **told) for part in ("seen", "should"))
+    return Check(name, passed, said, should, estimate, p, MappingProxyType(facts))
+
+
+def reasons(name: str, **facts: object) -> dict[str, object]:
+    """Return why, remedy and facts of an ``Evidence``: of a design, or of a reason that there is none."""
+    why, remedy = (words.say(__file__, name, part, **facts) for part in ("why", "remedy"))
+    return {"why": why, "remedy": remedy, "facts": MappingProxyType(facts)}
+
+
+def refused(p: Programme, design: str, reason: str, **facts: object) -> Evidence:
+    """Return that nothing is known of the effect of a programme, and why."""
+    return Evidence(p, design, "observed", **reasons(reason, **facts))

@@ -1,4 +1,4 @@
-"""What customers did month by month with and without a programme, whichever comparison it comes from: paths and outcomes."""
+"""What customers did month by month with and without a programme, by whatever comparison: cash flows and outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 
 LABELS = {
-    "churn": ("leaving", "share"),
+    "churn": ("churn", "share"),
     "contacts": ("support contacts", "contacts per customer and month"),
     "orders": ("orders", "orders per customer and month"),
     "order_value": ("order value", "{currency} per order"),
@@ -28,11 +28,11 @@ RATIOS = {
     "upsell": ("upsells", "customers"),
     "score": ("points", "answers"),
 }
-SURE = 4  # a level must be so many times its standard error for a change relative to it
+SURE = 4  # a relative change is given only if the level is at least so many times its standard error
 
 
 def with_money(company: Company, grid: pd.DataFrame) -> pd.DataFrame:
-    """Add ``earned`` (margin, or revenue where that is the value) and ``net`` (less the cost of serving) to panel counts."""
+    """Add ``earned`` (margin, or revenue if that is the value) and ``net`` (minus the cost of serving) to counts."""
     m = company.settings.money
     if m.value_is == "revenue":
         earned = grid["revenue"]
@@ -61,21 +61,21 @@ class Measured:
         return Paths(*sides, self.customers, self.base, self.groups)
 
     def estimate(self, drawn: np.ndarray, low: float | None = None, high: float | None = None) -> Estimate:
-        """Estimate a number from its draws, the first as observed."""
+        """Estimate a number from its draws, the first of which is as observed."""
         return draws.estimate(drawn[0], drawn[1:], self.base, low, high, groups=int(self.groups))
 
     @property
     def effect(self) -> Estimate:
-        """Return money per customer over all months, with it less without it."""
+        """Return money per customer over all months, with it minus without it."""
         return self.estimate(self.net.sum(axis=1))
 
     @property
     def net(self) -> np.ndarray:
-        """Return money per customer and month with it less without it."""
+        """Return money per customer and month with it minus without it."""
         return self.with_it["earned"] - self.with_it["service"] - self.without["earned"] + self.without["service"]
 
     def outcomes(self, company: Company, metric: str) -> dict[str, Outcome]:
-        """Return what a programme can be meant to move, as far as the data hold it; ``metric`` is the score looked at."""
+        """Return the outcomes of a programme that the data hold, by kind; ``metric`` is the score used."""
         found, contractual = {}, company.settings.relationship == "contractual"
         if contractual and company.has("customers", "left_on"):
             gone = (1 - s["here"][:, -1] for s in (self.with_it, self.without))
@@ -100,7 +100,7 @@ class Measured:
         if kind == "score" and metric == "nps":
             unit = "points"
         level = self.estimate(without)
-        # a score has no zero to be a share of, and a share of what may be next to nothing can be anything
+        # A score has no natural zero, and a change relative to a level near zero means nothing.
         telling = kind != "score" and level.value > SURE * level.se
         relative = (with_it - without) / without if telling else np.full(len(without), np.nan)
         return Outcome(

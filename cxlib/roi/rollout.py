@@ -1,4 +1,4 @@
-"""A roll-out in steps: units reached against those not yet, or never, reached; months count from each unit's own start."""
+"""A staggered rollout: treated units against those not yet or never treated, months counted from each unit's start."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from cxlib.counts import panels
 from cxlib.counts.panels import Reach
 from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
-from cxlib.page.findings import interval, money, number, p_value
-from cxlib.roi.evidence import Check, Evidence
+from cxlib.roi.evidence import STAGGERED, Check, Evidence, check, reasons, refused
 from cxlib.roi.outcomes import Measured, with_money
 from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, p_of, verdicts, without_one
 from cxlib.stats import draws, effects, robustness
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import Estimate, NotEstimable
 
 COLUMNS = (*(c for c in panels.COLUMNS if c != "margin"), "earned")
 EARLIER = 3  # months: how much earlier the placebo start is
-FEW = 40  # units: below it the starts are also handed out again by lot
+FEW = 40  # units: with fewer, the starts are also reassigned at random
+# A failure of one of these leaves no comparison; the others only describe how far it carries.
+DECISIVE = ("months before the start", "placebo date", "placebo outcome", "few units")
 
 
 def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric: str) -> Evidence:
-    """Compare units with those not yet reached, month by month, over all customers here at the first step."""
-    design, unit = "staggered rollout", p.assigned_by
-    refused = lambda why, remedy: Evidence(p, design, "observed", why, remedy)  # noqa: E731
+    """Compare units with those not yet treated, month by month, over all customers present at the first step."""
+    unit = p.assigned_by
     panel = _panel(company, p, reach, metric)
+    if panel.empty:
+        return refused(p, STAGGERED, "no-unit", unit=unit)
     last = int(panel["period"].max())
     roles = {"unit": "unit", "period": "period", "first_treated": "first", "weights": "customers", "cluster": "unit"}
     try:
         found = {c: effects.group_time_effects(panel, c, **roles) for c in (*COLUMNS, "net")}
-    except ValueError as error:
-        return refused(
-            str(error), "Leave some of them without it for as long as the effect is to be seen, drawn by lot."
-        )
+    except NotEstimable as error:
+        return refused(p, STAGGERED, "all-treated" if error.reason == "all-treated" else "no-month-before")
     net = found["net"]
     compared = net.table.groupby("group", observed=True)["period"].max()
     starts = sorted(panel["first"].dropna().unique())
     months = int(min(wanted, min(min(last, compared.get(g, g - 1)) - g + 1 for g in starts)))
     if months < 1:
-        return refused("not identified yet: the last step is less than a whole month old.", "Wait a month.")
+        return refused(p, STAGGERED, _too_short(starts, panel["period"].min(), last))
     names = net.clusters
     weights = draws.with_plain(draws.group_weights(company.settings.draws, company.settings.seed, len(names)))
     start = panel[panel["month"] == 0]
@@ -59,26 +59,33 @@ def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric
 
     measured = measured_by("drawn", "reached_path", months)  # by months since each unit's own start
     by_calendar = measured_by("drawn_by_period", "reached_by_period", end)  # what it brought while it was paid
-    events = net.by_event_time()
     checks = _checks(company, measured, net, panel, roles, months)
-    spoken = [
-        c for c in checks if c.name in ("months before the start", "placebo date", "placebo outcome", "few units")
-    ]
-    known = "comparison" if all(c.passed is not False for c in spoken) else "observed"
+    known = "comparison" if all(c.passed is not False for c in checks if c.name in DECISIVE) else "observed"
     reached = start["first"].notna()
-    why = (
-        f"rolled out in {len(starts)} steps by {unit}: {int(reached.sum())} units reached are compared with {int((~reached).sum())} "
-        f"never and those not yet reached, all {number(customers, 0)} customers here at the first step counted, also those who left "
-        "before their turn"
-    )
+    counts = {"treated_units": int(reached.sum()), "never": int((~reached).sum()), "customers": customers}
     return Evidence(
-        p, design, known, why, "", months, measured.effect, by_calendar.paths, measured.outcomes(company, metric),
-        events[["event_time", "value", "low", "high", "n"]], tuple(checks),
-    )  # fmt: skip
+        p,
+        STAGGERED,
+        known,
+        **reasons(STAGGERED, steps=len(starts), unit=unit, **counts),
+        months=months,
+        effect=measured.effect,
+        paths=by_calendar.paths,
+        outcomes=measured.outcomes(company, metric),
+        events=net.by_event_time()[["event_time", "value", "low", "high", "n"]],
+        checks=tuple(checks),
+    )
+
+
+def _too_short(starts: list[float], first: int, last: int) -> str:
+    """Return why there is no month of comparison after each start; periods are months as whole numbers."""
+    if starts[-1] > last:
+        return "last-step-too-young"
+    return "no-month-before" if starts[0] <= first else "all-treated"
 
 
 def _panel(company: Company, p: Programme, reach: Reach, metric: str) -> pd.DataFrame:
-    """Return what a customer did on average by unit and month: columns per customer, ``first`` the month of its start."""
+    """Return averages per customer by unit and month, with ``first``, the month of the unit's start (NaN: never)."""
     unit = p.assigned_by
     own = company.customers.select("customer_id", unit=_[unit].cast("string")).filter(_.unit.notnull())
     here = panels.on_day(company, reach.first)
@@ -102,39 +109,38 @@ def _index(day: date) -> int:
     return day.year * 12 + day.month
 
 
+def _month(period: float) -> str:
+    """Return a month, as ``_index`` counts it, by name."""
+    return f"{month_name[int(period - 1) % 12 + 1]} {int(period - 1) // 12}"
+
+
 def _checks(
     company: Company, measured: Measured, net: effects.GroupTimeEffects, panel: pd.DataFrame, roles: dict, months: int
 ) -> list[Check]:
-    write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
-    groups, tried, pre = measured.groups, [], net.by_event_time().query("event_time < 0")
-    drift = None
+    """Return all checks: placebos, single steps, the number of units, a hidden trend."""
+    groups, pre = measured.groups, net.by_event_time().query("event_time < 0")
+    worst, p = None, None
     if len(pre):
         steps = [Estimate(*row) for row in pre[["value", "low", "high", "se", "n"]].to_numpy(float)]
         worst = min(steps, key=lambda e: p_of(e, groups) if np.isfinite(e.low) else 2.0)
-        drift = _drift(net)
         p = min(p_of(worst, groups) * len(steps), 1.0)  # the largest of so many (Bonferroni)
-        said = f"of {len(steps)} months before the start the largest step apart was {interval(worst, write)} a customer"
-        tried.append(Placebo("months before the start", worst, said, p))
-        known = []
-    else:
-        known = [Check("months before the start", None, "Nothing is on record before the first step.")]
-    earlier = _placebo_date(panel, roles)
-    if earlier is not None and np.isfinite(earlier.low):
-        said = f"had the first step come {EARLIER} months earlier, it would seem to bring {interval(earlier, write)} a month and customer"
-        tried.append(Placebo("placebo date", earlier, said))
-    tried += not_by_choice(company, measured)
-    found = [*known, *verdicts(tried, groups)]
+    tried = [
+        Placebo("months before the start", worst, {"steps": len(pre)}, p),
+        Placebo("placebo date", _placebo_date(panel, roles), {"earlier": EARLIER, "needed": 2 * EARLIER}),
+        not_by_choice(company, measured),
+    ]
     left_out = net.leave_one_out(months).dropna(subset="value")
-    waves = [f"{month_name[int(g - 1) % 12 + 1]} {int(g - 1) // 12}" for g in left_out["group"]]
-    found.append(
-        without_one(measured, pd.Series(left_out["value"].to_numpy(), index=[f"the step of {w}" for w in waves]))
-    )
-    found.append(_few_units(net, measured, panel, roles, months))
-    return [*found, hidden_trend(company, measured, drift)]
+    parts = pd.Series(left_out["value"].to_numpy(), index=[f"the {_month(g)} step" for g in left_out["group"]])
+    return [
+        *verdicts(company, tried, groups),
+        without_one(company, measured, parts),
+        _few_units(company, net, measured, panel, roles, months),
+        hidden_trend(company, measured, _drift(net)),
+    ]
 
 
 def _drift(net: effects.GroupTimeEffects) -> Estimate | None:
-    """Return the mean step apart per month before the start (each placebo is one step)."""
+    """Return the mean monthly step apart before the start (each placebo is one step)."""
     pre = net.by_event_time().query("event_time < 0 and se > 0")
     if not len(pre):
         return None
@@ -143,7 +149,7 @@ def _drift(net: effects.GroupTimeEffects) -> Estimate | None:
 
 
 def _placebo_date(panel: pd.DataFrame, roles: dict) -> Estimate | None:
-    """Return the effect a month of a start that nobody made, so much earlier than the first one, in the months before it."""
+    """Return the monthly effect of a made-up start, EARLIER months before the first one, on the months before that."""
     first = panel["first"].min()
     past = panel[(panel["period"] < first) & (panel["period"] >= first - 2 * EARLIER)].copy()
     if past["period"].nunique() < 2 * EARLIER:
@@ -159,20 +165,26 @@ def _placebo_date(panel: pd.DataFrame, roles: dict) -> Estimate | None:
 
 
 def _few_units(
-    net: effects.GroupTimeEffects, measured: Measured, panel: pd.DataFrame, roles: dict, months: int
+    company: Company,
+    net: effects.GroupTimeEffects,
+    measured: Measured,
+    panel: pd.DataFrame,
+    roles: dict,
+    months: int,
 ) -> Check:
-    """Say whether there are units enough for the interval; with few of them, hand the starts out again by lot."""
-    units = int(measured.groups)
-    if units >= FEW and not net.caution:
-        return Check("few units", True, f"{units} units are enough for an interval from their differences.")
+    """Check whether there are enough units for the interval; with few of them, reassign the starts at random."""
+    units, periods = int(measured.groups), np.sort(panel["period"].unique())
+    later = periods[(periods >= net.table["group"].min()) & ~np.isin(periods, net.table["period"])]
+    facts = {
+        "units": units,
+        "enough": units >= FEW and not net.caution,
+        "cautious": bool(net.caution),
+        "until": _month(later[0]) if later.size else "",
+        "lone": bool(net.table["se"].isna().any()),
+    }
+    if facts["enough"]:
+        return check(company, "few units", True, **facts)
     plain = {k: v for k, v in roles.items() if k != "cluster"}
     p = robustness.randomisation_p(panel, "net", **plain, horizon=months)
-    told = measured.effect.excludes(0)
-    passed = not told or p < 0.05
-    said = (
-        f"{units} units are few; with the starts handed to other units by lot, an effect at least as large comes up by chance with "
-        f"{p_value(p)}"
-    )
-    if not passed:
-        return Check("few units", False, f"{said}: the interval is too narrow, do not rely on it.")
-    return Check("few units", True, f"{said}. {net.caution}".strip())
+    passed = not measured.effect.excludes(0) or p < 0.05
+    return check(company, "few units", bool(passed), p=p, **facts)

@@ -1,4 +1,4 @@
-"""Those reached against those not: drawn by lot, held back, or made alike by weights on what was known beforehand."""
+"""A treated and a control arm: randomised, held out, or weighted to match on what was known beforehand."""
 
 from __future__ import annotations
 
@@ -15,42 +15,53 @@ from cxlib.counts import panels, people
 from cxlib.counts.panels import Reach
 from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
-from cxlib.page.findings import interval, listing, money, number, p_value, percent
 from cxlib.page.resamples import resamples
-from cxlib.roi.evidence import BEFORE_AND_AFTER, Check, Evidence
+from cxlib.roi.evidence import (
+    BEFORE_AND_AFTER,
+    HOLDOUT,
+    MATCHED,
+    RANDOMISED,
+    Check,
+    Evidence,
+    check,
+    reasons,
+    refused,
+)
 from cxlib.roi.outcomes import Measured, with_money
 from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, verdicts, without_one
 from cxlib.stats import balancing, draws, robustness
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import Estimate, NotEstimable
 
 PRE_MONTHS = 3
-FEW = 20  # units drawn by lot
-WEEKS = 4  # after the start, before anything can be told
+FEW = 20  # randomised units
+WEEKS = 4  # after the start, before any effect is looked at
 SUMS = (*(c for c in panels.COLUMNS if c != "margin"), "earned", "net")
-STILL = ("here", "unchosen")  # nobody has left before the start: nothing to take off
+STILL = ("here", "unchosen")  # nobody has left before the start: nothing to subtract
 CHUNK = 4e7  # numbers held at a time while resampling
-OFF_SUPPORT, CONTAMINATED = 0.1, 0.1  # share of those reached nobody is like; of the others who are reached soon after
-LEAST_LIKE = 5  # customers not reached that a level of those reached needs
+FAIR = 0.001  # p value below which arms are not randomised; large trials find small faults, so the line is low
+NO_OVERLAP, CONTAMINATED = 0.1, 0.1  # share of the treated without a match; of the controls who are treated later
+ALIKE = 5  # control customers needed who share a trait of treated ones
+NAMED = 3  # traits without a match that are named
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Both arms: months (negative before the start) and, by arm, columns per customer, (1 + draws) x months."""
+    """Both arms: months (negative before the start) and, by arm, each column per customer, (1 + draws) x months."""
 
     months: np.ndarray
     treated: dict[str, np.ndarray]
     control: dict[str, np.ndarray]
 
     def gap(self, column: str, first: int, last: int) -> np.ndarray:
-        """Return the mean difference of the arms a month, in the months from ``first`` to ``last``, by draw."""
+        """Return the mean monthly difference of the arms from month ``first`` to month ``last``, by draw."""
         inside = (self.months >= first) & (self.months <= last)
         return (self.treated[column] - self.control[column])[:, inside].mean(axis=1)
 
 
 def window(company: Company, wanted: int, reach: Reach) -> tuple[int, date | None]:
-    """Return over how many months an effect can be seen, and the last month whose customers are followed that long.
+    """Return over how many months an effect can be measured, and the last month whose customers are followed that long.
 
-    As many months as half of those reached have been followed, at most ``wanted``; none in the first four weeks.
+    As many months as half of the treated have been followed, at most ``wanted``; none in the first four weeks.
     """
     months = reach.months
     if (company.as_of - reach.first).days < WEEKS * 7:
@@ -61,17 +72,17 @@ def window(company: Company, wanted: int, reach: Reach) -> tuple[int, date | Non
     return length, (max(followed) if followed and length else None)
 
 
-# ---- drawn by lot ---------------------------------------------------------------------------------------------------
+# ---- randomised -----------------------------------------------------------------------------------------------------
 
 
-def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metric: str) -> Evidence:
-    """Compare the arms as assigned, at the mix of the first segment; whole units are drawn again where they were drawn."""
+def randomised(company: Company, p: Programme, reach: Reach, wanted: int, metric: str) -> Evidence:
+    """Compare the arms as assigned, at one mix of the first segment; resample whole units if those were assigned."""
     months, last = window(company, wanted, reach)
     if months < 1:
-        return Evidence(p, "randomised", "observed", "not identified yet: it is less than a whole month old.", "Wait a month.")
+        return refused(p, RANDOMISED, "too-young")
     unit = p.assigned_by if p.assigned_by in company.customers.columns else ""
-    stratum = (people.segments(company) or [None])[0]
-    own = {"stratum": _[stratum].cast("string") if stratum else ibis.literal("all")}
+    segment = (people.segments(company) or [None])[0]
+    own = {"stratum": _[segment].cast("string") if segment else ibis.literal("all")}
     who = company.customers.mutate(**own, group=_[unit].cast("string") if unit else _.fold)
     who = who.select("customer_id", "group", stratum=ibis.coalesce(who.stratum, people.NONE))
     members = panels.assigned(company, p.id).filter(_.origin <= ibis.literal(last)).inner_join(who, "customer_id")
@@ -82,10 +93,7 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
     grid = with_money(company, grid)
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
     if set(sizes) != {"control", "treated"}:
-        return Evidence(
-            p, "randomised", "observed", "not identified: only one arm has customers who can be followed.",
-            "Name the customers held back, as arm 'control'.",
-        )  # fmt: skip
+        return refused(p, RANDOMISED, "one-arm")
     small = sizes.index[sizes.min(axis=1) < company.settings.privacy.minimum_base]
     grid["stratum"] = grid["stratum"].mask(grid["stratum"].isin(small), "others") if len(small) < len(sizes) else "all"
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
@@ -98,162 +106,136 @@ def drawn_by_lot(company: Company, p: Programme, reach: Reach, wanted: int, metr
         weights = draws.with_plain(draws.group_weights(company.settings.draws, company.settings.seed, len(names)))
     panel = _at_one_mix(grid, weights)
     kept = _kept(grid, ["arm", "stratum"]) if before else {}
-    measured = _measure(panel, kept, float(sizes["treated"].sum()), float(sizes.to_numpy().sum()), len(names))
-    checks = _checks(company, measured, panel)
-    if len(sizes) > 1 and not unit:  # where units were drawn, the customers in them are no lot of their own
-        lot = robustness.balance(sizes["treated"], sizes["control"])
-        fair = lot >= 0.001  # large trials find small faults: the usual line for this check
-        words = ("what", "") if fair else ("not what", ": find out who changed the arms, and when")
-        said = f"The mix of {stratum} in both arms is {{}} a lot gives ({p_value(lot)}){{}}."
-        checks.insert(0, Check("drawn by lot", fair, said.format(*words)))
+    treated, control = float(sizes["treated"].sum()), float(sizes["control"].sum())
+    measured = _measure(panel, kept, treated, float(sizes.to_numpy().sum()), len(names))
+    checks, fair = _checks(company, measured, panel), True
+    if len(sizes) > 1 and not unit:  # where units were randomised, the customers in them were not
+        balance = robustness.balance(sizes["treated"], sizes["control"])
+        fair = balance >= FAIR
+        checks.insert(0, check(company, "randomisation", fair, p=balance, segment=segment))
     if unit and len(names) < FEW:
-        said = f"Only {len(names)} of {unit} were drawn: the interval rests on so few and may be too narrow."
-        checks.append(Check("few units", None, said))
+        checks.append(check(company, "few randomised units", None, units=len(names), unit=unit))
     parts = sizes.index if len(sizes) > 1 else []
-    checks.append(
-        _without_one(measured, {s: _at_one_mix(grid[grid["stratum"] != s], weights[:1]) for s in parts}, kept)
-    )
-    cluster = f", drawn by {unit} ({len(names)} of them)" if unit else ""
-    why = (
-        f"randomised{cluster}: {number(sizes['treated'].sum(), 0)} customers treated, {number(sizes['control'].sum(), 0)} held back, "
-        "each counted in the arm assigned"
-    )
-    known = "randomised" if all(c.passed is not False for c in checks if c.name == "drawn by lot") else "observed"
-    return _evidence(company, p, "randomised", known, why, "", measured, panel, checks, metric, months)
+    others = {s: _at_one_mix(grid[grid["stratum"] != s], weights[:1]) for s in parts}
+    checks.append(_without_one(company, measured, others, kept))
+    why = reasons(RANDOMISED, unit=unit, units=len(names), treated=treated, control=control)
+    known = "randomised" if fair else "observed"
+    return Evidence(p, RANDOMISED, known, **why, **_found(company, measured, panel, checks, metric, months))
 
 
-# ---- made alike by weights ------------------------------------------------------------------------------------------
+# ---- weighted -------------------------------------------------------------------------------------------------------
 
 
-def made_alike(company: Company, p: Programme, reach: Reach, wanted: int, metric: str, held_back: bool) -> Evidence:
-    """Compare those reached with others weighted to be like them in all that was known before (entropy balancing).
+def weighted(company: Company, p: Programme, reach: Reach, wanted: int, metric: str, held_out: bool) -> Evidence:
+    """Compare the treated with others weighted to match them on all that was known before (entropy balancing).
 
-    ``held_back``: the others are those recorded as arm control, and what they differed by before is taken off in full
-    (difference in differences); else everybody here and not reached by then.
+    ``held_out``: the others are those recorded as arm control, and their whole difference before the start is
+    subtracted (difference in differences); else all customers present and not reached by then.
     """
-    design = "holdout" if held_back else "matched"
+    design = HOLDOUT if held_out else MATCHED
     months, last = window(company, wanted, reach)
     if months < 1:
-        return Evidence(p, design, "observed", "not identified yet: it is less than a whole month old.", "Wait a month.")
-    cells, known = _cells(company, p, [m.date() for m in reach.months.index if m.date() <= last], metric, held_back)
+        return refused(p, design, "too-young")
+    cells, traits = _cells(company, p, [m.date() for m in reach.months.index if m.date() <= last], metric, held_out)
     before = panels.months_before(company, reach.months.index[0].date())
-    grid = with_money(company, panels.by_month(company, cells, before, months, [*known, "arm", "fold"], metric))
-    grid["cell"] = grid.groupby(known, observed=True).ngroup()
+    grid = with_money(company, panels.by_month(company, cells, before, months, [*traits, "arm", "fold"], metric))
+    grid["cell"] = grid.groupby(traits, observed=True).ngroup()
     first = grid[grid["month"] == 0]
     least, sizes = company.settings.privacy.minimum_base, first.groupby("arm")["customers"].sum()
-    if sizes.reindex(["control", "treated"]).fillna(0).min() < least:
-        return Evidence(
-            p, BEFORE_AND_AFTER, "observed", f"not identified: of those not reached, fewer than {least} customers could be compared with.",
-            "Hold back a part of those who could be reached, drawn by lot.",
-        )  # fmt: skip
-    unlike = pd.Series(False, index=grid.index)  # others in a level in which nobody was reached can stand for nobody
-    for column in known:
+    sizes = sizes.reindex(["control", "treated"]).fillna(0)
+    if sizes.min() < least:
+        return refused(p, BEFORE_AND_AFTER, "small-arm", needed=least, arms=list(sizes.index[sizes < least]))
+    unlike = pd.Series(False, index=grid.index)  # controls with a trait that no treated customer has match nobody
+    for column in traits:
         unlike |= ~grid[column].isin(first.loc[first["arm"] == "treated", column])
     grid = grid[~unlike]
-    first = grid[grid["month"] == 0]
-    off, said = _off_support(first, known)
-    if off.mean() > OFF_SUPPORT:
-        return Evidence(
-            p, BEFORE_AND_AFTER, "observed",
-            f"not identified: {percent(float(off.mean()), 0)} of those reached have nobody like them who was not reached ({said}).",
-            "Hold back a part of those who could be reached, drawn by lot; then the difference is the effect.",
-        )  # fmt: skip
+    off, lonely = _unmatched(grid[grid["month"] == 0], traits)
+    without = {"alike": ALIKE, "examples": lonely[:NAMED]}
+    if off.mean() > NO_OVERLAP:
+        return refused(p, BEFORE_AND_AFTER, "no-overlap", share=float(off.mean()), **without)
     grid = grid[~grid["cell"].isin(off.index[off > 0])]
     later = _later(cells)
     weights = resamples(company)
     try:
-        panel, effective = _balanced(grid, known, weights)
-    except ValueError as error:
-        return Evidence(p, BEFORE_AND_AFTER, "observed", f"not identified: {error}", "Hold back a part, drawn by lot.")
+        panel, effective = _balanced(grid, traits, weights)
+    except NotEstimable:
+        return refused(p, BEFORE_AND_AFTER, "no-weights")
     first = grid[grid["month"] == 0]
     sizes = first.groupby("arm")["customers"].sum()
-    kept = {} if not before else dict.fromkeys(set(SUMS) - set(STILL), 1.0) if held_back else _kept(grid, ["arm"])
-    measured = _measure(panel, kept, float(sizes["treated"]), float(sizes.sum()), 256)
-    checks = [*_checks(company, measured, panel), hidden_trend(company, measured, _drift(measured, panel))]
-    checks.append(
-        Check(
-            "overlap",
-            bool(effective >= max(least, 0.1 * sizes["treated"])),
-            f"After weighting, {number(sizes['control'], 0)} customers not reached count like {number(effective, 0)}; "
-            + (f"{number(float(off.sum()), 0)} of those reached have nobody like them and are left out ({said})." if off.any() else
-               "everybody reached has others like them."),
-        )
-    )  # fmt: skip
-    if not held_back:
-        checks.append(
-            Check(
-                "reached later",
-                bool(later <= CONTAMINATED),
-                f"{percent(later, 0)} of those compared with were reached themselves later on"
-                + (", which makes the effect look smaller." if later else "."),
-            )
-        )
+    treated, control = float(sizes["treated"]), float(sizes["control"])
+    kept = {} if not before else dict.fromkeys(set(SUMS) - set(STILL), 1.0) if held_out else _kept(grid, ["arm"])
+    measured = _measure(panel, kept, treated, float(sizes.sum()), 256)
+    trend = hidden_trend(company, measured, _drift(measured, panel))
+    checks = _checks(company, measured, panel)
+    enough = bool(effective >= max(least, 0.1 * treated))
+    counted = {"control": control, "effective": effective, "left_out": float(off.sum())}
+    checks += [trend, check(company, "overlap", enough, **counted, **without)]
+    if not held_out:
+        fine = bool(later <= CONTAMINATED)
+        checks.append(check(company, "control reached later", fine, later=later, most=CONTAMINATED))
     segment = (people.segments(company) or [""])[0]
-    if segment in known:
+    if segment in traits:
         parts = {s: grid[grid[segment] != s] for s in grid[segment].unique()}
-        checks.append(_without_one(measured, {s: _tried(g, known, weights[:1]) for s, g in parts.items()}, kept))
-    passed = all(c.passed is not False for c in checks if c.name != "a hidden trend")
-    rule = held_back or (p.assignment == "chosen" and bool(p.assigned_by))
-    why = (
-        f"{'compared with those held back' if held_back else 'compared with customers not reached'}, weighted to be like those reached in "
-        f"{listing(known)}: {number(sizes['treated'], 0)} reached, {number(sizes['control'], 0)} others"
-    )
-    remedy = "" if rule else "Record how customers were chosen (assignment chosen, assigned_by), or draw them by lot."
-    known = ("comparison" if rule else "adjusted") if passed else "observed"
-    return _evidence(company, p, design, known, why, remedy, measured, panel, checks, metric, months)
+        others = {s: _tried(g, traits, weights[:1]) for s, g in parts.items()}
+        checks.append(_without_one(company, measured, others, kept))
+    passed = all(c.passed is not False for c in checks if c is not trend)
+    rule = held_out or (p.assignment == "chosen" and bool(p.assigned_by))
+    why = reasons(design, treated=treated, control=control, traits=traits, rule=rule)
+    known = "observed" if not passed else "comparison" if rule else "adjusted"
+    return Evidence(p, design, known, **why, **_found(company, measured, panel, checks, metric, months))
 
 
 def _cells(
-    company: Company, p: Programme, origins: Sequence[date], metric: str, held_back: bool
+    company: Company, p: Programme, origins: Sequence[date], metric: str, held_out: bool
 ) -> tuple[ibis.Table, list[str]]:
-    """Return the members of both arms with what was known of them, one trial per month of start."""
+    """Return the members of both arms, one trial per month of start, and the names of what was known of them before."""
     tables = []
     for origin in origins:
-        rows, known = panels.candidates(company, p.id, origin, metric)
-        if held_back:
+        rows, traits = panels.candidates(company, p.id, origin, metric)
+        if held_out:
             mine = panels.assigned(company, p.id).filter(_.origin == ibis.literal(origin)).select("customer_id")
             rows = rows.semi_join(mine, "customer_id")
         tables.append(rows)
-    return company.put_by("programme", ibis.union(*tables) if len(tables) > 1 else tables[0]), known
+    return company.put_by("programme", ibis.union(*tables) if len(tables) > 1 else tables[0]), traits
 
 
 def _later(cells: ibis.Table) -> float:
-    """Return the share of those compared with who were reached later."""
+    """Return the share of control customers who were treated later (0-1)."""
     found = cells.filter(_.arm == "control").agg(later=_.later.mean()).execute()["later"].iloc[0]
     return 0.0 if pd.isna(found) else float(found)
 
 
-def _off_support(first: pd.DataFrame, known: list[str]) -> tuple[pd.Series, str]:
-    """Return by cell the share (0 or 1) of those reached in a level too few others have, weighted as customers, and which.
-
-    The mean of the series weights every customer reached alike.
-    """
+def _unmatched(first: pd.DataFrame, traits: list[str]) -> tuple[pd.Series, list[str]]:
+    """Return those traits of the treated that fewer than ALIKE controls share; by cell, 1 for each treated with one."""
     treated = first[first["arm"] == "treated"]
     lonely, named = pd.Series(False, index=treated.index), []
-    for column in known:
+    for column in traits:
         others = first[first["arm"] == "control"].groupby(column, observed=True)["customers"].sum()
-        few = ~treated[column].map(others).fillna(0).ge(LEAST_LIKE)
+        few = ~treated[column].map(others).fillna(0).ge(ALIKE)
         if few.any():
             named += [f"{column} {v}" for v in sorted(treated.loc[few, column].unique())]
         lonely |= few
     each = lonely.repeat(treated["customers"].astype(int))
     each.index = treated["cell"].repeat(treated["customers"].astype(int))
-    return each.astype(float), listing(named[:4]) + (" ..." if len(named) > 4 else "")
+    return each.astype(float), named
 
 
-def _tried(grid: pd.DataFrame, known: list[str], weights: np.ndarray) -> Panel | None:
+def _tried(grid: pd.DataFrame, traits: list[str], weights: np.ndarray) -> Panel | None:
     try:
-        return _balanced(grid, known, weights)[0]
-    except ValueError:
+        return _balanced(grid, traits, weights)[0]
+    except NotEstimable:
         return None
 
 
-def _balanced(grid: pd.DataFrame, known: list[str], weights: np.ndarray) -> tuple[Panel, float]:
-    """Return the arms, the others weighted to the means of those reached in each draw, and how many they count like."""
+def _balanced(grid: pd.DataFrame, traits: list[str], weights: np.ndarray) -> tuple[Panel, float]:
+    """Return the arms, controls weighted to the means of the treated in each draw, and their effective number.
+
+    Raises NotEstimable where no weights do it.
+    """
     months = np.array(sorted(grid["month"].unique()))
     keys = grid[grid["month"] == months[0]].reset_index(drop=True)
     values = grid[list(SUMS)].to_numpy(float).reshape(len(keys), len(months), len(SUMS))  # months follow one another
-    x, __ = balancing.indicators(keys, known)
+    x, __ = balancing.indicators(keys, traits)
     n, fold, is_treated = (
         keys["customers"].to_numpy(float),
         keys["fold"].to_numpy(int),
@@ -291,7 +273,7 @@ def _balanced(grid: pd.DataFrame, known: list[str], weights: np.ndarray) -> tupl
 
 
 def _at_one_mix(grid: pd.DataFrame, weights: np.ndarray) -> Panel:
-    """Return both arms at the strata of all, so that a chance difference in their mix does not pass for an effect."""
+    """Return both arms at the mix of strata of all, so that a chance difference in mix does not look like an effect."""
     keys, sums = draws.resample(grid, "group", ["customers", *SUMS], ["arm", "stratum", "month"], weights)
     shape = (len(weights), 2, keys["stratum"].nunique(), keys["month"].nunique(), 1 + len(SUMS))
     cube = sums.reshape(shape)  # keys are sorted, and every arm and stratum has every month
@@ -305,7 +287,7 @@ def _at_one_mix(grid: pd.DataFrame, weights: np.ndarray) -> Panel:
 def _kept(grid: pd.DataFrame, cells: list[str]) -> dict[str, float]:
     """Return by column how much of a difference before the start is expected after it (0-1), within the arms.
 
-    Taking that share off makes the effect of a randomised trial more precise and leaves it unbiased, whatever the
+    Subtracting that share makes the effect of a randomised trial more precise and leaves it unbiased, whatever the
     slope (Deng, Xu, Kohavi & Walker 2013). Units: groups within arms.
     """
     keys, columns = [*cells, "group" if "group" in grid else "fold"], [c for c in SUMS if c not in STILL]
@@ -321,7 +303,7 @@ def _kept(grid: pd.DataFrame, cells: list[str]) -> dict[str, float]:
 
 
 def _measure(panel: Panel, kept: dict[str, float], customers: float, base: float, groups: int) -> Measured:
-    """Return what was done with and without: the others, with what they differed by before and would have kept."""
+    """Return both sides; without: the control arm plus the share of the gap before the start that would have stayed."""
     post, sides = panel.months >= 0, []
     for column in SUMS:
         without = panel.control[column][:, post]
@@ -334,34 +316,19 @@ def _measure(panel: Panel, kept: dict[str, float], customers: float, base: float
 
 
 def _checks(company: Company, measured: Measured, panel: Panel) -> list[Check]:
-    """Return what should show nothing: the months before, a date before, leaving not by choice; and the hidden trend."""
-    write = lambda v: money(v, company.settings.currency, 2)  # noqa: E731
-    tried: list[Placebo] = []
-    first = int(panel.months.min())
+    """Return the placebos: the months before the start, an earlier start, involuntary exits."""
+    first, before, earlier = int(panel.months.min()), None, None
     if first <= -1:
-        e = measured.estimate(panel.gap("net", max(first, -PRE_MONTHS), -1))
-        said = f"the groups differed by {interval(e, write)} a month and customer"
-        tried.append(Placebo("months before the start", e, said))
+        before = measured.estimate(panel.gap("net", max(first, -PRE_MONTHS), -1))
     if first <= -2 * PRE_MONTHS:
-        e = measured.estimate(panel.gap("net", -PRE_MONTHS, -1) - panel.gap("net", -2 * PRE_MONTHS, -PRE_MONTHS - 1))
-        said = f"had it begun {PRE_MONTHS} months earlier, it would seem to bring {interval(e, write)} a month and customer"
-        tried.append(Placebo("placebo date", e, said))
-    tried += not_by_choice(company, measured)
-    found = verdicts(tried, measured.groups)
-    names = [c.name for c in found]
-    if "months before the start" not in names:
-        found.append(
-            Check("months before the start", None, "Nothing is on record before the start: keep it next time.")
-        )
-    if "placebo outcome" not in names:
-        found.append(
-            Check(
-                "placebo outcome",
-                None,
-                "No leaving is marked as not the customer's choice (involuntary_reasons in company.yaml).",
-            )
-        )
-    return found
+        moved = panel.gap("net", -PRE_MONTHS, -1) - panel.gap("net", -2 * PRE_MONTHS, -PRE_MONTHS - 1)
+        earlier = measured.estimate(moved)
+    tried = [
+        Placebo("months before the start", before, {"steps": 0}),
+        Placebo("placebo date", earlier, {"earlier": PRE_MONTHS, "needed": 2 * PRE_MONTHS}),
+        not_by_choice(company, measured),
+    ]
+    return verdicts(company, tried, measured.groups)
 
 
 def _drift(measured: Measured, panel: Panel) -> Estimate | None:
@@ -373,23 +340,24 @@ def _drift(measured: Measured, panel: Panel) -> Estimate | None:
     return measured.estimate((panel.treated["net"] - panel.control["net"])[:, pre] @ at / (at @ at))
 
 
-def _without_one(measured: Measured, parts: dict[str, Panel | None], kept: dict[str, float]) -> Check:
-    """Leave one part of the customers out at a time: does the effect keep its sign?"""
-    found = {
-        name: float(_measure(panel, kept, 1, 1, 2).net[0].sum()) for name, panel in parts.items() if panel is not None
+def _without_one(company: Company, measured: Measured, parts: dict[str, Panel | None], kept: dict[str, float]) -> Check:
+    """Check the sign of the effect without one part of the customers at a time."""
+    found = {k: float(_measure(v, kept, 1, 1, 2).net[0].sum()) for k, v in parts.items() if v is not None}
+    return without_one(company, measured, pd.Series(found, dtype=float))
+
+
+def _found(
+    company: Company, measured: Measured, panel: Panel, checks: list[Check], metric: str, months: int
+) -> dict[str, object]:
+    """Return the numbers of an ``Evidence``."""
+    gap = panel.treated["net"] - panel.control["net"]
+    events = pd.DataFrame({"event_time": panel.months})
+    events = draws.estimate_frame(events, gap[0], gap[1:], measured.base, groups=int(measured.groups))
+    return {
+        "months": months,
+        "effect": measured.effect,
+        "paths": measured.paths,
+        "outcomes": measured.outcomes(company, metric),
+        "events": events.drop(columns="se"),
+        "checks": tuple(checks),
     }
-    return without_one(measured, pd.Series(found))
-
-
-def _evidence(
-    company: Company, p: Programme, design: str, known: str, why: str, remedy: str, measured: Measured, panel: Panel,
-    checks: list[Check], metric: str, months: int,
-) -> Evidence:  # fmt: skip
-    rows = draws.estimate_frame(
-        pd.DataFrame({"event_time": panel.months}), (panel.treated["net"] - panel.control["net"])[0],
-        (panel.treated["net"] - panel.control["net"])[1:], measured.base, groups=int(measured.groups),
-    )  # fmt: skip
-    return Evidence(
-        p, design, known, why, remedy, months, measured.effect, measured.paths, measured.outcomes(company, metric),
-        rows.drop(columns="se"), tuple(checks),
-    )  # fmt: skip

@@ -1,14 +1,16 @@
-"""Weights that make a comparison group look like the group it is compared with, on everything known beforehand.
+"""Weights that make a comparison group match another group on everything known beforehand.
 
-Entropy balancing: the weights nearest to equal ones under which the weighted means agree exactly. Sources: Hainmueller (2012),
-Entropy balancing for causal effects, Political Analysis 20; Zhao & Percival (2017), Entropy balancing is doubly robust,
-Journal of Causal Inference 5.
+Entropy balancing: the weights nearest to equal ones under which the weighted means agree exactly. Sources: Hainmueller
+(2012), Entropy balancing for causal effects, Political Analysis 20; Zhao & Percival (2017), Entropy balancing is doubly
+robust, Journal of Causal Inference 5.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+
+from cxlib.stats.estimate import NotEstimable
 
 _STEPS = 60
 _SAME = 1e-6  # of a mean, in shares of the group
@@ -29,8 +31,8 @@ def indicators(frame: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray, lis
 def entropy_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Return ``slopes`` such that rows weighted by counts x exp(x @ slopes) have the means ``target``.
 
-    ``x`` is rows x k, ``counts`` how many are alike in a row, ``target`` has k means. Weights add up to whatever they do: only
-    their ratios matter. Raises ValueError where no weights can do it: ``target`` lies outside what the rows span.
+    ``x`` is rows x k, ``counts`` how many customers a row stands for, ``target`` has k means. Only the
+    ratios of weights matter. Raises NotEstimable where no weights do it: ``target`` lies outside what the rows span.
     """
     return drawn_balance(x, np.asarray(counts, dtype=float)[None, :], np.asarray(target, dtype=float)[None, :])[0]
 
@@ -38,9 +40,9 @@ def entropy_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np
 def drawn_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Do for many draws at once what ``entropy_balance`` does: ``counts`` is draws x rows, ``target`` draws x k.
 
-    Row 0 is the data as observed and must have a solution (else ValueError). In a draw that has none, because it holds nobody of
-    a rare level, the means agree as nearly as a small penalty on the slopes allows. The dual is convex: Newton steps, halved
-    where they do not lower it.
+    Row 0 is the data as observed and must have a solution (else NotEstimable). In a draw that has none, because it
+    holds nobody of a rare level, the means agree as nearly as a small penalty on the slopes allows. The dual is convex:
+    Newton steps, halved where they do not lower it.
     """
     counts, target = np.asarray(counts, dtype=float), np.asarray(target, dtype=float)
     if not x.shape[1]:
@@ -49,7 +51,7 @@ def drawn_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.n
     products = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
     slopes[:1] = _newton(x, products, counts[:1], target[:1], slopes[:1])
     if np.isnan(slopes[0]).any():
-        raise ValueError("no weights make the two groups alike: some of one group have nobody like them in the other.")
+        raise NotEstimable("no-balancing-weights")  # some of one group have nobody like them in the other
     slopes[1:] = _newton(x, products, counts[1:], target[1:], np.repeat(slopes[:1], len(counts) - 1, axis=0))
     lost = np.isnan(slopes).any(axis=1)
     if lost.any():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import Estimate, NotEstimable
 from cxlib.stats.panel import Panel, balanced_panel, complete_rows, finite_numbers
 
 _FEW_CLUSTERS = 20  # below it cluster-robust intervals are too narrow: Cameron & Miller 2015
@@ -104,8 +104,8 @@ def group_time_effects(
 
     ``weights`` counts how many units a unit stands for. Errors come from influence functions, summed by the
     column ``cluster`` (default: the unit), with t quantiles. Units treated from the first period on have nothing
-    to be compared with and are set aside, with a word in ``.caution``. Raises ValueError "not identified: ..."
-    where no comparison is left, and for gaps in the panel.
+    to be compared with and are excluded, with a word in ``.caution``. Raises NotEstimable
+    where no comparison is left, ValueError for gaps in the panel.
     """
     if control not in ("not-yet", "never"):
         raise ValueError(f"control must be 'not-yet' or 'never', not {control!r}.")
@@ -117,7 +117,7 @@ def group_time_effects(
 
 
 def _compare(panel: Panel, control: str, confidence: float) -> _Cells:
-    """Compare each group with its controls in each period; ValueError where no comparison is left."""
+    """Compare each group with its controls in each period; NotEstimable where no comparison is left."""
     periods, first, w = panel.periods, panel.first, panel.weights
     groups = np.unique(first[first <= periods[-1]])
     cells, influence = [], []
@@ -139,7 +139,7 @@ def _compare(panel: Panel, control: str, confidence: float) -> _Cells:
             cells.append((int(group), int(periods[now]), value, float(w[treated].sum()), lone))
             influence.append(own)
     if not any(now >= group for group, now, *_ in cells):
-        raise ValueError(_not_identified(groups, control))
+        raise _not_identified(groups, control)
     columns = (np.array(column) for column in zip(*cells, strict=True))
     return _Cells(*columns, np.column_stack(influence), panel, control, confidence)
 
@@ -373,16 +373,13 @@ def _few_clusters(clusters: float, fewest: float) -> str:
     )
 
 
-def _not_identified(groups: np.ndarray, control: str) -> str:
+def _not_identified(groups: np.ndarray, control: str) -> NotEstimable:
     """Why there is no effect to estimate."""
-    if not groups.size:
-        return "not identified: no unit is first treated after the first period, so there is no before and after."
+    if not groups.size:  # no unit is first treated after the first period, so there is no before and after
+        return NotEstimable("none-treated-after-the-first-period")
     if control == "never":
-        return "not identified: no unit is never treated. Use control='not-yet' if the start is staggered."
-    return (
-        f"not identified: from period {groups[0]:g} on every unit is treated, so nobody is left to compare with. "
-        "Keep some units untreated, or stagger the start."
-    )
+        return NotEstimable("none-never-treated")
+    return NotEstimable("all-treated", since=int(groups[0]))
 
 
 def _gaps(cells: _Cells) -> str:
