@@ -1,7 +1,7 @@
-"""06_roi: which programme next, and what does a known failure cost?
+"""06_roi: which programme next, and the cost of a known failure.
 
-A customer whom several programmes reached brings what the best of them brings, once: their effects are known one at a time
-only, and adding them up would count the same customer's money several times.
+A customer reached by several programmes counts once, with the gain of the best of them: effects are known one at a time
+only, and their sum would count the same customer's money several times.
 """
 
 from __future__ import annotations
@@ -14,27 +14,18 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from cxlib.churn import retention
-from cxlib.churn.retention import slug
 from cxlib.counts import customer_base, people, planned_reach
-from cxlib.errors import InputError
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import Figure, Finding, interval, listing, money, number, percent, table, unanswered
+from cxlib.page import words
+from cxlib.page.findings import EACH, EFFECTS, KNOWN, Answer, Figure, Finding, answer, finding, slug, table
 from cxlib.page.resamples import resamples
+from cxlib.page.valuation import money_of, share_kept
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
-from cxlib.page.valuation import share_kept
 
 MOST = 12  # candidates of which every set is tried
-MEASURED, SCENARIO = "measured", "scenario"
 SPREAD_SEED = 1  # of the draws made for an estimate that comes without any
-
-# What the tables of the page show, by the heading a reader sees.
-RANKED = {"initiative": "Initiative", "known": "Known from", "grade": "Grade", "cost": "Cost", "n": "Customers",
-          "value": "Net present value", "low": "Low", "high": "High", "per_cost": "Per unit of cost", "chosen": "In the budget",
-          "once": "Counted once"}  # fmt: skip
-FAILURES = {"topic": "Contact about", "lost": "Left", "expected": "Would have left anyway", "nothing": "If none is due to it",
-            "value": "What exceeds like customers", "low": "Low", "high": "High", "everything": "If all is due to it"}  # fmt: skip
 
 
 # ---- which one next --------------------------------------------------------------------------------------------------
@@ -42,10 +33,11 @@ FAILURES = {"topic": "Contact about", "lost": "Left", "expected": "Would have le
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A programme that money could go to. ``cost``: all of it, in today's money.
+    """A programme that money could go to. ``cost``: all of it, present value.
 
-    ``gain``: benefit per customer in today's money, before the cost: draws (1 + draws, row 0 as observed) or an Estimate, then
-    spread independently of the others. ``scenario``: a planned one, known from no comparison; ``groups``: drawn independently.
+    ``gain``: present value of the benefit per customer, before the cost: draws (1 + draws, row 0 as observed) or an
+    Estimate, then spread independently of the others. ``known``: how the gain is known; ``scenario``: planned, with no
+    comparison; ``groups``: independent groups behind the draws.
     """
 
     name: str
@@ -53,30 +45,27 @@ class Candidate:
     cost: float
     gain: np.ndarray | Estimate
     customers: float
-    grade: str
+    known: str
     scenario: bool = False
     groups: float = 256
 
 
-def ranked(company: Company, candidates: list[Candidate], budget: float = 0.0) -> Finding:
-    """Answer: which programmes first? By net present value per unit of cost, under a budget (0: none), customers counted once.
+@finding("priorities")
+def ranked(company: Company, candidates: list[Candidate], budget: float = 0.0) -> Answer:
+    """Answer: which programmes first? By net present value per unit of cost, under a budget (0: none).
 
-    Measured programmes come first: of every set of them within the budget (above MOST candidates: one after the other, the best
-    first) the one is taken whose customers bring most, each once. Planned ones are ranked below and take what is left of the
-    budget, as their worth is a scenario and whom they would reach is not known.
+    Measured programmes come first: of all sets within the budget (above MOST candidates: one after the other, the best
+    first) the one with the highest net present value, each customer counted once. Planned ones are ranked below and
+    take what is left of the budget, as their value is a scenario and whom they would reach is not known.
 
-    value, low, high: net present value alone; shared: its customers reached by one above it in the table; once: what it adds to
-    those in the budget above it (to all of them, if it is not in it itself). InputError for a bad cost, budget or number of
-    customers.
+    value, low, high: net present value alone; shared: customers also reached by a programme above it in the table;
+    once: what it adds to the programmes in the budget above it (to all of them, if it is not in the budget itself).
+    InputError for a bad cost, budget or number of customers.
     """
-    name, title = "priorities", "Which programme first: net present value for each unit of cost"
-    if company.settings.money is None:
-        return unanswered(name, title, NO_MONEY)
+    money_of(company)
     _check(candidates, budget)
     if not candidates:
-        return unanswered(
-            name, title, "no programme has an effect that is known, and none is planned with one expected."
-        )
+        raise Unanswered("no-candidates")
     rows = company.settings.draws + 1
     benefit = {c.name: c.customers * _drawn(c, rows, i) for i, c in enumerate(candidates)}
     net = {c.name: benefit[c.name][0] - c.cost for c in candidates}
@@ -98,26 +87,32 @@ def ranked(company: Company, candidates: list[Candidate], budget: float = 0.0) -
     for i, c in enumerate(first):
         e = _net(c, benefit[c.name])
         shown.append(
-            {"rank": i + 1, "initiative": c.name, "known": SCENARIO if c.scenario else MEASURED, "grade": c.grade, "cost": c.cost,
-             "estimate": e, "shared": math.nan if c.scenario else shared[i], "per_cost": e.value / c.cost,
+            {"rank": i + 1, "initiative": c.name, "known": c.known, "cost": c.cost, "estimate": e,
+             "shared": math.nan if c.scenario else shared[i], "per_cost": e.value / c.cost,
              "chosen": "yes" if c.name in inside else "no", "once": once[c.name]}
         )  # fmt: skip
-    total = worth.of([i for i, c in enumerate(measured) if c.name in inside])
     taken = [c for c in measured if c.name in inside]
+    total = worth.of([i for i, c in enumerate(measured) if c.name in inside])
     fewest = min((c.groups for c in taken), default=256)
     e = draws.estimate(total[0], total[1:], float(sum(c.customers for c in taken)) or math.nan, groups=fewest)
-    text, figures = _said(company, first, chosen, budget, e, net), []
+    figures = []
     if math.isfinite(e.low):
-        label = "Net present value of the measured programmes in the budget, customers counted once"
-        figures.append(Figure("priorities-npv", label, e, company.settings.currency or ""))
-    caveats = _caveats(measured, planned, unrecorded, hidden, worth, net)
-    grade = max((c.grade for c in chosen or first), default="D")
-    keys = ["rank", "initiative", "known", "grade", "cost"]
-    return Finding(name, title, text, grade, table(shown, keys), tuple(figures), tuple(caveats))
+        label, weakest = words.say(__file__, "priorities", "npv"), max(taken, key=lambda c: list(KNOWN).index(c.known))
+        figures.append(Figure("priorities-npv", label, e, company.settings.currency or "", known=weakest.known))
+    added_up, together = sum(net[c.name] for c in measured), worth.observed(list(range(len(measured))))
+    overlap = bool(measured) and abs(added_up - together) > 0.005 * max(abs(added_up), abs(together))
+    return answer(
+        EACH, table(shown, ["rank", "initiative", "known", "cost"]), figures,
+        budget=budget, taken=[c.name for c in taken], total=e, cost=sum(c.cost for c in taken), loss=not e.low > 0,
+        scenarios={c.name: net[c.name] for c in planned if c.name in inside}, any_planned=bool(planned),
+        best=first[0].name, best_net=net[first[0].name], overlap=overlap, added_up=added_up, together=together,
+        several=len(measured) > MOST, most=MOST, unrecorded=unrecorded, hidden=hidden,
+        links=any(c.known not in EFFECTS for c in measured),
+    )  # fmt: skip
 
 
 def _check(candidates: list[Candidate], budget: float) -> None:
-    """Refuse what cannot be ranked."""
+    """Raise InputError for candidates or a budget that cannot be ranked."""
     if not (math.isfinite(budget) and budget >= 0):
         raise InputError("the budget is no amount of money", value=str(budget), remedy="Give 0 (no limit) or more.")
     if len({c.name for c in candidates}) < len(candidates):
@@ -145,7 +140,7 @@ def _drawn(c: Candidate, rows: int, place: int) -> np.ndarray:
 
 
 def _net(c: Candidate, benefit: np.ndarray) -> Estimate:
-    """Return the net present value of a candidate alone; an Estimate keeps the interval it came with."""
+    """Return the net present value of a candidate alone; an Estimate keeps its own interval."""
     if isinstance(c.gain, Estimate):
         ends = (c.customers * v - c.cost for v in (c.gain.value, c.gain.low, c.gain.high))
         return Estimate(*ends, n=c.customers)
@@ -153,9 +148,9 @@ def _net(c: Candidate, benefit: np.ndarray) -> Estimate:
 
 
 def _reached(company: Company, measured: list[Candidate]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return the sets in which customers were reached (sets x candidates, true or false), their sizes, and who has no rows.
+    """Return the sets in which customers were reached (sets x candidates, booleans), their sizes, and who has no rows.
 
-    A programme without rows of exposures has a set of its own, of its customers.
+    A programme without rows of exposures has a set of its own.
     """
     counted = planned_reach.patterns(company)
     ids = [c.initiative_id for c in measured]
@@ -171,7 +166,8 @@ def _reached(company: Company, measured: list[Candidate]) -> tuple[np.ndarray, n
 
 @dataclass(frozen=True, eq=False)
 class _Once:
-    """What sets of programmes bring when each customer counts once: ``each`` is the gain per customer reached (programmes x draws)."""
+    """Value of sets of programmes, each customer counted once; ``each``: gain per customer reached (programmes x
+    draws)."""
 
     where: np.ndarray
     sizes: np.ndarray
@@ -183,8 +179,8 @@ class _Once:
         total = np.zeros(self.each.shape[1])
         if not chosen:
             return total
-        # A customer brings what the best of the programmes that reached it brings; "best" as observed, so that chance does not
-        # pick another winner in every draw.
+        # A customer brings the gain of the best programme that reached it. "Best" is as observed: chance
+        # must not pick another winner in every draw.
         order = sorted(chosen, key=lambda i: -self.each[i, 0])
         open_ = np.ones(len(self.sizes), dtype=bool)
         for i in order:
@@ -198,7 +194,7 @@ class _Once:
         return float(replace(self, each=self.each[:, :1]).of(chosen)[0])
 
     def best(self, budget: float) -> list[int]:
-        """Return the set within the budget that brings most, none if none brings anything."""
+        """Return the set within the budget of the highest value; empty if none has any."""
         every = range(len(self.cost))
         if len(self.cost) > MOST:
             return self._greedy(budget)
@@ -207,7 +203,7 @@ class _Once:
         return max(affordable, key=self.observed)
 
     def _greedy(self, budget: float) -> list[int]:
-        """Take one after the other the programme that adds most for its cost, as long as one adds anything."""
+        """Take the programme that adds most for its cost, one after the other, as long as one adds anything."""
         chosen: list[int] = []
         while True:
             before, spent = self.observed(chosen), self.cost[chosen].sum()
@@ -220,7 +216,7 @@ class _Once:
 
 
 def _added(worth: _Once, measured: list[Candidate], inside: set[str]) -> dict[str, float]:
-    """Return what each programme adds to those in the budget above it, or to all of them if it is not among them."""
+    """Return what each programme adds to those in the budget above it, or to all of them if it is not in the budget."""
     all_of = [i for i, c in enumerate(measured) if c.name in inside]
     found = {}
     for i, c in enumerate(measured):
@@ -230,7 +226,8 @@ def _added(worth: _Once, measured: list[Candidate], inside: set[str]) -> dict[st
 
 
 def _shared(company: Company, where: np.ndarray, sizes: np.ndarray) -> tuple[list[float], int]:
-    """Return how many customers of each programme one above it reached too, and how many such numbers are too small to show."""
+    """Return how many customers of each programme one above it also reached, and how many overlaps are too small to
+    show."""
     found, hidden, least = [], 0, company.settings.privacy.minimum_base
     for i in range(where.shape[1]):
         both = float(sizes[where[:, i] & where[:, :i].any(1)].sum())
@@ -240,107 +237,39 @@ def _shared(company: Company, where: np.ndarray, sizes: np.ndarray) -> tuple[lis
     return found, hidden
 
 
-def _said(
-    company: Company,
-    first: list[Candidate],
-    chosen: list[Candidate],
-    budget: float,
-    total: Estimate,
-    net: dict[str, float],
-) -> str:
-    write = lambda v: money(v, company.settings.currency or "")  # noqa: E731
-    limit = f"Within a budget of {write(budget)}" if budget else "Without a limit on the budget"
-    measured, planned = ([c for c in chosen if c.scenario is s] for s in (False, True))
-    if not chosen:
-        best = first[0]
-        return (
-            f"{limit} no programme should come next: none that fits brings more than it costs (first in the table: {best.name}, "
-            f"{write(net[best.name])})."
-        )
-    text = ""
-    if measured:
-        text = (
-            f"{limit} {listing(c.name for c in measured)} should come first: together {interval(total, write)} net of a cost of "
-            f"{write(sum(c.cost for c in measured))}, in today's money, each customer counted once."
-        )
-    if planned:
-        text += (
-            f"{' ' if text else f'{limit} no measured programme brings more than it costs. '}Scenario, not a result: "
-        )
-        text += listing(f"{c.name} would bring {write(net[c.name])}" for c in planned) + "."
-    return text
-
-
-def _caveats(
-    measured: list[Candidate],
-    planned: list[Candidate],
-    unrecorded: list[str],
-    hidden: int,
-    worth: _Once,
-    net: dict[str, float],
-) -> list[str]:
-    said = ["A customer reached by several brings what the best of them brings, once: that they add up is not known."]
-    plain = sum(net[c.name] for c in measured)
-    together = worth.observed(list(range(len(measured))))
-    if measured and abs(plain - together) > 0.005 * max(abs(plain), abs(together)):
-        said.append(
-            f"Added up, the measured programmes would show {number(plain, 0)}; each customer counted once it is {number(together, 0)}."
-        )
-    if len(measured) > MOST:
-        said.append(
-            f"With more than {MOST} programmes not every set is tried: they are taken one after the other, the best first."
-        )
-    if planned:
-        said.append(
-            "Planned programmes are scenarios and ranked below: whom they would reach is not known, so neither is how many of these "
-            "customers others reach already."
-        )
-    if unrecorded:
-        said.append(
-            f"Whom {listing(unrecorded)} reached is not recorded; its customers are taken to be reached by no other."
-        )
-    if hidden:
-        said.append(f"{hidden} overlaps of few customers are not shown.")
-    if any(c.grade in "CD" for c in measured):
-        said.append("Programmes of grade C or D stand in the same list, but their worth is no effect told from chance.")
-    said.append(
-        "What a programme brought is taken to come again at the same cost; the next customers may differ from the first."
-    )
-    return said
-
-
 # ---- the cost of a known failure -------------------------------------------------------------------------------------
 
 
 def cost_of_failure(company: Company, window_months: int = 12, within_days: int = 90) -> Finding:
-    """Answer: what do customers who left after a contact cost, by what the contact was about?
+    """Answer: what do customers who left after a contact cost, by the topic of the contact?
 
-    Lost customers x what each paid in a year x the share put down to the failure: none, what exceeds like customers, all. What
-    exceeds: those who left by choice on days 1 to ``within_days`` after a contact on the topic, less those who would have at
-    the rate of the other days of customers of the same first segment and stage, in the last ``window_months``; 0 at least.
-    Without topics by left_reason, where only none and all can be told. value, low, high: what exceeds (a year's margin or
-    revenue); lost, expected: customers; nothing, everything: the same money at shares 0 and 1.
+    Customers lost x what each paid in a year x the share due to the failure: none, the excess over similar customers,
+    all. Excess: those who left by choice on days 1 to ``within_days`` after a contact on the topic, minus those
+    expected at the rate of the other days of customers of the same first segment and stage, in the last
+    ``window_months``; 0 at least. Without topics (or with too few leavers after each) by left_reason, where only none
+    and all are known. value, low, high: the excess (a year's margin or revenue); lost, expected: customers; nothing,
+    everything: the same money at shares 0 and 1.
     """
-    name, title = "cost-of-failure", "A year's value of the customers who left after a contact"
-    if company.settings.money is None:
-        return unanswered(name, title, NO_MONEY)
-    if why := retention.why_not(company):
-        return unanswered(name, title, why)
-    if not (company.has("customers", "monthly_revenue") or company.has("orders")):
-        return unanswered(
-            name, title, "customers has no monthly_revenue and there is no orders table, so nobody has a value."
-        )
-    since = (pd.Timestamp(company.as_of) - pd.DateOffset(months=window_months)).date()
-    by_reason, found, why = company.has("customers", "left_reason"), None, "There are no contacts with a topic"
-    if company.has("contacts", "topic"):
-        found = _by_topic(company, since, window_months, within_days, name, title)
-        least = company.settings.privacy.minimum_base
-        why = f"After contacts about no topic did {least} customers leave"
-    if found and (found.answered or not by_reason):
+    found = _by_topic(company, window_months, within_days)
+    if found.answered or not company.has("customers", "left_reason"):
         return found
-    if by_reason:
-        return _by_reason(company, since, window_months, name, why)
-    return unanswered(name, title, "contacts has no topic and customers no left_reason, so no failure is known.")
+    return _by_reason(company, window_months)
+
+
+def _name(*_: object, **__: object) -> str:
+    return "cost-of-failure"
+
+
+def _require(company: Company) -> None:
+    """Raise Unanswered where leaving is not seen or has no price."""
+    money_of(company)
+    customer_base.require_leavers(company)
+    if not (company.has("customers", "monthly_revenue") or company.has("orders")):
+        raise Unanswered("no-value")
+
+
+def _since(company: Company, months: int) -> date:
+    return (pd.Timestamp(company.as_of) - pd.DateOffset(months=months)).date()
 
 
 def _kept(company: Company) -> float:
@@ -349,8 +278,14 @@ def _kept(company: Company) -> float:
     return 1.0 if by_orders and company.settings.money.value_is == "margin" else share_kept(company)
 
 
-def _by_topic(company: Company, since: date, window_months: int, within_days: int, name: str, title: str) -> Finding:
-    weights, least, keys = resamples(company), company.settings.privacy.minimum_base, ["stratum", people.STAGE]
+@finding("failure-by-topic", named=_name)
+def _by_topic(company: Company, window_months: int, within_days: int) -> Answer:
+    """Work out the excess of leavers after contacts on each topic, in a year's value."""
+    _require(company)
+    if not company.has("contacts", "topic"):
+        raise Unanswered("no-topics")
+    since, weights, least = _since(company, window_months), resamples(company), company.settings.privacy.minimum_base
+    keys = ["stratum", people.STAGE]
     after = planned_reach.after_contact(company, since, within_days)
     after = after[after["topic"] != people.NONE]
     cells, all_of = draws.resample(planned_reach.at_risk(company, since), "fold", ["days", "lost"], keys, weights)
@@ -363,7 +298,7 @@ def _by_topic(company: Company, since: date, window_months: int, within_days: in
         mine, sums = draws.resample(part, "fold", ["days", "lost", "paid"], keys, weights)
         days, lost, paid = np.moveaxis(sums, 2, 0)
         others = all_of[:, place.get_indexer(pd.MultiIndex.from_frame(mine))] - sums[:, :, :2]
-        # A cell in which nobody is left to compare with has no rate: its leavers stand as expected.
+        # A cell in which nobody is left to compare with has no rate: its leavers count as expected.
         there = others[:, :, 0] > 0
         rate = np.divide(others[:, :, 1], others[:, :, 0], out=np.zeros_like(lost), where=there)
         expected = np.where(there, rate * days, lost).sum(1)
@@ -375,90 +310,58 @@ def _by_topic(company: Company, since: date, window_months: int, within_days: in
         shown.append({"topic": str(topic), "estimate": floored, "lost": float(gone[0]), "expected": float(expected[0]),
                       "nothing": 0.0, "everything": float(worth[0])})  # fmt: skip
     if not shown:
-        return unanswered(
-            name, title, f"after no topic did {least} customers leave by choice within {within_days} days."
-        )
+        raise Unanswered("few-after-topics", within=within_days)
     shown.sort(key=lambda r: (-r["estimate"].value, -r["everything"]))
-    write, top = (lambda v: money(v, company.settings.currency or "")), shown[0]
-    text = (
-        f"In the last {window_months} months {top['lost']:,.0f} customers left by choice within {within_days} days of a contact about "
-        f"{top['topic']}; they brought {write(top['everything'])} a year. "
-    )
-    told = top["estimate"]
-    if told.low > 0:
-        text += (
-            f"Of it {interval(told, write)} goes with such a contact: so much more was lost than at the rate of like customers without one "
-            f"({number(top['expected'])} would have left). It is the most of {_topics(len(shown))}."
-        )
-    else:
-        text += f"Lost beyond the rate of like customers without one: {interval(told, write)}, which may be chance. "
-        text += f"It is the most of {_topics(len(shown))}."
-    label = lambda r: f"A year's value lost after contacts about {r['topic']}, beyond like customers"  # noqa: E731
-    figures = tuple(
-        Figure(slug("failure", r["topic"]), label(r), r["estimate"], f"{company.settings.currency} a year", "customers lost",
-               note="" if math.isfinite(r["estimate"].low) else "the resamples do not differ") for r in shown
+    top = shown[0]
+    return answer(
+        "adjusted", table(shown, ["topic"]), _figures(company, "failure-by-topic", shown),
+        topic=top["topic"], excess=top["estimate"], lost=top["lost"], expected=top["expected"],
+        everything=top["everything"], detected=top["estimate"].low > 0, topics=len(shown), window=window_months,
+        within=within_days, alike=people.segments(company)[:1], small=small, undated=customer_base.undated(company),
+        **_valued(company),
     )  # fmt: skip
-    alike = listing([*people.segments(company)[:1], "stage of being a customer"])
-    caveats = [
-        f"Share put down to the failure: none (0), what exceeds customers of the same {alike} on days without such a contact, or all. The "
-        "middle one goes with the contact and need not be its doing: who is about to leave may call more often.",
-        "The day of the contact itself does not count. Somebody who called about several topics stands under each, so topics are not "
-        "added up.",
-        _valued(company),
-    ]  # fmt: skip
-    if small:
-        caveats.append(f"Not shown: {_topics(small)} after which fewer than {least} customers left.")
-    if undated := customer_base.undated(company):
-        caveats.append(f"{undated:,} customers of whom it is not known when they joined are left out.")
-    return Finding(name, title, text, "C", table(shown, ["topic"]), figures, tuple(caveats))
 
 
-def _topics(n: int) -> str:
-    return "1 topic" if n == 1 else f"{n} topics"
+def _figures(company: Company, section: str, shown: list[dict]) -> list[Figure]:
+    """Return a figure for each topic or reason."""
+    unit = f"{company.settings.currency} a year"
+    figures = []
+    for r in shown:
+        note = "" if math.isfinite(r["estimate"].low) else words.say(__file__, section, "alike_note")
+        label = words.say(__file__, section, "figure", topic=r["topic"])
+        figures.append(Figure(slug("failure", r["topic"]), label, r["estimate"], unit, "customers lost", note=note))
+    return figures
 
 
-def _valued(company: Company) -> str:
-    paid = "12 monthly fees" if company.has("customers", "monthly_revenue") else "the orders of the year before leaving"
-    what = "revenue" if company.settings.money.value_is == "revenue" else "margin"
-    return f"A year's value is the {what} of {paid}, before any cost of serving and not discounted; nobody stays for certain."
+def _valued(company: Company) -> dict[str, bool]:
+    """Return the facts that say what a year's value is."""
+    by_fees = company.has("customers", "monthly_revenue")
+    return {"revenue": company.settings.money.value_is == "revenue", "by_fees": by_fees}
 
 
-def _by_reason(company: Company, since: date, window_months: int, name: str, why: str) -> Finding:
-    title, least = "A year's value of the customers who left, by their reason", company.settings.privacy.minimum_base
-    counted = planned_reach.reasons(company, since)
+@finding("failure-by-reason", named=_name)
+def _by_reason(company: Company, window_months: int) -> Answer:
+    """Add up a year's value of those who left by choice, by the reason they gave."""
+    _require(company)
+    least = company.settings.privacy.minimum_base
+    counted = planned_reach.reasons(company, _since(company, window_months))
     total = counted.groupby("reason", observed=True)["lost"].sum()
     enough = [r for r in total.index if total[r] >= least and r != people.NONE]
     if not enough:
-        return unanswered(name, title, f"no reason was given by {least} customers who left by choice.")
+        raise Unanswered("few-reasons")
     shown = []
     for reason in enough:
-        __, sums = draws.resample(
-            counted[counted["reason"] == reason], "fold", ["lost", "paid"], [], resamples(company)
-        )
+        mine = counted[counted["reason"] == reason]
+        __, sums = draws.resample(mine, "fold", ["lost", "paid"], [], resamples(company))
         worth, n = _kept(company) * sums[:, 0, 1], float(sums[0, 0, 0])
         shown.append({"topic": str(reason), "estimate": draws.estimate(worth[0], worth[1:], n, low=0), "lost": n,
                       "expected": math.nan, "nothing": 0.0, "everything": float(worth[0])})  # fmt: skip
     shown.sort(key=lambda r: -r["everything"])
-    write, top = (lambda v: money(v, company.settings.currency or "")), shown[0]
-    text = (
-        f"In the last {window_months} months {top['lost']:,.0f} customers left by choice and gave {top['topic']} as the reason; they "
-        f"brought {interval(top['estimate'], write)} a year. Between none of it and all of it is due to that reason: how much cannot be "
-        "told from what people say."
-    )
-    figures = tuple(
-        Figure(slug("failure", r["topic"]), f"A year's value of those who left for: {r['topic']}", r["estimate"],
-               f"{company.settings.currency} a year", "customers lost",
-               note="" if math.isfinite(r["estimate"].low) else "the resamples do not differ") for r in shown
-    )  # fmt: skip
-    caveats = [
-        f"{why}, so reasons given on leaving stand in for failures, and value, low and high are all that was lost: there are no like "
-        "customers without the reason to compare with.",
-        _valued(company),
-    ]
+    top, silent = shown[0], int(total.get(people.NONE, 0))
     few = int((total[[r for r in total.index if r not in enough and r != people.NONE]] > 0).sum())
-    silent = int(total.get(people.NONE, 0))
-    if few:
-        caveats.append(f"Not shown: {few} reasons of fewer than {least} customers.")
-    if silent >= least:
-        caveats.append(f"{silent:,} gave no reason ({percent(silent / total.sum(), 0)}).")
-    return Finding(name, title, text, "D", table(shown, ["topic"]), figures, tuple(caveats))
+    return answer(
+        "count", table(shown, ["topic"]), _figures(company, "failure-by-reason", shown),
+        reason=top["topic"], value=top["estimate"], lost=top["lost"], window=window_months,
+        topics=company.has("contacts", "topic"), few=few, silent=silent if silent >= least else 0,
+        silent_share=silent / total.sum(), **_valued(company),
+    )  # fmt: skip

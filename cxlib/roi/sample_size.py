@@ -191,6 +191,6 @@ def _score(company: Company, programme: Programme, window_months: int, among: Am
         "forecast", table(rows, ["months"]), _figures(programme, needed),
         programme=programme.name, metric=metric.upper(), customers=customers, planned=planned, share=year["level"],
         smallest=year["estimate"].value, detectable=not math.isnan(year["estimate"].value), unit=unit, today=level,
-        sd=sd, wanted=in_full(wanted) if declared else math.nan, declared=declared, known_size=math.isfinite(needed), needed=_up(needed), after=after,
-        longest=TRIAL_MONTHS[-1],
+        sd=sd, wanted=in_full(wanted) if declared else math.nan, declared=declared, known_size=math.isfinite(needed),
+        needed=_up(needed), after=after, longest=TRIAL_MONTHS[-1],
     )  # fmt: skip
