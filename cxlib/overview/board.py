@@ -1,6 +1,8 @@
-"""07_board: the findings a board should hear, with their intervals and how well each is known."""
+"""07_board: the findings a board should see, with their intervals and how each is known."""
 
 from __future__ import annotations
+
+import math
 
 import pandas as pd
 from pydantic import Field
@@ -8,8 +10,9 @@ from pydantic import Field
 from cxlib.churn import hazard_ratios, retention
 from cxlib.intake.company import Company
 from cxlib.overview import finance
-from cxlib.page import parameters
-from cxlib.page.findings import GRADES, Finding, number
+from cxlib.page import parameters, words
+from cxlib.page.findings import KNOWN, Figure, Finding
+from cxlib.page.numbers import amount, count, number, percent
 from cxlib.roi import returns
 from cxlib.scores import current, trend
 from cxlib.value import buyers, by_score, forecast
@@ -23,22 +26,18 @@ class Parameters(parameters.Parameters):
 
 
 def of_programmes(company: Company, window_months: int = 12) -> list[Finding]:
-    """Return the outcome statement of every initiative and, first, the return on all that can be told."""
+    """Return all initiatives on one screen, then the outcome statement and the return of each."""
     found = returns.results(company, window_months)
-    each = [
-        f
-        for r in found
-        for f in (
-            (returns.statement(company, r), returns.finding(company, r))
-            if r.known
-            else (returns.statement(company, r),)
-        )
-    ]
-    return [finance.one_screen(company, found), *each]
+    shown = [finance.one_screen(company, found)]
+    for r in found:
+        shown.append(returns.statement(company, r))
+        if r.identified:
+            shown.append(returns.payback(company, r))
+    return shown
 
 
 def findings(company: Company, metric: str = "", window_months: int = 12) -> list[Finding]:
-    """Return the headline findings along the chain: score, leaving, value, return."""
+    """Return the headline findings: score, churn, value, return."""
     contractual = company.settings.relationship == "contractual"
     return [
         current.headline(company, window_months),
@@ -51,22 +50,30 @@ def findings(company: Company, metric: str = "", window_months: int = 12) -> lis
     ]
 
 
-def overview(found: list[Finding]) -> pd.DataFrame:
-    """Return the headline numbers of findings in one table, as shown on the board page."""
-    rows = []
+def overview(company: Company, found: list[Finding]) -> pd.DataFrame:
+    """Return the headline numbers of findings as the board page shows them, each once."""
+    rows = {}
     for finding in found:
         for figure in finding.figures:
-            e = figure.estimate
-            digits = 2 if abs(e.value) < 20 else 0
-            shown = f"{number(e.low, digits)} to {number(e.high, digits)}" if e.low == e.low else figure.note
-            rows.append(
-                {
-                    "what": figure.label,
-                    "value": number(e.value, digits),
-                    "95 % interval": shown,
-                    "unit": figure.unit,
-                    "base": f"{number(e.n, 0)} {figure.base}",
-                    "evidence": f"{finding.grade}: {GRADES[finding.grade]}",
-                }
+            known = KNOWN[figure.known or finding.known]
+            cells = (
+                figure.label,
+                _value(figure, company.settings.currency),
+                f"{count(figure.estimate.n)} {figure.base}",
+                known,
             )
-    return pd.DataFrame(rows)
+            rows[figure.name] = cells
+    headings = [heading for heading, _ in words.columns_of(words.section_of(__file__, "overview")).values()]
+    return pd.DataFrame(list(rows.values()), columns=headings)
+
+
+def _value(figure: Figure, currency: str | None) -> str:
+    """Return a number with its interval in its own unit, or with the reason why it has none."""
+    e, unit = figure.estimate, figure.unit
+    if unit.startswith("share"):
+        text = percent(e)
+    elif currency and unit.startswith(currency):
+        text = amount(e, currency) + unit.removeprefix(currency)
+    else:
+        text = f"{number(e)} {unit}"
+    return f"{text} ({figure.note})" if math.isnan(e.low) else text
