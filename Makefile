@@ -37,8 +37,9 @@ bench: ## time the fits of repeat buying beside other packages (their environmen
 notebooks: ## execute the committed notebooks afresh and store their outputs
 	$(IN) -m cxlib.publish.refresh
 
-demo: ## make the two demo companies again from their seed
+demo: ## make the two demo companies again from their seed, and their truth for the tests (several minutes)
 	$(IN) -m cxlib.demo
+	$(IN) tests/demo_truth.py
 
 lock: ## resolve requirements.lock again from pyproject.toml
 	$(IN) -m uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -1,4 +1,4 @@
-"""The two made-up companies: their files, the traps built into them, and their truth checked by other means."""
+"""The two demo companies: their files, the traps built into them, and their truth checked by other means."""
 
 import dataclasses
 import json
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from demo_truth import shop_truth
 
 from cxlib.demo import dirty, settings, shop, subscription
 from cxlib.demo.exports import SCRIPT, csv_text, demo_files, shop_files
@@ -77,7 +78,7 @@ def start_stop(frames):
 
 
 def net_margin(frames, start, stop):
-    """Per customer: invoices x margin less contact cost between two dates."""
+    """Return per customer: invoices x margin less contact cost between two dates."""
     orders, contacts = frames["orders"], frames["contacts"]
     paid = orders[(orders["ordered_at"] >= start) & (orders["ordered_at"] < stop)]
     cases = contacts[(contacts["opened_at"] >= start) & (contacts["opened_at"] < stop)]
@@ -413,6 +414,10 @@ def test_truth_of_the_value_gap_is_what_the_cut_data_tend_to(large):
 def test_truth_belongs_to_the_worlds_in_the_code():
     assert TRUTH["world"] == json.loads(json.dumps(dataclasses.asdict(World())))
     assert SHOP_TRUTH["world"] == dataclasses.asdict(Shop())
+
+
+def test_committed_truth_of_the_shop_is_what_the_code_gives():
+    assert json.loads(json.dumps(shop_truth())) == SHOP_TRUTH
 
 
 def test_shop_customers_buy_as_often_and_as_much_as_the_model_says():

@@ -1,6 +1,7 @@
-"""Two made-up companies with known truth: a subscription company and a web shop.
+"""Two demo companies, made up from a seed: a subscription company and a web shop.
 
-``python -m cxlib.demo`` writes their exports and the truth that the tests compare with.
+``python -m cxlib.demo`` writes their exports. The effects in them are known; the tests work them out
+(``tests/demo_truth.py``).
 """
 
 from cxlib.demo.exports import dirty, settings

@@ -1,4 +1,4 @@
-"""The made-up companies as their systems would export them: own column names, own date styles, some impossible rows."""
+"""The demo companies as their systems would export them: own column names and date styles, some impossible rows."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ ISO = "%Y-%m-%d %H:%M:%S"
 
 
 def settings(company: str = "demo", **changes: object) -> dict:
-    """What company.yaml of ``demo`` or ``demo-shop`` says but for the sources; ``changes`` replace whole keys."""
+    """Return company.yaml of ``demo`` or ``demo-shop`` without its sources; ``changes`` replace whole keys."""
     return deepcopy(SETTINGS[company]) | changes
 
 
 def dirty(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.DataFrame]:
-    """The tables with impossible rows added and one comment made dangerous, as a careless export would have them.
+    """Return the tables as a careless export would have them: impossible rows added, a script in one comment.
 
-    Every addition is one that the intake sets aside, so that what is used afterwards are the given tables again.
+    The intake rejects every added row, so that the rows used are those of the tables given.
     """
     luck, customers, extra = stream(seed, "dirty"), frames["customers"], {}
 
@@ -123,7 +123,7 @@ def dirty(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.Dat
 
 
 def _text(values: pd.Series, style: str) -> pd.Series:
-    """Dates by a strftime pattern, numbers by a format such as ``.2f``; blank where there is nothing."""
+    """Write dates by a strftime pattern and numbers by a format such as ``.2f``; missing values are blank."""
     if style.startswith("%"):
         return values.dt.strftime(style)
     return values.map(lambda value: "" if pd.isna(value) else format(value, style))
@@ -134,7 +134,7 @@ def _renamed(frame: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
 
 
 def demo_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.DataFrame]:
-    """The exports of the subscription company: file name -> what stands in it (text but for the Parquet file)."""
+    """Return the exports of the subscription company by file name; columns are text except in the Parquet file."""
     accounts, asked, cases = (frames[table].copy() for table in ("customers", "responses", "contacts"))
     for column in ("joined_on", "left_on"):
         accounts[column] = _text(accounts[column], "%d/%m/%Y")
@@ -199,7 +199,7 @@ def demo_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, p
 
 
 def shop_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.DataFrame]:
-    """The exports of the web shop; ``seed`` is not needed."""
+    """Return the exports of the web shop by file name; ``seed`` is not used."""
     asked, cases = frames["responses"].copy(), frames["contacts"].copy()
     asked["score"], cases["cost"] = _text(asked["score"], ".0f"), _text(cases["cost"], ".2f")
     for frame, columns in (
@@ -231,12 +231,12 @@ def shop_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, p
 
 
 def csv_text(name: str, frame: pd.DataFrame) -> str:
-    """A CSV export as text; the accounts are the one with semicolons."""
+    """Return a CSV export as text; only the accounts have semicolons."""
     return frame.to_csv(index=False, lineterminator="\n", sep=";" if name == "accounts.csv" else ",")
 
 
 def write(folder: Path, files: dict[str, pd.DataFrame]) -> None:
-    """Write exports: CSV as text, Parquet with timestamps in microseconds."""
+    """Write exports into a folder: CSV as text, Parquet with timestamps in microseconds."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, frame in files.items():
         if name.endswith(".parquet"):

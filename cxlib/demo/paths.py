@@ -1,7 +1,7 @@
-"""What happens to the customers of the made-up subscription company: joining, feeling, paying, leaving.
+"""The customers of the demo subscription company: how they join, feel, pay and leave.
 
-Arrays only, one row a customer and days counted from ``EPOCH``; ``subscription`` turns them into tables and ``truth``
-compares one world with another. Two worlds with one seed share all their luck.
+Arrays only, with one row per customer and days counted from ``EPOCH``; ``subscription`` turns them into tables. Two
+worlds with the same seed share all random numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SEED = 10  # of the companies in data/
 
 HARBOUR = REGIONS.index("Harbour")
 REGION_SHARES = (0.16, 0.15, 0.13, 0.12, 0.13, 0.15, 0.09, 0.07)
-GROWTH = 1.6  # joiners a day at the end against the start, minus one
+GROWTH = 1.6  # joiners per day at the end relative to the start, minus one
 BASIC = (0.10, 0.85)  # share of Basic among the first joiners, and how much it grows until the last
 PLUS = 0.62  # share of Plus among the others
 PRICE = np.array([20.0, 45.0, 120.0])
@@ -35,7 +35,7 @@ RAISE = 1.15
 
 
 def day(date: object) -> int:
-    """Days from EPOCH to a date."""
+    """Return the days from EPOCH to a date."""
     return int((np.datetime64(str(date)[:10], "D") - EPOCH).astype(int))
 
 
@@ -43,65 +43,65 @@ LAST_JOINED = day("2026-06-15")
 WELCOME, WELCOME_END = day("2024-07-01"), day("2025-07-01")
 MANAGERS = (day("2025-01-01"), day("2025-04-01"), day("2025-07-01"))  # 12 branches each; the last 12 never
 NEW_APP = day("2025-10-01")
-MESSAGES = day("2026-10-01")  # planned only: it changes nothing
+MESSAGES = day("2026-10-01")  # only planned: it changes nothing
 HARBOUR_DROP, HARBOUR_EXITS = day("2025-07-01"), day("2026-01-01")
 RATES_CHANGE = sorted({WELCOME, WELCOME_END, *MANAGERS, NEW_APP, HARBOUR_EXITS})
 
 
 @dataclass(frozen=True)
 class World:
-    """What can be varied. Hazards and rates are per month of 30.4375 days.
+    """Parameters of the simulation. Hazards and rates are per month of 30.4375 days.
 
-    For a world in which nothing but luck tells the bands of a plan apart, set ``link=False`` and all three effects
-    to 1: an effect that starts on one date meets early and late answers unequally.
+    For a world in which the bands of a plan differ only by chance, set ``link=False`` and all three effects to 1: an
+    effect that starts on a date affects early and late answers unequally.
     """
 
-    hazard_ratios: tuple[float, float] = (1.5, 2.5)  # chosen exits, passive and detractor against promoter
+    hazard_ratios: tuple[float, float] = (1.5, 2.5)  # chosen exits, passives and detractors relative to promoters
     link: bool = True  # False: exits do not depend on the score
     plan_hazards: tuple[float, float, float] = (0.014, 0.009, 0.006)  # chosen exits of promoters: Basic, Plus, Pro
-    failed_payment: float = 0.003  # exits nobody chose
+    failed_payment: float = 0.003  # involuntary exits
     drift: float = 0.18  # points by which the expected score rises with each half-yearly survey
     harbour_drop: float = 2.5  # points
-    answering: float = 0.45  # share that answers
-    silence: float = 0.4  # times that, of those who leave within 45 days
-    treated_share: float = 0.5  # of the randomised programme; 1 and 0 are its two potential worlds
-    welcome_effect: float = 0.6  # on the hazard of a chosen exit, as the two other effects
-    welcome_contacts: float = 0.8  # on the rate of contacts
+    answering: float = 0.45  # response rate
+    silence: float = 0.4  # factor on it for those who leave within 45 days
+    treated_share: float = 0.5  # of the randomised programme; 1 and 0 give its two potential outcomes
+    welcome_effect: float = 0.6  # factor on the hazard of a chosen exit, like the two other effects
+    welcome_contacts: float = 0.8  # factor on the rate of contacts
     managers_effect: float = 0.55
     app_effect: float = 0.85
     as_of: str = "2026-06-30"
-    until: str | None = None  # follow longer than as_of (nobody new joins): the same draws, only more of them
+    until: str | None = None  # follow beyond as_of (nobody new joins), with the same draws continued
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Every customer's path, one row each; codes index the tuples of ``words``. Paths go on a little beyond ``end``."""
+    """The path of every customer, one row each; codes index the tuples of ``words``. Paths go slightly past ``end``."""
 
     world: World
-    end: int  # the first day that nobody has seen yet
+    end: int  # first day after the follow-up
     joined: np.ndarray
     plan: np.ndarray
     region: np.ndarray
     branch: np.ndarray
-    treated: np.ndarray  # arm drawn for the randomised programme, whether eligible or not
+    treated: np.ndarray  # arm of the randomised programme, also for those not eligible
     asked: np.ndarray  # customers x waves: day of the NPS invitation
-    score: np.ndarray  # customers x (1 + waves); the first, in force from the day of joining, is never asked for
+    score: np.ndarray  # customers x (1 + waves); the first applies from the day of joining and is never surveyed
     edge: np.ndarray  # customers x (pieces + 1): between two edges band and rates are constant
     band: np.ndarray  # customers x pieces
-    contact_rate: np.ndarray  # customers x pieces, a month
+    contact_rate: np.ndarray  # customers x pieces, per month
     left: np.ndarray  # first day the customer is no longer there, or NEVER
     failed: np.ndarray  # the exit, if any, was a failed payment
 
     def active(self, on: int) -> np.ndarray:
-        """Who is a customer at the start of a day."""
+        """Return who is a customer at the start of a day."""
         return (self.joined <= on) & (self.left > on)
 
     def seen(self, on: np.ndarray) -> np.ndarray:
-        """Whether something on these days (customers x any) happens to a customer, and before the end."""
+        """Return whether these days (customers x any) fall within the membership and the follow-up."""
         return (on < self.left[:, None]) & (on < self.end)
 
     def at(self, on: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """``band`` or ``contact_rate`` in force on these days (customers x any)."""
+        """Return ``band`` or ``contact_rate`` as of these days (customers x any)."""
         piece = np.zeros(on.shape, dtype=np.intp)
         for edge in self.edge[:, 1:-1].T:
             piece += on >= edge[:, None]
@@ -109,33 +109,33 @@ class Paths:
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
-    """Random numbers for one purpose: drawing more for one never changes those of another."""
+    """Return random numbers for one purpose: drawing more for one never changes those of another."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, crc32(purpose.encode())])))
 
 
 def pick(uniform: np.ndarray, shares: ArrayLike) -> np.ndarray:
-    """Codes 0, 1, ... drawn with the given shares: one set of them for all, or a row of them for each draw."""
+    """Return codes 0, 1, ... drawn with the given shares: one set for all, or a row for each draw."""
     return (uniform[:, None] >= np.cumsum(shares, axis=-1)[..., :-1]).sum(axis=1)
 
 
 def band_of(score: np.ndarray) -> np.ndarray:
-    """0 promoter (9-10), 1 passive (7-8), 2 detractor (0-6)."""
+    """Return 0 for promoters (9-10), 1 for passives (7-8), 2 for detractors (0-6)."""
     return (score < 9).astype(np.int8) + (score < 7)
 
 
 def roll_out(branch: np.ndarray) -> np.ndarray:
-    """Day on which local account managers start in a branch, or NEVER."""
+    """Return the day on which local account managers start in a branch, or NEVER."""
     return np.array([*MANAGERS, NEVER])[branch % 4]
 
 
 def simulate(seed: int, customers: int, world: World) -> Paths:
-    """Who joins, feels what and leaves when.
+    """Simulate who joins, what they experience and when they leave.
 
-    Exits are exact draws from piecewise constant hazards: each customer's exponential draw is used up along the
-    cumulative hazard, so the same customer can be watched in two worlds.
+    Exits are exact draws from piecewise constant hazards: each customer leaves where the cumulative hazard reaches an
+    exponential draw, so the same customer can be followed in two worlds.
     """
     end = day(world.until or world.as_of) + 1
-    horizon = end + SILENCE_DAYS + 1  # who is about to leave is known a little beyond the end
+    horizon = end + SILENCE_DAYS + 1  # whether someone is about to leave depends on a few days beyond the end
     uniform = stream(seed, "customers").random((6, customers))
     position = (np.sqrt(1 + uniform[0] * GROWTH * (2 + GROWTH)) - 1) / GROWTH  # density 1 + GROWTH * position
     joined = np.sort(np.floor(position * (LAST_JOINED + 1)).astype(np.int64), kind="stable")
@@ -145,7 +145,7 @@ def simulate(seed: int, customers: int, world: World) -> Paths:
     branch = (uniform[4] * len(BRANCHES)).astype(np.int64)
     treated = uniform[5] < world.treated_share
 
-    # Surveys at 3, 9, 15 ... months; the experience behind the score is an autoregression from one to the next.
+    # Surveys at 3, 9, 15 ... months; the experience behind the score follows an autoregression.
     waves = int((horizon / MONTH - 3) // 6) + 2
     jitter = stream(seed, "asked").integers(-4, 5, (waves, customers)).T
     asked = joined[:, None] + np.rint((3 + 6 * np.arange(waves)) * MONTH).astype(np.int64) + jitter
@@ -158,7 +158,7 @@ def simulate(seed: int, customers: int, world: World) -> Paths:
     dropped = feeling - world.harbour_drop * (harbour & (since >= HARBOUR_DROP))
     score, undropped = (np.clip(np.rint(value), 0, 10).astype(np.int8) for value in (dropped, feeling))
 
-    # Pieces of constant rates: all dates sorted, and the survey wave in force after each.
+    # Pieces of constant rates: all dates sorted, and the latest survey wave after each.
     calendar = np.broadcast_to([*RATES_CHANGE, horizon], (customers, len(RATES_CHANGE) + 1))
     dates = np.clip(np.concatenate([since, calendar], axis=1), joined[:, None], np.maximum(joined, horizon)[:, None])
     order = np.argsort(dates, axis=1, kind="stable")
@@ -193,9 +193,10 @@ def simulate(seed: int, customers: int, world: World) -> Paths:
 
 
 def answers(path: Paths, asked: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Who answers an invitation sent at nine o'clock of the days ``asked`` (customers x any), and seconds later.
+    """Return who answers an invitation, and how many seconds later.
 
-    ``uniform`` has two draws for each. Nobody answers after leaving, and those about to leave fall silent.
+    ``asked``: days of the invitations, sent at nine o'clock (customers x any). ``uniform`` has two draws for
+    each. Nobody answers after leaving, and those about to leave answer less.
     """
     about_to_leave = path.left[:, None] - asked <= SILENCE_DAYS
     likely = path.world.answering * ANSWERING[path.plan][:, None]
@@ -205,13 +206,13 @@ def answers(path: Paths, asked: np.ndarray, uniform: np.ndarray) -> tuple[np.nda
 
 
 def nps_answers(path: Paths, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """For customers x waves: answered, seconds from invitation to answer."""
+    """Return for customers x waves: answered, seconds from invitation to answer."""
     uniform = stream(seed, "answers").random((path.asked.shape[1], 2, len(path.joined)))
     return answers(path, path.asked, uniform.transpose(1, 2, 0))
 
 
 def invoices(path: Paths, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For customers x months of tenure: day of the invoice, price in force, whether the price has just risen.
+    """Return for customers x months of tenure: day of the invoice, price, whether the price has just risen.
 
     First prices are in half pounds. An invoice is sent where ``path.seen(day)``.
     """

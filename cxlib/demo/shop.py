@@ -1,9 +1,9 @@
-"""The tables of a made-up web shop whose truth is known: customers come back or silently stay away.
+"""The tables of a demo web shop whose truth is known: customers come back, or stay away without notice.
 
 Purchases follow BG/NBD (Fader, Hardie & Lee 2005, doi:10.1287/mksc.1040.0098) and amounts Gamma-Gamma (Fader, Hardie &
-Lee 2005, doi:10.1509/jmkr.2005.42.4.415): while alive a customer buys at rate lambda ~ Gamma(r, rate alpha) a week,
-after every repeat purchase stays away for good with probability p ~ Beta(a, b), and spends Gamma(p, rate nu) an order
-with nu ~ Gamma(q, rate v).
+Lee 2005, doi:10.1509/jmkr.2005.42.4.415). An active customer buys at rate lambda ~ Gamma(r, rate alpha) per week, stays
+away for good with probability p ~ Beta(a, b) after every repeat purchase, and spends Gamma(p, rate nu) per order with
+nu ~ Gamma(q, rate v).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from cxlib.demo.subscription import DAY, HOUR, NEVER, in_order, later, named, nu
 COUNTRIES, COUNTRY_SHARES = ("Germany", "France", "Netherlands", "Austria"), (0.42, 0.28, 0.18, 0.12)
 CHANNELS, CHANNEL_SHARES = ("search", "friend", "advert", "marketplace"), (0.38, 0.22, 0.25, 0.15)
 TOPICS = ("where is my order", "return", "damaged", "payment")
-WEEK = 7 * DAY  # seconds, as every time in this file
+WEEK = 7 * DAY  # in seconds, like every time in this file
 
 
 @dataclass(frozen=True)
 class Shop:
-    """What can be varied; times in weeks."""
+    """Parameters of the simulation; times in weeks."""
 
     r: float = 0.45
     alpha: float = 6.0
@@ -34,28 +34,28 @@ class Shop:
     q: float = 4.0
     v: float = 15.0
     link: bool = True  # False: scores do not depend on the probability of staying away
-    weeks: int = 104  # up to as_of; the first purchases fall into the first nine tenths
+    weeks: int = 104  # up to as_of; first purchases are in the first nine tenths
     asking: float = 0.35  # share of purchases followed by an NPS question
     answering: float = 0.40
     as_of: str = "2026-06-30"
-    until: str | None = None  # follow longer than as_of: the same draws, only more of them
+    until: str | None = None  # follow beyond as_of, with the same draws continued
 
 
 @dataclass(frozen=True)
 class Purchases:
-    """Every purchase until ``end``: whose, the how manieth (0 is the first), when, how much, and further luck."""
+    """Every purchase until ``end``: customer, number (0 is the first), time, amount and further random numbers."""
 
     customer: np.ndarray
     number: np.ndarray
     at: np.ndarray  # timestamps
     revenue: np.ndarray
     uniform: np.ndarray  # purchases x 16
-    leaving: np.ndarray  # per customer: probability of staying away after a repeat purchase
+    leaving: np.ndarray  # by customer: probability of staying away after a repeat purchase
     end: np.datetime64
 
 
 def purchases(seed: int, customers: int, shop: Shop) -> Purchases:
-    """All purchases, round after round of everybody's next one, sorted by time."""
+    """Simulate all purchases, in rounds of everybody's next one, sorted by time."""
     end = np.datetime64(shop.until or shop.as_of, "s") + np.timedelta64(DAY, "s")
     begin = np.datetime64(shop.as_of, "s") + np.timedelta64(DAY - shop.weeks * WEEK, "s")
     traits = stream(seed, "shop customers")
@@ -81,7 +81,7 @@ def purchases(seed: int, customers: int, shop: Shop) -> Purchases:
 
 
 def shop(seed: int = SEED, customers: int = 3000, **world: object) -> dict[str, pd.DataFrame]:
-    """Customers, orders, responses and contacts of the made-up web shop, with the column names of the contract.
+    """Return customers, orders, responses and contacts of the demo web shop, with the column names of the contract.
 
     ``world`` takes any field of :class:`Shop`. Customers have no joining date: their first order counts.
     """
@@ -106,7 +106,7 @@ def shop(seed: int = SEED, customers: int = 3000, **world: object) -> dict[str, 
         }
     )
 
-    # The likelier to stay away, the lower the scores; without the link somebody else's probability decides.
+    # Customers likely to stay away give lower scores; without the link somebody else's probability counts.
     strangers = stream(seed, "shop strangers").beta(made.a, made.b, customers)
     mood = (bought.leaving if made.link else strangers)[bought.customer]
     noise = stream(seed, "shop noise").standard_normal((len(at), 3))

@@ -1,8 +1,8 @@
-"""The tables of a made-up subscription company whose truth is known.
+"""The tables of a demo subscription company whose truth is known.
 
-The traps of real data are built in on purpose: newer customers buy smaller plans and are less happy, so the overall
-NPS falls while every plan's own rises; scores rise with tenure, so the last known score is a reward for having
-stayed; customers about to leave stop answering; one region's experience falls half a year before its exits rise.
+It has the traps of real data. Newer customers buy smaller plans and are less happy, so the overall NPS falls while that
+of every plan rises. Scores rise with tenure, so a high last score is partly a result of having stayed. Customers about
+to leave answer less. The experience in one region falls half a year before its exits rise.
 """
 
 from __future__ import annotations
@@ -52,22 +52,22 @@ NEVER = np.datetime64("NaT", "us")
 
 
 def when(days: np.ndarray | int, seconds: np.ndarray | float = 0) -> np.ndarray:
-    """Timestamps, whole seconds, of days from EPOCH."""
+    """Return timestamps in whole seconds from days since EPOCH."""
     return (EPOCH + days).astype("datetime64[us]") + np.rint(seconds).astype("timedelta64[s]")
 
 
 def later(moments: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Timestamps so many seconds after others."""
+    """Return timestamps a number of seconds after others."""
     return moments + np.rint(seconds).astype("timedelta64[s]")
 
 
 def named(names: Sequence[str], codes: np.ndarray) -> np.ndarray:
-    """Codes as text."""
+    """Return the names of codes."""
     return np.array(names, dtype=object)[codes]
 
 
 def numbered(prefix: str, count: int, digits: int) -> np.ndarray:
-    """Ids such as A000001."""
+    """Return ids such as A000001."""
     return np.array([f"{prefix}{number:0{digits}d}" for number in range(1, count + 1)], dtype=object)
 
 
@@ -93,8 +93,8 @@ def _customers(path: Paths, seed: int, ids: np.ndarray, price: np.ndarray) -> pd
 
 
 def _contacts(path: Paths, seed: int, ids: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Support cases, and the CSAT question that follows each solved one."""
-    slots = int(np.ceil(path.end / MONTH * 2)) + 1  # half months of tenure, at most one contact in each
+    """Return support cases, and the CSAT question after each resolved one."""
+    slots = int(np.ceil(path.end / MONTH * 2)) + 1  # half months of tenure with at most one contact each
     starts = np.rint(np.arange(slots + 1) * MONTH / 2).astype(np.int64)
     uniform = stream(seed, "contacts").random((slots, 2, len(ids)))
     on = path.joined[:, None] + (starts[:-1] + np.floor(uniform[:, 1].T * np.diff(starts))).astype(np.int64)
@@ -109,7 +109,7 @@ def _contacts(path: Paths, seed: int, ids: np.ndarray) -> tuple[pd.DataFrame, pd
     agent = (u[:, 0] * len(AGENTS)).astype(int)
     opened = when(days, (8 + 10 * u[:, 1]) * HOUR)
     wait = 4 * np.exp(z[:, 0]) * AGENT_PACE[agent]  # hours
-    unseen = u[:, 2] < 0.02  # never answered; closed by the system after thirty days
+    unseen = u[:, 2] < 0.02  # never answered; closed by the system after 30 days
     replied = later(opened, wait * HOUR)
     solved = later(opened, np.where(unseen, 30 * 24, wait + 24 * np.exp(1.1 * z[:, 1])) * HOUR)
     again = later(solved, u[:, 3] * 10 * DAY)
@@ -147,7 +147,7 @@ def questions(
     given: np.ndarray,
     score: np.ndarray,
 ) -> pd.DataFrame:
-    """Questions of one kind; when and what was answered is kept only where an answer was given."""
+    """Return questions of one kind; time and score of the answer only where one was given."""
     return pd.DataFrame(
         {
             "customer_id": customer,
@@ -164,7 +164,7 @@ def questions(
 
 
 def in_order(parts: list[pd.DataFrame], prefix: str) -> pd.DataFrame:
-    """Questions of several kinds by date, numbered."""
+    """Return questions of several kinds by date, numbered."""
     frame = pd.DataFrame({c: np.concatenate([part[c].to_numpy() for part in parts]) for c in parts[0]})
     frame = frame.sort_values(["asked_at", "metric", "customer_id"], kind="stable", ignore_index=True)
     frame.insert(0, "response_id", numbered(prefix, len(frame), 6))
@@ -172,7 +172,7 @@ def in_order(parts: list[pd.DataFrame], prefix: str) -> pd.DataFrame:
 
 
 def _comments(seed: int, band: np.ndarray) -> np.ndarray:
-    """A sentence or two with about 40 % of answers."""
+    """Return comments of one or two sentences for about 40 % of answers."""
     u = stream(seed, "comments").random((len(band), 6))
     shares = np.array(THEME_SHARES)[band]
     first, second = pick(u[:, 1], shares), pick(u[:, 2], shares)
@@ -186,7 +186,7 @@ def _comments(seed: int, band: np.ndarray) -> np.ndarray:
 
 
 def _responses(path: Paths, seed: int, ids: np.ndarray, csat: pd.DataFrame) -> pd.DataFrame:
-    """NPS every half year, CES once after a month, CSAT after solved cases."""
+    """Return the questions: NPS every half year, CES once after a month, CSAT after resolved cases."""
     answered, seconds = nps_answers(path, seed)
     who, wave = np.nonzero(path.seen(path.asked))
     first = np.argsort(path.asked[who, wave], kind="stable")
@@ -223,7 +223,7 @@ def _orders(path: Paths, ids: np.ndarray, on: np.ndarray, price: np.ndarray, rai
 
 
 def _initiatives(path: Paths) -> pd.DataFrame:
-    """What has started; I4 is a plan, and stays one in every world."""
+    """Return the initiatives started so far, and the planned one (I4), which is the same in every world."""
     columns = ["initiative_id", "name", "changed", "started_on", "cost_upfront", "cost_per_month"]
     columns += ["attribution_share", "status", "assignment", "assigned_by"]
     columns += ["outcome", "smallest_effect", "effect_is", "effect_months", "planned_customers", "expected_effect"]
@@ -244,7 +244,7 @@ def _initiatives(path: Paths) -> pd.DataFrame:
 
 
 def _exposures(path: Paths, ids: np.ndarray) -> pd.DataFrame:
-    """Both arms of I1; for I2 those still there when their branch's turn came; everybody for I3."""
+    """Return both arms of I1, those still active when their branch started I2, and everybody for I3."""
     start = roll_out(path.branch)
     reached = [("I1", WELCOME, path.active(WELCOME) & (path.plan < 2))]
     reached += [("I2", on, path.active(MANAGERS[0]) & path.active(on) & (start == on)) for on in MANAGERS]
@@ -266,10 +266,10 @@ def _exposures(path: Paths, ids: np.ndarray) -> pd.DataFrame:
 
 
 def subscription(seed: int = SEED, customers: int = 6000, **world: object) -> dict[str, pd.DataFrame]:
-    """The six tables of the made-up subscription company, with the column names of the contract.
+    """Return the six tables of the demo subscription company, with the column names of the contract.
 
-    ``world`` takes any field of :class:`World`. The tables hold what has happened by ``as_of`` (or ``until``); a later
-    date with the same seed only adds to it. One seed gives the same rows on every machine.
+    ``world`` takes any field of :class:`World`. The tables show what happened by ``as_of`` (or ``until``); a later
+    date with the same seed only adds rows. A seed gives the same rows on every machine.
     """
     path = simulate(seed, customers, World(**world))
     ids = numbered("A", customers, 6)

@@ -1,4 +1,4 @@
-"""Names and sentences of the made-up companies."""
+"""Names and sentences of the demo companies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REASONS = ("price", "competitor", "service", "no longer needed")
 REASON_SHARES = ((0.35, 0.20, 0.05, 0.40), (0.40, 0.25, 0.10, 0.25), (0.35, 0.25, 0.30, 0.10))  # by band
 FAILED_PAYMENT = "payment failed"
 
-# Theme -> what a promoter, a passive and a detractor would say (two ways each).
+# By theme: two comments each of a promoter, a passive and a detractor.
 COMMENTS = {
     "price": (
         ("The price is fair for what we get.", "Good price, no surprises in two years."),
@@ -51,7 +51,7 @@ COMMENTS = {
     ),
 }
 THEMES = tuple(COMMENTS)
-# How often a promoter, a passive and a detractor speak of each theme.
+# How often promoters, passives and detractors mention each theme.
 THEME_SHARES = (
     (0.10, 0.05, 0.10, 0.10, 0.15, 0.25, 0.25),
     (0.20, 0.10, 0.15, 0.15, 0.15, 0.10, 0.15),

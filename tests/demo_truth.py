@@ -1,12 +1,17 @@
-"""What is true of the two made-up companies: by closed form where there is one, else by one very large simulation.
+"""The truth of the two demo companies: in closed form where there is one, otherwise from a very large simulation.
 
-Only tests read it. The same people are simulated in several worlds (an initiative for all or for none, the follow-up
-cut or not), with the same luck, so that differences carry little Monte Carlo error.
+    python bootstrap.py tests/demo_truth.py     write tests/truth (several minutes)
+
+The same customers are simulated in several worlds (an initiative for all or for none, complete or censored follow-up)
+with the same random numbers, so that differences have little Monte Carlo error.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 from scipy.special import hyp2f1
@@ -41,9 +46,9 @@ FIRSTS = np.array([day(np.datetime64("2025-01", "M") + month) for month in range
 
 
 def _margin(path: Paths, bills: tuple[np.ndarray, ...], who: np.ndarray, start: object, stop: object) -> np.ndarray:
-    """Net margin of some customers between two days (one number each or for all): paid x margin - contacts.
+    """Return the net margin of some customers between two days (one for each, or one for all).
 
-    Of the contacts the expected cost, given the customer's path.
+    Payments times gross margin, less the expected cost of contacts given the customer's path.
     """
     start, stop = (np.broadcast_to(bound, len(path.joined))[who][:, None] for bound in (start, stop))
     on, price, _ = (part[who] for part in bills)
@@ -55,7 +60,7 @@ def _margin(path: Paths, bills: tuple[np.ndarray, ...], who: np.ndarray, start: 
 
 
 def _followed(seed: int, customers: int) -> dict[str, np.ndarray]:
-    """Answers by plan, stage of the customer then, band and days until leaving, followed fully and cut."""
+    """Count answers by plan, stage at the time, band and days until leaving, with complete and censored follow-up."""
     path = simulate(seed, customers, World(until=FULLY))
     answered, seconds = nps_answers(path, seed)
     on = path.asked + ((seconds + 9 * 3600) // DAY).astype(np.int64)
@@ -66,7 +71,7 @@ def _followed(seed: int, customers: int) -> dict[str, np.ndarray]:
     cell = (path.plan[who] * shape[1] + stage) * shape[2] + band_of(path.score[who, wave + 1])
 
     def tally(duration: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Plans x stages x bands x days: how many answers have each duration."""
+        """Return plans x stages x bands x days: how many answers have each duration."""
         place = cell[rows] * shape[-1] + np.minimum(duration, shape[-1] - 1)[rows]
         return np.bincount(place, minlength=np.prod(shape)).reshape(shape)
 
@@ -78,7 +83,7 @@ def _followed(seed: int, customers: int) -> dict[str, np.ndarray]:
 
 
 def _base(seed: int, customers: int) -> dict[str, np.ndarray]:
-    """Number and monthly revenue of the customers active at as_of, plans x stages."""
+    """Return number and monthly revenue of the customers active on the as-of date, plans x stages."""
     path = simulate(seed, customers, World())
     on, price, _ = invoices(path, seed)
     active = path.active(CUT)
@@ -91,7 +96,7 @@ def _base(seed: int, customers: int) -> dict[str, np.ndarray]:
 
 
 def _welcome(seed: int, customers: int) -> dict[str, np.ndarray]:
-    """Sums over the eligible for I1 in both worlds, treated first: number, margin, left by choice, left at all."""
+    """Add up those eligible for I1 in both worlds, treated first: number, margin, left by choice, left at all."""
     sums = []
     for share in (1.0, 0.0):
         path = simulate(seed, customers, World(treated_share=share, until="2025-06-30"))
@@ -103,7 +108,7 @@ def _welcome(seed: int, customers: int) -> dict[str, np.ndarray]:
 
 
 def _managers(seed: int, customers: int) -> dict[str, np.ndarray]:
-    """Panel sizes by wave, and by wave and event month the sums of margin with I2 less those without."""
+    """Return panel sizes by wave, and the margin with I2 less that without by wave and event month."""
     worlds = [
         simulate(seed, customers, World(managers_effect=e, until="2025-12-31")) for e in (World.managers_effect, 1)
     ]
@@ -122,20 +127,20 @@ def _managers(seed: int, customers: int) -> dict[str, np.ndarray]:
 
 
 def _kaplan_meier(ended: np.ndarray, left: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Survival beyond the days ``at`` from counts by day, along the last axis."""
+    """Return survival beyond the days ``at`` from counts by day, along the last axis."""
     at_risk = np.cumsum(ended[..., ::-1], axis=-1)[..., ::-1]
     return np.cumprod(1 - left / np.maximum(at_risk, 1), axis=-1)[..., at]
 
 
 def _survival(sums: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Cells x bands x months 0..horizon: share still there, followed fully, and by Kaplan-Meier when cut."""
+    """Return cells x bands x months 0..horizon: share still there, complete and by Kaplan-Meier if censored."""
     at = np.floor(np.arange(HORIZON + 1) * MONTH).astype(int)  # still there after m months: left later than day at
     fully = 1 - np.cumsum(sums["left"], axis=-1)[..., at] / sums["left"].sum(axis=-1, keepdims=True)
     return fully, _kaplan_meier(sums["cut_all"], sums["cut_left"], at)
 
 
 def _initiatives(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Effects per customer from sums."""
+    """Return effects per customer from sums."""
     treated, control = sums["welcome"]
     return {
         "treated": treated[1:] / treated[0],
@@ -148,7 +153,7 @@ def _initiatives(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _chunks(parts: tuple, seed: int, customers: int) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:
-    """Sums over all customers, and over each chunk of them."""
+    """Return sums over all customers, and over each chunk of them."""
     chunks = []
     for number in range(customers // CHUNK):
         sums: dict[str, np.ndarray] = {}
@@ -168,10 +173,10 @@ def _rounded(values: np.ndarray, keys: tuple[str, ...]) -> dict:
 
 
 def truth(customers: int = 6_000_000, seed: int = 1_000_000) -> dict:
-    """What is true of the subscription company; a few minutes.
+    """Return the truth of the subscription company; takes a few minutes.
 
-    ``customers`` are followed for the value gap, a tenth of them for the initiatives, where both worlds are known for
-    everybody. ``se`` beside a value is its Monte Carlo error, from the spread between chunks.
+    ``customers`` are followed for the value gap and a tenth of them for the initiatives, where both worlds are known
+    for everybody. The ``se`` of a value is its Monte Carlo error, from the spread between chunks.
     """
     sums, chunks = _chunks((_base, _welcome, _managers), seed, customers // 10)
     base = {name: sums[name] for name in ("active", "revenue")}
@@ -180,7 +185,7 @@ def truth(customers: int = 6_000_000, seed: int = 1_000_000) -> dict:
     discount = (1 + MONEY["discount_rate"]) ** (-np.arange(HORIZON) / 12)
 
     def gap(survival: np.ndarray, active: np.ndarray, revenue: np.ndarray) -> float:
-        """Per customer of the base: cells x bands x months of survival, the cells' customers and what they pay."""
+        """Return the gap per customer from survival (cells x bands x months), customers and revenue of the cells."""
         stays = (survival[..., 0, :] - survival[..., 2, :])[..., :HORIZON] @ discount
         return float((MONEY["gross_margin"] * revenue * stays).sum() / active.sum())
 
@@ -206,7 +211,7 @@ def truth(customers: int = 6_000_000, seed: int = 1_000_000) -> dict:
         "value_gap": _known(at_once(survival), [at_once(_survival(by_plan(chunk))[0]) for chunk in chunks])
         | {
             "at_equal_tenure": _known(equal_tenure(sums), [equal_tenure(chunk) for chunk in chunks]),
-            "kaplan_meier_cut_at_as_of": round(at_once(cut), 6),  # where an estimate from the data tends to
+            "kaplan_meier_cut_at_as_of": round(at_once(cut), 6),  # what estimates from the data converge to
             "active_share": _rounded(share, PLANS),
             "monthly_revenue": _rounded(revenue, PLANS),
             "survival": {plan: _rounded(s, BANDS) for plan, s in zip(PLANS, survival, strict=True)},
@@ -225,14 +230,14 @@ def truth(customers: int = 6_000_000, seed: int = 1_000_000) -> dict:
 
 
 def expected_purchases(shop: Shop, weeks: float) -> float:
-    """Repeat purchases expected of a new customer (Fader, Hardie & Lee 2005, equation 9)."""
+    """Return the repeat purchases expected of a new customer (Fader, Hardie & Lee 2005, equation 9)."""
     r, alpha, a, b = shop.r, shop.alpha, shop.a, shop.b
     z = weeks / (alpha + weeks)
     return (a + b - 1) / (a - 1) * (1 - (alpha / (alpha + weeks)) ** r * hyp2f1(r, b, a + b - 1, z))
 
 
 def expected_further(shop: Shop, weeks: float, x: np.ndarray, recency: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """Purchases expected of customers with a history (Fader, Hardie & Lee 2005, equation 10)."""
+    """Return the purchases expected of customers with a history (Fader, Hardie & Lee 2005, equation 10)."""
     r, alpha, a, b = shop.r, shop.alpha, shop.a, shop.b
     grown = ((alpha + age) / (alpha + age + weeks)) ** (r + x)
     h = hyp2f1(r + x, b + x, a + b + x - 1, weeks / (alpha + age + weeks))
@@ -241,7 +246,7 @@ def expected_further(shop: Shop, weeks: float, x: np.ndarray, recency: np.ndarra
 
 
 def shop_truth(seed: int = SEED, customers: int = 3000) -> dict:
-    """What is true of the web shop: parameters, expectations under them, and what the committed customers did next."""
+    """Return the truth of the web shop: parameters, what they imply, and what the committed customers did next."""
     shop = Shop()
     longer = purchases(seed, customers, replace(shop, until="2026-12-29"))  # 26 weeks after as_of
     cut = np.datetime64(shop.as_of, "us") + np.timedelta64(1, "D")
@@ -259,3 +264,17 @@ def shop_truth(seed: int = SEED, customers: int = 3000) -> dict:
         "mean_spend": round(shop.p * shop.v / (shop.q - 1), 6),
         "next_26_weeks": {"expected": round(float(expected.sum()), 2), "realised": int((~past).sum())},
     }
+
+
+def main() -> None:
+    """Write the truth of both demo companies."""
+    parser = argparse.ArgumentParser(description="Write the truth of the demo companies (several minutes).")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "truth")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, known in (("demo-shop", shop_truth()), ("demo", truth())):
+        (folder / f"{name}.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8", newline="")
+
+
+if __name__ == "__main__":
+    main()
