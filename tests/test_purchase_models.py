@@ -1,4 +1,4 @@
-"""The models of purchase timing against plain integration over buyers whose own rates are known."""
+"""Models of purchase timing compared with plain integration over buyers whose rates are known, and condensed fits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cxlib.stats.repeat_buying import BetaGeoNBD, ModifiedBetaGeoNBD, ParetoNBD,
 
 
 def by_integration(model: TimingModel, params: list[float], x: int, last: float, age: float, t: float) -> np.ndarray:
-    """Average what one buyer of known rates does over all rates: log-likelihood, chance of being there, forecast."""
+    """Average log-likelihood, probability of being active and forecast of one buyer of known rates over all rates."""
     first, alpha, third, fourth = params
     y, z = np.arange(-80, 12, 0.12)[:, None], np.arange(-60, 60, 0.12)
     rate, log_weight = np.exp(y), first * np.log(alpha * np.exp(y)) - alpha * np.exp(y) - gammaln(first)
@@ -69,7 +69,7 @@ def test_pareto_nbd_at_the_ends_of_its_parameters():
 
 
 def histories(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Make up buyers by whole days (weeks): the different histories, how many share each, and one fold of each."""
+    """Simulate buyers by whole days, in weeks: distinct histories, how many share each, and a fold for each."""
     rng = np.random.default_rng(7)
     age = rng.integers(7, 730, n)
     stays = np.fmin(rng.exponential(1, n) / rng.gamma(0.6, 1 / 80, n), age)

@@ -1,4 +1,4 @@
-"""Repeat buying: the counts, the published CDNOW forecasts, the made-up shop's known truth, and what is refused."""
+"""Repeat buying: counts, published CDNOW forecasts, the known truth of the demo shop, and what is not answered."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+from demo_truth import expected_further
 
 from cxlib import demo
 from cxlib.counts import purchases
 from cxlib.demo.shop import Shop
-from cxlib.demo.truth import expected_further
-from cxlib.errors import InputError
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 from cxlib.stats.finance import discount_factors, per_period_rate
 from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma
@@ -53,13 +53,13 @@ def shop():
 
 
 def figures(finding):
-    assert finding.answered, finding.sentence
+    assert finding.answered, finding.headline
     json.dumps([f.row() for f in finding.figures])
     return {f.name: f.estimate for f in finding.figures}
 
 
 def alone(monkeypatch, **models):
-    """Let only these models be tried, and forget what was fitted before."""
+    """Allow only these models, and forget what was fitted before."""
     monkeypatch.setattr(purchase_models, "MODELS", models)
     purchase_models.today.cache_clear()
     purchase_models.trial.cache_clear()
@@ -126,9 +126,15 @@ def test_cdnow_models_are_those_published(cdnow):
     assert set(shown["n"]) == {2357}
     assert shown["error"].to_numpy() == pytest.approx(shown["value"] / 1882 - 1)
     assert ((shown["low"] < shown["value"]) & (shown["value"] < shown["high"])).all()
-    assert "not detectably closer" in found.sentence
-    assert "from 42\N{NO-BREAK SPACE}% to 79\N{NO-BREAK SPACE}%: it is no churn rate" in found.sentence
-    assert figures(found)["forecast-error"].value == shown.loc["BG/NBD", "error"]
+    facts, error = found.facts, figures(found)["forecast-error"]
+    assert (found.known, facts["chosen"], facts["closest"] != "BG/NBD") == ("forecast", "BG/NBD", True)
+    assert facts["closest_off"] == abs(shown.loc[facts["closest"], "error"]) == shown["error"].abs().min()
+    assert (facts["expected"], facts["actual"]) == (shown.loc["BG/NBD", "value"], 1882)
+    assert (facts["off"], facts["high"]) == (abs(error.value), error.value > 0)
+    assert facts["apart"] == pytest.approx(shown["value"].max() / shown["value"].min() - 1)
+    assert facts["active"] == [shown["active"].min(), shown["active"].max()]
+    assert np.round(facts["active"], 2).tolist() == [0.42, 0.79]
+    assert error.value == shown.loc["BG/NBD", "error"]
 
 
 def test_cdnow_tracking_is_4_percent_low_by_bg_nbd_and_2_by_pareto_nbd(cdnow):
@@ -143,11 +149,17 @@ def test_cdnow_tracking_is_4_percent_low_by_bg_nbd_and_2_by_pareto_nbd(cdnow):
     assert found.table["n"].min() >= 30
     assert set(found.table["part"]) == {"fitted", "held out"}
     assert figures(found)["tracking-error"].value == pytest.approx(last["BG/NBD"] / last["bought"] - 1)
+    facts = found.facts
+    assert (facts["made"], facts["made_by_cut"]) == (4339, 2457)
+    assert (facts["expected"], facts["expected_by_cut"]) == (last["BG/NBD"], at_cut["BG/NBD"])
+    weekly = found.table[found.table["part"] == "held out"].pivot(index="week", columns="group", values="value")
+    assert facts["widest"] == pytest.approx((weekly["BG/NBD"] / weekly["bought"] - 1).abs().max())
 
 
 def test_cdnow_groups_add_up_to_the_whole(cdnow):
     models = buyers.models(cdnow, CUT).table.set_index("model")["value"]
-    levels, tenths = (f(cdnow, CUT).table for f in (buyers.by_frequency, buyers.lift))
+    of_levels, of_tenths = buyers.by_frequency(cdnow, CUT), buyers.lift(cdnow, CUT)
+    levels, tenths = of_levels.table, of_tenths.table
     for shown in (levels, tenths):
         sums = (shown["value"] * shown["n"]).groupby(shown["group"]).sum()
         assert sums["bought"] == pytest.approx(1882)
@@ -156,14 +168,27 @@ def test_cdnow_groups_add_up_to_the_whole(cdnow):
     before = levels[levels["group"] == "bought"].set_index("before")
     assert before.loc["0", "n"] == 1411
     assert before.index[-1] == "6 or more"  # seven or more are too few for a group of their own
+    facts, expected = of_levels.facts, levels[levels["group"] == "BG/NBD"].set_index("before")["value"]
+    assert facts["inside"] == expected.between(before["low"], before["high"]).sum()
+    assert facts["groups"] == len(before) == 7
+    assert (facts["expected"], facts["bought"].value) == (expected[facts["far"]], before["value"][facts["far"]])
     each = tenths[tenths["group"] == "BG/NBD"]
     assert each["tenth"].tolist() == list(range(1, 11))
     assert (each["value"].diff().dropna() < 0).all()
     assert each["n"].between(200, 260).all()
+    made = tenths[tenths["group"] == "bought"].set_index("tenth")
+    top, share = made.loc[1, "value"], figures(of_tenths)["top-tenth"].value
+    assert share == pytest.approx(top * made.loc[1, "n"] / 1882)
+    assert figures(of_tenths)["lift"].value == pytest.approx(top / (1882 / 2357))
 
 
 def test_cdnow_probabilities_of_being_active_depend_on_the_model(cdnow):
-    shown = buyers.alive(cdnow).table.set_index(["history", "model"])["value"]
+    found = buyers.alive(cdnow)
+    shown = found.table.set_index(["history", "model"])["value"]
+    everybody = shown["all buyers of today"]
+    assert (found.facts["least_active"], found.facts["most_active"]) == (everybody.min(), everybody.max())
+    assert found.facts["everyone_once_active"]
+    assert [f.estimate.value for f in found.figures] == everybody.tolist()
     once = shown[shown.index.get_level_values("history").str.startswith("bought once")].unstack()
     assert (once["BG/NBD"] == 1).all()
     assert (once[["MBG/NBD", "Pareto/NBD"]] < 0.5).all().all()
@@ -172,11 +197,15 @@ def test_cdnow_probabilities_of_being_active_depend_on_the_model(cdnow):
     assert shown.between(0, 1).all()
 
 
-def test_cdnow_spend_hardly_goes_with_frequency(cdnow):
+def test_cdnow_spend_is_only_weakly_linked_to_frequency(cdnow):
     found = buyers.spend(cdnow, CUT)
     assert figures(found)["spend-frequency"].value == pytest.approx(0.07, abs=0.005)
     assert abs(figures(found)["spend-error"].value) < 0.05
-    assert found.table["n"].sum() == 1139
+    assert found.table["n"].sum() == found.facts["buyers"] == 1139
+    facts, ends = found.facts, found.table["value"].iloc[[0, -1]].tolist()
+    assert (found.known, facts["linked"], facts["strong"]) == ("observed", True, False)
+    assert [facts["first_spend"], facts["last_spend"]] == ends
+    assert facts["expected"] / facts["later"].value - 1 == pytest.approx(facts["off"].value)
 
 
 def test_cdnow_values_of_each_buyer_add_up_to_the_base(cdnow):
@@ -189,6 +218,14 @@ def test_cdnow_values_of_each_buyer_add_up_to_the_base(cdnow):
     shown = base.table.set_index(["model", "what"])["value"].unstack()
     assert (shown["value, discounted"] < shown["value, undiscounted"]).all()
     assert (shown["value per buyer, discounted"] * 2357).to_numpy() == pytest.approx(shown["value, discounted"])
+    facts, quoted = base.facts, shown.loc["BG/NBD"]
+    assert (facts["chosen"], facts["tried"], facts["simplest"], facts["buyers"]) == ("BG/NBD", "BG/NBD", True, 2357)
+    assert [facts["each"], facts["undiscounted"], facts["purchases"].value] == pytest.approx(
+        quoted[["value per buyer, discounted", "value, undiscounted", "purchases"]].tolist()
+    )
+    assert facts["by_model"] == [shown["value, discounted"].min(), shown["value, discounted"].max()]
+    assert facts["off"] == buyers.models(cdnow, CUT).facts["off"]
+    assert base.known == "forecast"
 
 
 # ---- the shop whose truth is known -------------------------------------------------------------------------------
@@ -207,7 +244,7 @@ def test_what_the_shop_will_bring_lies_within_the_interval(shop):
         e = found[name]
         assert e.low < true < e.high
         assert (e.high - e.low) / true < 0.35
-    assert "BG/NBD" in buyers.base(shop).sentence
+    assert buyers.base(shop).facts["chosen"] == "BG/NBD"
     held = buyers.by_frequency(shop).table
     shown = {g: held[held["group"] == g].set_index("before") for g in ("bought", "BG/NBD")}
     inside = shown["BG/NBD"]["value"].between(shown["bought"]["low"], shown["bought"]["high"])
@@ -244,7 +281,7 @@ def test_moves_of_the_parameters_are_those_of_a_fit_to_other_weights(shop):
 
 
 def trial_of(**off: list[float]) -> purchase_models.Trial:
-    fits = purchase_models.Fits(pd.DataFrame({"purchases": [9]}), pd.DataFrame({"n": [500]}), np.zeros(1), {}, {}, {})
+    fits = purchase_models.Fits(pd.DataFrame({"purchases": [9]}), pd.DataFrame({"n": [500]}), np.zeros(1), {}, {}, ())
     return purchase_models.Trial(date(2024, 1, 1), 9.0, fits, {}, {}, {k: np.array(v) for k, v in off.items()})
 
 
@@ -265,17 +302,27 @@ class NeverFitted(BetaGeoNBD):
 def test_a_model_that_cannot_be_fitted_is_named_and_the_others_go_on(monkeypatch, shop):
     alone(monkeypatch, **{"BG/NBD": BetaGeoNBD, "Stubborn": NeverFitted})
     for question in (buyers.models, buyers.by_frequency, buyers.alive, buyers.base):
-        assert "Stubborn is left out: No maximum was found." in question(shop).caveats
+        found = question(shop)
+        assert found.facts["failed"] == ["Stubborn"]
+        assert any("Stubborn" in c for c in found.caveats)
     assert buyers.models(shop).table["model"].tolist() == ["BG/NBD"]
     alone(monkeypatch, Stubborn=NeverFitted)
     for question in (buyers.models, buyers.alive, buyers.base):
-        assert question(shop).sentence.startswith("Not answered: ")
-        assert "No maximum was found." in question(shop).sentence
-    with pytest.raises(InputError, match="No maximum was found"):
+        found = question(shop)
+        assert not found.answered
+        assert "Stubborn" in found.headline
+    with pytest.raises(Unanswered, match="no-buying-model"):
         buyers.each(shop)
 
 
-def test_spend_that_depends_on_frequency_is_said(monkeypatch):
+def test_a_parameter_that_the_data_hardly_determine_is_named():
+    model = BetaGeoNBD()
+    model.params = pd.Series({"r": 0.2, "alpha": 4.0, "a": 0.8, "b": 2.5})
+    model.standard_errors = pd.Series({"r": 0.1, "alpha": 4.1, "a": 0.7, "b": 9.0})
+    assert purchase_models.loose(model) == ["alpha", "b"]
+
+
+def test_spend_that_depends_on_frequency_is_reported(monkeypatch):
     alone(monkeypatch, **{"BG/NBD": BetaGeoNBD})
     orders = demo.shop(13, 500)["orders"]
     often = orders.groupby("customer_id")["order_id"].transform("count")
@@ -283,35 +330,47 @@ def test_spend_that_depends_on_frequency_is_said(monkeypatch):
     found = buyers.spend(company_of(orders, "2026-06-30"))
     assert figures(found)["spend-frequency"].low > 0
     assert figures(found)["spend-frequency"].value > buyers.FAILS
-    assert found.sentence.startswith("Spend per purchase goes with how often")
-    assert any("Forecast each segment by itself" in c for c in found.caveats)
+    assert (found.facts["linked"], found.facts["strong"], found.facts["more"]) == (True, True, True)
+    assert any("Forecast each segment separately" in c for c in found.caveats)
 
 
-# ---- what is refused ---------------------------------------------------------------------------------------------
+# ---- what is not answered ----------------------------------------------------------------------------------------
 
 
-def test_contracts_and_want_of_money_or_buyers_are_refused(few):
+def test_contracts_no_money_and_too_few_buyers_are_not_answered(few):
     settings = {"name": "C", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
     contracts = Company.from_frames(settings, {"customers": pd.DataFrame({"customer_id": ["a", "b"]})})
     for question in QUESTIONS:
-        assert "orders under a contract are payments" in question(contracts).sentence
+        assert "you have contracts" in question(contracts).headline
         if question is not buyers.base:
-            found = question(few, minimum_repeat_buyers=1).sentence
-            assert "1 repeat buyers (1 of them on different days) among 4 customers are too few" in found
-    assert "no money block" in buyers.base(few).sentence
-    for company in (contracts, few):
-        with pytest.raises(InputError, match="cannot be told"):
-            buyers.each(company)
+            assert "only 1 customer bought on several days" in question(few, minimum_repeat_buyers=1).headline
+    assert "no money block" in buyers.base(few).headline
+    with pytest.raises(Unanswered, match="few-repeat-buyers") as raised:
+        purchase_models.require(few, 1)
+    assert raised.value.facts == {"on_days": 1, "several": 1, "customers": 4, "needed": 30}
+    with pytest.raises(Unanswered, match="contracts-see-base"):
+        buyers.each(contracts)
+    with pytest.raises(Unanswered, match="no-money"):
+        buyers.each(few)
 
 
 def test_a_window_too_short_to_fit_is_refused(cdnow):
-    assert (
-        "up to 20 January 1997 has 33 repeat buyers; 100 are asked for" in buyers.models(cdnow, "1997-01-20").sentence
-    )
-    with pytest.raises(InputError, match="no day between the first order and the as-of date"):
+    with pytest.raises(Unanswered, match="few-repeat-buyers-by-cut") as raised:
+        purchase_models.trial(cdnow, "1997-01-20")
+    assert raised.value.facts == {"again": 33, "cut": date(1997, 1, 20), "needed": 100}
+    assert "only 33 customers" in buyers.models(cdnow, "1997-01-20").headline
+    base = buyers.base(cdnow, "1997-01-20")  # goes on without the check
+    assert (base.answered, base.facts["checked"], base.facts["chosen"]) == (True, False, "BG/NBD")
+    with pytest.raises(InputError, match="not a day between the first order and the as-of date"):
         buyers.models(cdnow, "1998-06-30")
     with pytest.raises(InputError, match="such as 1997-12-31"):
         buyers.models(cdnow, "yesterday")
+
+
+def test_too_few_later_purchases_judge_no_forecast(cdnow):
+    with pytest.raises(Unanswered, match="few-later-purchases") as raised:
+        purchase_models.trial(cdnow, "1998-06-27")
+    assert 0 < raised.value.facts["actual"] < 100
 
 
 def test_a_window_shorter_than_two_gaps_is_refused():
@@ -324,4 +383,6 @@ def test_a_window_shorter_than_two_gaps_is_refused():
             (f"C{i}", first + timedelta(days=150), 9.0),
         ]
     company = company_of(pd.DataFrame(rows, columns=["customer_id", "ordered_at", "revenue"]), "2024-07-31")
-    assert "less than twice the" in buyers.models(company, "2024-04-20").sentence
+    with pytest.raises(Unanswered, match="short-history") as raised:
+        purchase_models.trial(company, "2024-04-20")
+    assert raised.value.facts == {"window": 110, "cut": date(2024, 4, 20), "median": 70}
