@@ -120,8 +120,12 @@ def test_survivors_of_yearly_terms_by_hand():
     # who joined at the end of June 2023 has been followed for two years and a half
     assert kept["2023-04-01"].tolist() == pytest.approx([1, 1, 1, np.nan], nan_ok=True)
     assert (found.early, found.young) == (0, 1)
-    early = contract_terms.survivors(made(SETTINGS | {"leavers_since": "2022-01-02"}, joined_on=days("2022-02-01", "2023-05-01"),
-                                 left_on=days("2023-02-01", None)), YEAR)  # fmt: skip
+    later = made(
+        SETTINGS | {"leavers_since": "2022-01-02"},
+        joined_on=days("2022-02-01", "2023-05-01"),
+        left_on=days("2023-02-01", None),
+    )
+    early = contract_terms.survivors(later, YEAR)
     assert (early.early, len(early.rows)) == (1, 1)
     before = contract_terms.survivors(
         company, YEAR, until=date(2024, 6, 30)
@@ -160,7 +164,7 @@ def test_the_base_and_what_it_paid_by_hand():
     assert now["unpriced"].to_dict() == {0: 0, 1: 1, 2: 0}
     assert now[STAGE].to_dict() == {0: "3 to 12 months", 1: "second year", 2: "third year on"}
     then = contract_terms.base(company, YEAR, on=date(2023, 12, 30), ahead=2).drop(columns="fold").sum()
-    # the first made both renewals ahead, the second both (it left in the third year), the fifth that of early 2023 before
+    # the first made both renewals ahead, the second both (it left in the third year), the fifth one in early 2023
     assert then[["n", "paid", "kept", "fee"]].tolist() == [3, 4, 2, 80]
     assert then["fee_paid"] == 10 * 2 + 20 * 2
 
@@ -407,7 +411,7 @@ def test_stages_that_are_too_small_are_put_together():
     )
 
 
-# ---- what cannot be answered ---------------------------------------------------------------------------------------------
+# ---- what cannot be answered -----------------------------------------------------------------------------------------
 
 QUESTIONS = (contracts.fits, contracts.lifetimes, contracts.shortcut, contracts.base)
 

@@ -11,6 +11,7 @@ from cxlib import demo
 from cxlib.counts import contract_base
 from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.demo.paths import World, day, simulate
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.value import forecast
 
@@ -72,6 +73,10 @@ def test_customers_all_alike_are_worth_the_closed_form(first_flow, first):
     expected = here * 20 * 0.6 * annuity(1 - left / months, first=first)
     assert found["forecast"].value == pytest.approx(expected, rel=1e-6)
     assert found["forecast-stay"].value == pytest.approx((1 - left / months) ** 24, rel=1e-6)
+    facts = forecast.base(company).facts
+    assert facts["whole"] == pytest.approx(here * 20 * 0.6 * annuity(1.0, first=first))
+    assert facts["each"] == pytest.approx(expected / here, rel=1e-6)
+    assert facts["customers"] == here
     truth = here * 20 * 0.6 * annuity(np.exp(-0.02), first=first)
     assert found["forecast"].low < truth < found["forecast"].high
     assert found["forecast"].value == pytest.approx(truth, rel=0.05)
@@ -124,7 +129,7 @@ def test_the_future_of_the_made_up_world_is_forecast(world):
     assert (rows["n"] * rows["risk"]).sum() / rows["n"].sum() == pytest.approx(soon.mean(), abs=3 * luck)
 
 
-def test_the_forecast_of_a_year_ago_is_held_against_what_came(world):
+def test_the_forecast_of_a_year_ago_is_compared_with_what_came(world):
     found = forecast.holdout(world)
     known = figures(found)
     assert abs(known["holdout-payments"].value) < 0.03
@@ -136,9 +141,17 @@ def test_the_forecast_of_a_year_ago_is_held_against_what_came(world):
     assert found.table["value"].iloc[-3:].mean() > found.table["value"].iloc[:3].mean() + 0.05
     outside = ~found.table["predicted"].between(found.table["low"], found.table["high"])
     assert outside.sum() <= 3
+    assert found.facts["outside"] == found.table["group"][outside].to_list()
     ends = [then + pd.Timedelta(days=round(k * DAYS_A_MONTH)) for k in range(12)]
     paid = 0.75 * sum(here.loc[~(here["left_on"] <= end), "monthly_revenue"].sum() for end in ends)
-    assert f"{paid:,.0f} came" in found.sentence
+    facts = found.facts
+    assert found.known == "count"
+    assert (facts["then"], facts["months"], facts["customers"]) == (then.date(), 12, len(here))
+    assert facts["came"] == pytest.approx(paid)
+    assert facts["expected"] / facts["came"] - 1 == pytest.approx(known["holdout-payments"].value)
+    assert facts["stayed"] == here["left_on"].isna().sum()
+    assert facts["still"] / facts["stayed"] - 1 == pytest.approx(known["holdout-stay"].value)
+    assert facts["off"].value == abs(known["holdout-payments"].value)
 
 
 def test_a_forecast_knows_nothing_of_later_days(world, frames):
@@ -170,22 +183,25 @@ def test_every_exit_of_the_window_is_counted_once(world):
     assert (counted["left"] <= counted["n"]).all()
 
 
-# ---- what cannot be told -----------------------------------------------------------------------------------------
+# ---- what cannot be answered -------------------------------------------------------------------------------------
 
 
 def test_what_cannot_be_forecast_is_refused():
     shop = contracts([0.02], customers=100, relationship="noncontractual", inactive_after_days=90)
     for question in (forecast.base, forecast.holdout):
-        assert "without contracts" in question(shop).sentence
-    assert isinstance(forecast.each(shop), str)
-    assert "no money block" in forecast.base(contracts([0.02], customers=100, money=None)).sentence
-    few = forecast.base(contracts([0.005], customers=100))
-    assert "are needed to fit a model" in few.sentence
-    assert "fewer than the minimum base" in forecast.base(contracts([0.02], customers=20)).sentence
+        found = question(shop)
+        assert not found.answered
+        assert "without contracts" in found.headline
+    with pytest.raises(Unanswered, match="no-contracts-see-buyers"):
+        forecast.each(shop)
+    assert "no money block" in forecast.base(contracts([0.02], customers=100, money=None)).headline
+    assert "a model needs 50" in forecast.base(contracts([0.005], customers=100)).headline
+    assert "fewer than the minimum base of 30" in forecast.base(contracts([0.02], customers=20)).headline
 
 
 def test_small_levels_are_not_shown():
     company = contracts([0.02, 0.02], customers=1500, shares=[0.96, 0.04], privacy={"minimum_base": 30})
     found = forecast.base(company)
     assert set(found.table["cut"]) == {"all", "stage"}  # two levels and their total: neither can be shown
-    assert any("2 levels are not shown" in c for c in found.caveats)
+    assert found.facts["hidden"] == 2
+    assert any("Not shown: 2 levels" in c for c in found.caveats)

@@ -1,12 +1,12 @@
 """04_value: how long do customers under a contract go on paying, and what is today's base worth? Renewal models.
 
-Time is counted in whole terms since joining (``counts.contract_terms``); an exit of any kind ends the payments. Three models
-of who renews: one constant rate, shifted-beta-geometric (sBG: each customer has a rate of their own) and
-beta-discrete-Weibull (BdW: that rate may also change with tenure). Where one is used, it is the one with the lowest AIC.
+Time is counted in whole terms since joining (``counts.contract_terms``); an exit of any kind ends the payments. Three
+models of who renews: one constant rate, shifted-beta-geometric (sBG: each customer has a rate of their own) and
+beta-discrete-Weibull (BdW: that rate may also change with tenure). Where one is used, it has the lowest AIC.
 
 Sources: Fader & Hardie (2007), How to project customer retention, J. Interactive Marketing 21(1); (2010), Customer-base
-valuation in a contractual setting, Marketing Science 29(1); Fader, Hardie, Liu, Davin & Steenburgh (2018), J. Interactive
-Marketing 43.
+valuation in a contractual setting, Marketing Science 29(1); Fader, Hardie, Liu, Davin & Steenburgh (2018), J.
+Interactive Marketing 43.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from cxlib.page.valuation import money_of, period_rate, share_kept
 from cxlib.stats import draws, finance, intervals
 from cxlib.stats.estimate import Estimate
 from cxlib.value import renewal_models
+from cxlib.value.forecast import abs_of
 from cxlib.value.renewal_models import ALL, CONSTANT, SHORT, Fitted, Level, fitted
 
 OTHER = "other stages"
@@ -91,7 +92,7 @@ def _kept(drawn: np.ndarray, n: float) -> Estimate:
 
 
 def _churn_by_tenure(level: Level, last: int) -> tuple[dict[str, object], list[Figure]]:
-    """Return facts on churn in the first and the ``last`` term, and on each customer's own rate (c of BdW), with figures."""
+    """Return facts and figures on churn in the first and the ``last`` term, and on each one's own rate (c of BdW)."""
     best, share = level.best, "share of customers"
     fit, facts = level.fits[best], {"own": None, "gain": 0.0, "falls": False, "rises": False, "later": None}
     if best == CONSTANT:
@@ -178,9 +179,9 @@ def lifetimes(company: Company, term_months: int = 1) -> Answer:
         label = _say("lifetimes", "value", horizon=horizon)
         figures.append(Figure("lifetime-value", label, worth, company.settings.currency or ""))
     figures += [
-        Figure(f"lifetime-months-{r['after']}", _say("lifetimes", "later", after=r["after"]), r["estimate"], "discounted months")
-        for r in later
-    ]  # fmt: skip
+        Figure(f"lifetime-months-{k}", _say("lifetimes", "later", after=k), r["estimate"], "discounted months")
+        for k, r in ((r["after"], r) for r in later)
+    ]
     return answer(
         "forecast", table(rows, ["level", "after", "model"]), figures,
         horizon=horizon, new=new["estimate"], worth=worth if math.isfinite(worth.value) else None, model=everybody.best,
@@ -250,17 +251,12 @@ def _used(found: Fitted) -> list[str]:
     return [f"{each.best} for {k}" for k, each in found.levels.items() if k != ALL or len(found.levels) == 1]
 
 
-def _size(e: Estimate) -> Estimate:
-    """Return an error without its sign, as in "1.7% too low"."""
-    return Estimate(-e.value, -e.high, -e.low, e.se, e.n) if e.value < 0 else e
-
-
 @finding("shortcut")
 def shortcut(company: Company, term_months: int = 1) -> Answer:
     """Answer: how far off is the formula of one average rate, margin x r / (1 - r / (1 + d)), against the models?
 
-    r is the share of all renewals seen that were made, d the discount rate of a term; the coming payment is not discounted
-    and is made by those who renew. Value: the best model of each level by tenure (Fader & Hardie 2010).
+    r is the share of all renewals seen that were made, d the discount rate of a term; the coming payment is not
+    discounted and is made by those who renew. Value: the best model of each level by tenure (Fader & Hardie 2010).
     """
     found, terms = _ready(company, term_months, priced=True)
     today, horizon_months = _today(company, found), money_of(company).horizon_months
@@ -294,7 +290,7 @@ def shortcut(company: Company, term_months: int = 1) -> Answer:
         figures.append(Figure("shortcut-off-endless", _say("shortcut", "far"), all_far, "share of the value"))
     return answer(
         "forecast", table(rows, ["horizon", STAGE]), figures,
-        horizon=horizon_months, off=_size(all_near), low=all_near.value < 0, detected=all_near.excludes(0),
+        horizon=horizon_months, off=abs_of(all_near), low=all_near.value < 0, detected=all_near.excludes(0),
         endless=all_far if math.isfinite(all_far.value) else None,
         ends=[{"stage": s, "off": off[near, s].value} for s in (stages[0], stages[-1])] if unfair else [],
         renewed=float(flat.params[0, 0]), renewals=flat.model.at_risk, rate=terms.rate, used=_used(found),
@@ -305,8 +301,9 @@ def shortcut(company: Company, term_months: int = 1) -> Answer:
 def base(company: Company, term_months: int = 1) -> Answer:
     """Answer: is the forecast of today's base confirmed by another method? The value by renewal models, and by tenure.
 
-    Expected discounted payments given the terms each customer has completed, times fee and share kept. The customers are
-    exactly today's; the intervals are those of the parameters (fold draws). The models are also tried on earlier months.
+    Expected discounted payments given the terms each customer has completed, times fee and share kept. The customers
+    are exactly today's; the intervals are those of the parameters (fold draws). The models are also tried on earlier
+    months.
     """
     found, terms = _ready(company, term_months, priced=True)
     today, horizon = _today(company, found), money_of(company).horizon_months
@@ -346,10 +343,10 @@ def base(company: Company, term_months: int = 1) -> Answer:
 
 
 def _held_back(company: Company, found: Fitted) -> tuple[dict[str, object], Estimate]:
-    """Fit to what was known some terms ago, and compare the payments forecast for the customers of then with those made.
+    """Fit to what was known some terms ago, and compare the payments then expected with those made since.
 
-    Returns facts and the relative error of the payments. Both sides are under the same resamples of customers, so that the
-    interval of the error covers the luck of who left. Unanswered if the history is too short or too small.
+    Returns facts and the relative error of the payments. Both sides are under the same resamples of customers, so that
+    the interval of the error covers the luck of who left. Unanswered if the history is too short or too small.
     """
     held = min(max(12 // found.term_months, 1), found.levels[ALL].at_risk.shape[1] // 3)
     if not held:
@@ -377,7 +374,7 @@ def _held_back(company: Company, found: Fitted) -> tuple[dict[str, object], Esti
     still, kept, still_off = off("n", "kept", np.eye(held)[-1])
     others = [k for k in (*KINDS, CONSTANT) if any(k in level.fits for level in earlier.levels.values())]
     facts = {
-        "span": span, "then": then, "customers": n, "expected": expected, "made": made, "off": _size(e),
+        "span": span, "then": then, "customers": n, "expected": expected, "made": made, "off": abs_of(e),
         "low": e.value < 0, "detected": e.excludes(0), "still": still, "kept": kept, "still_off": still_off.value,
         "money_off": off("fee", "fee_paid", every)[2].value,
         "by_model": {k: off("n", "paid", every, k)[2].value for k in others},

@@ -1,9 +1,9 @@
 """04_value: what will today's contracts bring? Survival by tenure and by what is known today, times what customers pay.
 
-The chance of leaving within a month is a logistic regression on counted customer-months, a baseline of its own for each
-level of the first segment and stage of tenure (Allison 1982, Sociological Methodology 13:61). What moves (an answer, cases)
-tells less the older it is, so there is a fit for each distance between knowing and leaving, and no forecast has to pretend
-that today's answer stays: direct forecasts at several distances (van Houwelingen 2007, Scand. J. Statist. 34:70).
+The chance of leaving within a month is a logistic regression on counted customer-months, with a baseline of its own for
+each level of the first segment and stage of tenure (Allison 1982, Sociological Methodology 13:61). An answer or a case
+says less the older it is. So there is a fit for each distance between knowing and leaving, and no forecast assumes that
+today's answer stays: direct forecasts at several distances (van Houwelingen 2007, Scand. J. Statist. 34:70).
 """
 
 from __future__ import annotations
@@ -21,31 +21,21 @@ from cxlib.counts import answers, contract_base, people, snapshots
 from cxlib.counts import customer_base as customers
 from cxlib.counts.contract_base import AGE, QUARTER
 from cxlib.counts.people import DAYS_A_MONTH, STAGE
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page import prediction
-from cxlib.page.findings import Figure, Finding, day, interval, listing, money, number, percent, table, unanswered
+from cxlib.page import prediction, words
+from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.prediction import FEWEST, LEAST_LEFT, OTHERS
 from cxlib.page.resamples import resamples
+from cxlib.page.valuation import horizon_of, money_of, share_kept
 from cxlib.stats import disclosure, draws, logistic, scoring
 from cxlib.stats.estimate import Estimate
-from cxlib.page.valuation import horizon_of, share_kept
 
 DRAWS = 400  # of the model's parameters
 SOON = 6  # months (182 days) within which leaving is called the risk
 WINDOW = 24  # months of leaving the model is fitted to
+SHORTEST = 3  # months that a test of the forecast needs
 BASELINE, ALL = "baseline", "all"
-
-# What the tables of the page show, by the heading a reader sees.
-BASE = {
-    "cut": "By",
-    "level": "Level",
-    "n": "Customers",
-    "value": "Value",
-    "low": "Low",
-    "high": "High",
-    "per_customer": "Each",
-    "stay": "Still here at the end",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +47,7 @@ class Model:
     stratum: str
 
     def design(self, cells: pd.DataFrame, stage: np.ndarray) -> np.ndarray:
-        """Give the columns of the regression for customers in these stages; an unknown level stands with the others, or most."""
+        """Return the columns of the regression for customers in these stages; unknown levels count with the others."""
         cells = cells.assign(**{BASELINE: _baseline(cells, self.stratum, stage)})
         for name, levels in self.fitted.levels.items():
             stand_in = OTHERS if OTHERS in levels else levels[0]
@@ -69,8 +59,9 @@ class Model:
 class Outlook:
     """What is expected of kinds of customers: ``cells``, a row per kind (AGE and what is known of them), n and fee.
 
-    paid: payments of 1 a month, in today's money, expected over the horizon; stay: still here at its end (both draws x cells,
-    the first row as fitted). whole: what they would pay if they stayed. risk: leaving within SOON months (cells).
+    paid: payments of 1 a month, in today's money, expected over the horizon; stay: share still here at its end (both
+    draws x cells, the first row as fitted). whole: what one would pay who stays. risk: share leaving within SOON months
+    (cells).
     """
 
     keys: tuple[str, ...]
@@ -87,23 +78,22 @@ class Outlook:
         return index.get_indexer(pd.MultiIndex.from_frame(rows[keys].astype(object)))
 
 
-def why_not(company: Company) -> str | None:
-    """Return why a contract base cannot be forecast, None if it can."""
+def require(company: Company) -> None:
+    """Raise Unanswered where a contract base cannot be forecast."""
     if company.settings.relationship != "contractual":
-        return "without contracts nobody is seen to leave; see what today's customers are expected to buy."
-    if company.settings.money is None:
-        return NO_MONEY
-    missing = people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
-    return f"{missing}." if missing else None
+        raise Unanswered("no-contracts-see-buyers")
+    money_of(company)
+    people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
 
 
 def figure(name: str, label: str, estimate: Estimate, unit: str) -> Figure:
     """Return a headline number; where the resamples do not differ, it says so in place of an interval."""
-    return Figure(name, label, estimate, unit, note="" if np.isfinite(estimate.low) else "the resamples do not differ")
+    note = "" if np.isfinite(estimate.low) else words.say(__file__, "forecast", "no_interval")
+    return Figure(name, label, estimate, unit, note=note)
 
 
 def metrics_of(company: Company, metric: str = "") -> tuple[str, ...]:
-    """Return the one metric whose last answer is known of a customer; none without dates."""
+    """Return the metric whose last answer the model may know, as a tuple; empty where answers have no dates."""
     return tuple(filter(None, [answers.choose(company, metric)])) if answers.dated(company) else ()
 
 
@@ -123,8 +113,8 @@ def _baseline(cells: pd.DataFrame, stratum: str, stage: np.ndarray) -> np.ndarra
 
 
 @lru_cache(maxsize=4)
-def models(company: Company, until: date, months: int, metrics: tuple[str, ...]) -> tuple[Model, ...] | str:
-    """Fit the months before a day, by what was known at each distance; or say why nothing can be fitted."""
+def models(company: Company, until: date, months: int, metrics: tuple[str, ...]) -> tuple[Model, ...]:
+    """Fit the months before a day, by what was known at each distance; Unanswered if too few left in them."""
     counted = contract_base.at_risk(company, until, months, metrics)
     leaks = prediction.leaking_columns(company)
     names = [
@@ -135,10 +125,7 @@ def models(company: Company, until: date, months: int, metrics: tuple[str, ...])
     stratum = next((s for s in people.segments(company)[:1] if s in names), "")
     found = []
     for lag, cells in counted.groupby("lag"):
-        left = cells["left"].sum()
-        if left < LEAST_LEFT:
-            if lag == 0:
-                return f"only {left:,} customers left in the {months} months before {day(until)}; {LEAST_LEFT} are needed to fit a model."
+        if cells["left"].sum() < LEAST_LEFT:
             break
         cells = cells.assign(**{BASELINE: _baseline(cells, stratum, cells[STAGE].astype(str))})
         for name in set(people.segments(company)) & set(names) - {stratum}:
@@ -147,7 +134,10 @@ def models(company: Company, until: date, months: int, metrics: tuple[str, ...])
             cells[name] = cells[name].astype(object).where(large, OTHERS)
         fields = [BASELINE, *(k for k in names if k != stratum and cells[k].nunique() > 1)]
         found.append(Model(int(lag), logistic.fit(cells, "n", "left", fields, "fold"), stratum))
-    return tuple(found) or f"nobody is known to have been here in the {months} months before {day(until)}."
+    if not found:
+        left = int(counted.loc[counted["lag"] == 0, "left"].sum())
+        raise Unanswered("few-leavers", leavers=left, months=months, until=until, needed=LEAST_LEFT)
+    return tuple(found)
 
 
 def survival(
@@ -176,7 +166,7 @@ def survival(
 def outlook(
     fits: Sequence[Model], rows: pd.DataFrame, keys: Sequence[str], factors: np.ndarray, first: int, matrix: np.ndarray
 ) -> Outlook:
-    """Follow the customers of a count table: ``factors`` is what each payment of 1 is worth, the first after ``first`` months."""
+    """Follow the customers of a count table; ``factors``: what each payment of 1 is worth, from month ``first`` on."""
     keys = list(keys)
     cells = rows.groupby(keys, observed=True)[["n", "fee"]].sum().reset_index()
     shape = (len(matrix), len(cells))
@@ -197,25 +187,22 @@ def outlook(
 
 
 def _first(company: Company) -> int:
-    return 0 if company.settings.money.first_flow == "now" else 1
+    return 0 if money_of(company).first_flow == "now" else 1
 
 
-def today(company: Company, metric: str = "", window_months: int = WINDOW) -> tuple[Outlook, pd.DataFrame] | str:
-    """Return what is expected of today's customers, and their counts by kind and fold; or why that cannot be told."""
+def today(company: Company, metric: str = "", window_months: int = WINDOW) -> tuple[Outlook, pd.DataFrame]:
+    """Return what is expected of today's customers, and their counts by kind and fold; Unanswered if nothing can be."""
     return _today(company, metric, window_months)
 
 
 @lru_cache(maxsize=2)  # asked for by several questions of a page
-def _today(company: Company, metric: str, window_months: int) -> tuple[Outlook, pd.DataFrame] | str:
-    if why := why_not(company):
-        return why
+def _today(company: Company, metric: str, window_months: int) -> tuple[Outlook, pd.DataFrame]:
+    require(company)
     metrics = metrics_of(company, metric)
     rows = contract_base.here(company, company.as_of, metrics)
-    if rows["n"].sum() < company.settings.privacy.minimum_base:
-        return f"{rows['n'].sum():,} customers are fewer than the minimum base."
+    if (n := int(rows["n"].sum())) < company.settings.privacy.minimum_base:
+        raise Unanswered("few-customers", customers=n)
     fits = models(company, company.as_of, window_months, metrics)
-    if isinstance(fits, str):
-        return fits
     factors = horizon_of(company)[1]
     keys = [AGE, *contract_base.known(company, metrics)]
     return outlook(fits, rows, keys, factors, _first(company), resamples(company)[: 1 + DRAWS]), rows
@@ -224,16 +211,13 @@ def _today(company: Company, metric: str, window_months: int) -> tuple[Outlook, 
 # ---- today's base ----------------------------------------------------------------------------------------------------
 
 
-def each(company: Company, metric: str = "", window_months: int = WINDOW) -> pd.DataFrame | str:
-    """Return today's customers by kind and fold, with what is expected of each; or why that cannot be told.
+def each(company: Company, metric: str = "", window_months: int = WINDOW) -> pd.DataFrame:
+    """Return today's customers by kind and fold, with what is expected of each; Unanswered if nothing can be.
 
-    Columns: declared segments and STAGE (text), fold, n, fee (a month, added up), value (expected over the horizon of the
-    money block, discounted, per customer), risk (of leaving within SOON months, for whatever reason).
+    Columns: declared segments and STAGE (text), fold, n, fee (a month, added up), value (expected over the horizon of
+    the money block, discounted, per customer), risk (of leaving within SOON months, for any reason).
     """
-    found = today(company, metric, window_months)
-    if isinstance(found, str):
-        return found
-    ahead, rows = found
+    ahead, rows = today(company, metric, window_months)
     at = ahead.place(rows)
     shown = rows[[*people.segments(company), "fold", "n", "fee"]].assign(
         **{STAGE: _stage(rows[AGE].to_numpy(float), 0)},
@@ -243,33 +227,15 @@ def each(company: Company, metric: str = "", window_months: int = WINDOW) -> pd.
     return shown.astype({k: str for k in people.segments(company)})
 
 
-def _caveats(company: Company, window_months: int, unpriced: int) -> list[str]:
-    said = [
-        f"Leaving as in the last {window_months} months, for whatever reason, by what is known of a customer today; the older an answer "
-        "or a case, the less it tells. Beyond 10 months what is known is taken to tell as much as it does after a year.",
-        "The fee is that of today: no price rises, no upgrades, no new customers. The interval holds the uncertainty of the model, not "
-        "that the future differs from the past.",
-    ]
-    if unpriced:
-        said.append(f"{unpriced:,} customers without a monthly_revenue count with 0.")
-    if undated := customers.undated(company):
-        said.append(f"{undated:,} customers of whom it is not known when they joined are left out.")
-    return said
-
-
-def base(company: Company, metric: str = "", window_months: int = WINDOW) -> Finding:
+@finding("forecast")
+def base(company: Company, metric: str = "", window_months: int = WINDOW) -> Answer:
     """Answer: what will today's contracts bring over the horizon? In all, by the first segment, and by stage of tenure.
 
-    The customers are exactly those of today; intervals are those of the model, under resamples of the folds it was fitted to.
-    ``metric``: whose last answer is known of a customer (the first with answers); ``window_months``: of leaving, to fit to.
+    The customers are exactly today's; the intervals are those of the model, under resamples of the customers fitted to.
+    ``metric``: whose last answer the model may use (the first with answers); ``window_months``: of leaving, to fit to.
     """
-    name, title = "forecast", "What today's contracts will bring"
-    found = today(company, metric, window_months)
-    if isinstance(found, str):
-        return unanswered(name, title, found)
-    ahead, rows = found
-    m, least, currency = company.settings.money, company.settings.privacy.minimum_base, company.settings.currency or ""
-    title = f"What today's contracts will bring in {m.horizon_months} months"
+    ahead, rows = today(company, metric, window_months)
+    m, least, currency = money_of(company), company.settings.privacy.minimum_base, company.settings.currency or ""
     cells = ahead.cells.assign(**{STAGE: _stage(ahead.cells[AGE].to_numpy(float), 0)})
     n, pays = cells["n"].to_numpy(float), share_kept(company) * cells["fee"].to_numpy(float)
     cuts = [(ALL, ALL, np.ones(len(cells), dtype=bool))]
@@ -288,59 +254,50 @@ def base(company: Company, metric: str = "", window_months: int = WINDOW) -> Fin
         shown.append(
             {"cut": cut, "level": level, "estimate": e, "per_customer": e.value / size[i], "stay": stay[0, i] / size[i]}
         )
-    total, write = shown[0]["estimate"], lambda v: money(v, currency)
+    total = shown[0]["estimate"]
     one = draws.estimate(worth[0, 0] / size[0], worth[1:, 0] / size[0], size[0], low=0)
     here = draws.estimate(stay[0, 0] / size[0], stay[1:, 0] / size[0], size[0], low=0, high=1)
-    whole = float(pays.sum()) * ahead.whole
-    text = (
-        f"Today's {size[0]:,.0f} customers are expected to bring {interval(total, write)} of {m.value_is} in {m.horizon_months} months, "
-        f"{money(one.value, currency)} each. If nobody left it would be {write(whole)}; {interval(here, percent)} are expected to be "
-        "still here at the end."
-    )
+    label = {k: words.say(__file__, "forecast", k, horizon=m.horizon_months) for k in ("value", "one", "still")}
     figures = (
-        figure("forecast", f"Value of today's customers, next {m.horizon_months} months, discounted", total, currency),
-        figure("forecast-each", "Value per customer", one, f"{currency} per customer"),
-        figure("forecast-stay", f"Still here after {m.horizon_months} months", here, "share of customers"),
+        figure("forecast", label["value"], total, currency),
+        figure("forecast-each", label["one"], one, f"{currency} per customer"),
+        figure("forecast-stay", label["still"], here, "share of customers"),
     )
-    caveats = _caveats(company, window_months, int(rows["unpriced"].sum()))
-    if hidden:
-        caveats.append(f"{hidden} levels are not shown, as they are small or would give a small one away.")
-    return Finding(name, title, text, "D", table(shown, ["cut", "level"]), figures, tuple(caveats))
+    return answer(
+        "forecast", table(shown, ["cut", "level"]), figures,
+        customers=size[0], value=total, each=one.value, whole=float(pays.sum()) * ahead.whole, stay=here,
+        horizon=m.horizon_months, value_is=m.value_is, window=window_months, hidden=hidden,
+        unpriced=int(rows["unpriced"].sum()), undated=customers.undated(company),
+    )  # fmt: skip
 
 
 # ---- was it right before? --------------------------------------------------------------------------------------------
 
 
 def _months_back(company: Company) -> int:
-    """Return how many months back the trial begins: 12, or half of those in which leaving is seen."""
+    """Return how many months back the test begins: 12, or half of those in which leaving is seen."""
     first = max(filter(None, [customers.first_leaving(company), company.settings.leavers_since]), default=company.as_of)
     return min(12, int((company.as_of - first).days / DAYS_A_MONTH / 2))
 
 
-def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> Finding:
-    """Answer: would the forecast have been right? The same model as of a year ago (or half the history) against what came.
+@finding("forecast-holdout")
+def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> Answer:
+    """Answer: would the forecast have been right? The same model as of a year ago, or half the history, and what came.
 
-    Payments expected of the customers of then against those made, at the fees known today; and, by tenth of the predicted share,
-    who was still here. Errors by fold draws, of the model and of who left.
+    Payments expected from the customers of then against those made, at today's fees; and who was still here, by tenth
+    of the predicted share. Errors by fold draws, of the model and of who left.
     """
-    name, title = "forecast-holdout", "The forecast of a year ago against what came"
-    if why := why_not(company):
-        return unanswered(name, title, why)
+    require(company)
     months, least = _months_back(company), company.settings.privacy.minimum_base
-    if months < 3:
-        return unanswered(name, title, "leaving is seen for less than half a year, too short to hold part of it back.")
+    if months < SHORTEST:
+        raise Unanswered("short-leaving-history")
     then, metrics = contract_base.back(company.as_of, months), metrics_of(company, metric)
-    title = f"The forecast of {day(then)} against the {months} months since"
     rows = contract_base.here(company, then, metrics, months)
     if rows["n"].sum() < least:
-        return unanswered(name, title, f"fewer than {least} customers were here on {day(then)}.")
+        raise Unanswered("few-then", then=then)
     if not (rows["paid_now"].sum() > 0 and rows["stayed"].sum() > 0):
-        return unanswered(
-            name, title, f"nothing was paid, or nobody was left, in the {months} months after {day(then)}."
-        )
+        raise Unanswered("nothing-paid", then=then, months=months)
     fits = models(company, then, window_months, metrics)
-    if isinstance(fits, str):
-        return unanswered(name, title, fits)
     matrix, first = resamples(company)[: 1 + DRAWS], _first(company)
     ahead = outlook(fits, rows, [AGE, *contract_base.known(company, metrics)], np.ones(months), first, matrix)
     at, fold, share = ahead.place(rows), rows["fold"].to_numpy(), share_kept(company)
@@ -353,41 +310,34 @@ def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> 
     def seen(column: str) -> np.ndarray:
         return matrix @ np.bincount(fold, rows[column].to_numpy(float), matrix.shape[1])
 
-    n, currency = float(rows["n"].sum()), company.settings.currency or ""
-    shown, errors = [], {}
-    made = seen("paid_now" if first == 0 else "paid_end")
-    for what, expected, came, scale in (
-        ("payments", drawn(ahead.paid, "fee"), made, share),
-        ("still here", drawn(ahead.stay, "n"), seen("stayed"), 1.0),
-    ):
+    def off(expected: np.ndarray, came: np.ndarray) -> Estimate:
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold nobody who stayed
-            off = expected / came - 1
-        errors[what] = draws.estimate(off[0], off[1:], n)
-        shown.append({"expected": scale * expected[0], "came": scale * came[0]})
-    paid, stay = errors["payments"], errors["still here"]
+            error = expected / came - 1
+        return draws.estimate(error[0], error[1:], n)
+
+    n = float(rows["n"].sum())
+    due, made = drawn(ahead.paid, "fee"), seen("paid_now" if first == 0 else "paid_end")
+    still, stayed_on = drawn(ahead.stay, "n"), seen("stayed")
+    paid, stay = off(due, made), off(still, stayed_on)
     p = ahead.stay[0, at]
     n_of, stayed = rows["n"].to_numpy(float), rows["stayed"].to_numpy(float)
     tenths = scoring.calibration_table(
         np.tile(p, 2), np.repeat([1.0, 0.0], len(p)), np.r_[stayed, n_of - stayed], max(2, min(10, int(n // least)))
     )
-    pay, people = shown
-    verdict = "no detectable error" if not paid.excludes(0) else f"too {'high' if paid.value > 0 else 'low'}"
-    text = (
-        f"On {day(then)} the same model would have expected {money(pay['expected'], currency)} of {company.settings.money.value_is} "
-        f"in {months} months from the {n:,.0f} customers of then; {money(pay['came'], currency)} came: {verdict}, "
-        f"{interval(paid, percent)}. It expected {number(people['expected'], 0)} to be still here, and {number(people['came'], 0)} "
-        f"were ({interval(stay, percent)})."
-    )
+    outside = [int(r["group"]) for r in tenths.to_dict("records") if not r["low"] <= r["predicted"] <= r["high"]]
+    label = {k: words.say(__file__, "forecast-holdout", k) for k in ("payments", "still")}
     figures = (
-        figure("holdout-payments", "Error of the payments forecast", paid, "share of those made"),
-        figure("holdout-stay", "Error of the customers forecast to be still here", stay, "share of those here"),
+        figure("holdout-payments", label["payments"], paid, "share of payments"),
+        figure("holdout-stay", label["still"], stay, "share of customers"),
     )
-    off = [int(r["group"]) for r in tenths.to_dict("records") if not r["low"] <= r["predicted"] <= r["high"]]
-    caveats = [
-        f"Fitted to what was known on {day(then)}, but for fees and segments, that are as exported today. Payments are the fee times the "
-        "months each was here, undiscounted.",
-        "In every group of predicted survival what came lies within what luck allows."
-        if not off
-        else f"Outside what luck allows: group {listing(off)} of {len(tenths)}, from the lowest predicted survival.",
-    ]
-    return Finding(name, title, text, "D", tenths, figures, tuple(caveats))
+    return answer(
+        "count", tenths, figures,
+        then=then, months=months, customers=n, off=abs_of(paid), low=paid.value < 0, detected=paid.excludes(0),
+        expected=share * due[0], came=share * made[0], still=still[0], stayed=stayed_on[0], stay_off=stay,
+        outside=outside, groups=len(tenths),
+    )  # fmt: skip
+
+
+def abs_of(e: Estimate) -> Estimate:
+    """Return an error without its sign, as in "1.7% too low"."""
+    return Estimate(-e.value, -e.high, -e.low, e.se, e.n) if e.value < 0 else e

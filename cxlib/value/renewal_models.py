@@ -1,7 +1,7 @@
 """Renewal models by level of the first declared segment, fitted once for all questions of ``contracts``.
 
-Customers are counted in whole terms since joining (``counts.contract_terms``). A cohort counts for as long as the last of
-its customers has been followed.
+Customers are counted in whole terms since joining (``counts.contract_terms``). A cohort counts for as long as the last
+of its customers has been followed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Level:
 class Fitted:
     """The levels by name, ALL of them last; ``segment`` is their column (ALL: none).
 
-    ``unfitted``: levels without models of their own; ``hidden``: how many levels are too small or not among the largest.
+    ``unfitted``: levels without models of their own; ``hidden``: number of levels too small or not among the largest.
     ``passed``, ``early`` and ``young`` as in ``contract_terms.Survivors``.
     """
 
