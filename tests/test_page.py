@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -52,22 +53,34 @@ def opened(tmp_path, monkeypatch):
 def test_what_is_shown_is_left_behind_as_tables_and_numbers(opened, tmp_path, capsys):
     table = pd.DataFrame({"level": ["<script>alert(1)</script>"], "value": [1.0]})
     figure = Figure("one", "One", Estimate(1, 0, 2, n=3), "points")
-    opened.show(Finding("first", "First", "It is <b>one</b>.", "C", table, (figure,)), table=True)
+    opened.show(Finding("first", "First", "It is <b>one</b>.", "adjusted", table=table, figures=(figure,)), table=True)
     assert pd.read_csv(tmp_path / "tables" / "00_data_check--first.csv").equals(table)
     (number,) = json.loads((tmp_path / "figures" / "00_data_check.json").read_text())
     assert number["value"] == 1
-    assert number["grade"] == "C"
-    assert json.loads((tmp_path / "findings" / "00_data_check.json").read_text())[0]["sentence"] == "It is <b>one</b>."
+    assert number["known"] == "adjusted"
+    assert json.loads((tmp_path / "findings" / "00_data_check.json").read_text())[0]["headline"] == "It is <b>one</b>."
     opened.close()
-    assert "1 headline numbers" in capsys.readouterr().out
+    assert "each of 1 figures lies within its interval" in capsys.readouterr().out
 
 
 def test_shown_text_is_escaped(opened, monkeypatch):
     shown = []
     monkeypatch.setattr(session, "display", lambda data, raw: shown.append(data["text/html"]))
-    opened.show(Finding("x", "X", "<script>alert(1)</script>", "D", pd.DataFrame({"a": ["<img src=x>"]})), table=True)
+    opened.show(Finding("x", "X", "<script>alert(1)</script>", table=pd.DataFrame({"a": ["<img src=x>"]})), table=True)
     opened.say("<i>")
     assert not [s for s in shown if "<script>" in s or "<img" in s or "<i>" in s]
+
+
+def test_an_interval_stands_in_the_cell_of_its_value(opened, monkeypatch):
+    shown = []
+    keep = lambda data, raw: shown.append(re.findall(r"<t[hd]>(.*?)<", data["text/html"]))  # noqa: E731
+    monkeypatch.setattr(session, "display", keep)
+    row = {"level": "a", "value": 0.119, "low": 0.087, "high": 0.152, "n": 2593.0, "paid": 5.0}
+    shares, counts = ("Share", "percent"), ("Answers", "count")
+    opened.frame(pd.DataFrame([row]), {"level": ("Level", ""), "value": shares, "n": counts, "paid": ("Paid", "money")})
+    assert shown[0] == ["Level", "Share", "Answers", "Paid", "a", "11.9% (8.7–15.2%)", "2,593", "€5.00"]
+    opened.frame(pd.DataFrame([row]))
+    assert shown[1][:4] == ["level", "value", "n", "paid"]
 
 
 def test_a_chart_needs_words(opened):

@@ -46,7 +46,8 @@ def _plain(value: float, quantum: float) -> str:
 def _own_quantum(value: float) -> float:
     """Return the unit that suits a number without an interval: three digits, at most three decimals."""
     size = abs(value)
-    return 1.0 if not math.isfinite(size) or size >= 100 else 0.1 if size >= 10 else 0.01 if size >= 1 else 0.001
+    whole = not math.isfinite(size) or size >= 100 or size == round(size)
+    return 1.0 if whole else 0.1 if size >= 10 else 0.01 if size >= 1 else 0.001
 
 
 def written(

@@ -74,7 +74,7 @@ def install(scratch: Path, good: Path) -> None:
 
 
 def keep_private(scratch: Path, good: Path) -> None:
-    """Move what is not to be shared out of the report, to ``private/<as_of>/`` beside it, in place of what was there."""
+    """Move what must not be shared out of the report, to ``private/<as_of>/`` beside it, replacing what was there."""
     kept = good.parent / PRIVATE / good.name
     shutil.rmtree(kept, ignore_errors=True)
     if not (scratch / PRIVATE).exists():

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
+from cxlib.page import numbers
 from cxlib.page.known import KNOWN, MEANING
 from cxlib.publish import record
 
@@ -133,22 +135,6 @@ def index_page(
     )
 
 
-def number(value: float | None, low: float | None = None, high: float | None = None) -> tuple[str, str]:
-    """Return a number and its interval as texts, both with the digits that the interval (or the size) supports."""
-    if value is None or math.isnan(value):
-        return "not known", "–"
-    if low is None or high is None or low == high:
-        digits = 0 if float(value).is_integer() else _digits(value)
-    else:  # two digits of the interval's width, three of the value where that is no more than one finer
-        digits = min(max(_digits((high - low) * 10), _digits(value)), _digits(high - low))
-
-    def text(v: float) -> str:
-        shown = f"{v:,.{digits}f}"
-        return shown.removeprefix("-") if not shown.strip("-0.,") else shown.replace("-", "−")
-
-    return text(value), "–" if low is None or high is None else f"[{text(low)} to {text(high)}]"
-
-
 def short_title(name: str) -> str:
     """Return the words of a notebook's name for the navigation: "03_churn" gives "Churn", "06_roi" gives "ROI"."""
     words = name.lstrip("0123456789_").split("_")
@@ -159,11 +145,6 @@ def short_title(name: str) -> str:
 def links(names: Iterable[str]) -> tuple[Link, ...]:
     """Return the navigation of a report with these notebooks."""
     return Link(INDEX, "Overview"), *(Link(f"{name}.html", short_title(name)) for name in names)
-
-
-def _digits(size: float) -> int:
-    """Return the decimals that show three significant digits of a number of this size, four at most."""
-    return min(4, max(0, 2 - math.floor(math.log10(abs(size))))) if size else 0
 
 
 def _style() -> str:
@@ -231,9 +212,6 @@ def _arrange(soup: object, page: Page) -> None:
             if not cell.get_text().strip() and not cell.find("img"):
                 cell.name = "td"  # an empty corner is no heading
         _align_numbers(table)
-    for words in main.find_all(string=re.compile(" %")):
-        if not words.find_parent(["pre", "code"]):
-            words.replace_with(_unbroken(words))
 
 
 def _align_numbers(table: object) -> None:
@@ -299,25 +277,29 @@ def _group(page: Mapping, findings: list, told: list) -> dict[str, object]:
     }
 
 
+def written(estimate: object, unit: str) -> str:
+    """Return a headline number with its interval; shares as percentages."""
+    return (numbers.percent if unit.startswith("share") else numbers.number)(estimate)
+
+
 def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, object]]:
     groups, seen = [], set()
     for name, page in pages.items():
         own = []
         for f in (f for f in figures if f["notebook"] == name):
-            value, low, high, unit = f["value"], f.get("low"), f.get("high"), f.get("unit") or ""
-            if share := re.match(r"(share|proportion)\b", unit):
-                value, low, high = (v if v is None else 100 * v for v in (value, low, high))
-                unit = "%" + unit[share.end() :]
-            shown, interval = number(value, low, high)
-            if (f["label"], shown, interval) in seen:
+            unit = f.get("unit") or ""
+            ends = (math.nan if v is None else v for v in (f["value"], f.get("low"), f.get("high")))
+            shown = written(SimpleNamespace(**dict(zip(("value", "low", "high"), ends, strict=True))), unit)
+            if unit.startswith("share"):
+                unit = unit.removeprefix("share").strip()
+            if (f["label"], shown) in seen:
                 continue  # the board's page takes its numbers from the others
-            seen.add((f["label"], shown, interval))
+            seen.add((f["label"], shown))
             n = f.get("n")
             own.append(
                 {
                     "label": f["label"],
                     "value": shown,
-                    "interval": interval,
                     "unit": unit,
                     "base": "–" if n is None else f"{n:,.0f} {f.get('base') or ''}".strip(),
                     "badge": _badge(f["known"]) if f.get("known") else None,

@@ -132,9 +132,7 @@ def _plan(
     opened = open_company(company, as_of)
     spoken = str(company) if isinstance(company, str | Path) else opened.name
     common = {"company": spoken, "as_of": opened.as_of.isoformat()}
-    parameters = importlib.import_module(
-        "cxlib.page.parameters"
-    )  # pandas, seaborn and the questions: not before they are needed
+    models = importlib.import_module("cxlib.page.parameters")  # imports the questions: not before they are needed
     plan = []
     for path in found:
         mine = known[path.stem]
