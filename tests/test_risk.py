@@ -1,4 +1,4 @@
-"""Risk: companies whose truth is known, fields that know too much, and a list that is not for everybody."""
+"""Risk: companies whose truth is known, fields that leak the outcome, and a list that is not for everybody."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from surveys import CSAT, figures, survey
 from cxlib import demo, open_company
 from cxlib.churn import risk
 from cxlib.counts import snapshots
-from cxlib.errors import InputError
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 from cxlib.page import prediction
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
 ALL = (risk.beyond, risk.signals, risk.calibration, risk.leakage, risk.summary)
-# A world in which nothing but the plan tells who leaves, and one in which the score tells a lot.
+# A world in which only the plan predicts who leaves, and one in which the score predicts a lot.
 NOTHING = {"link": False, "silence": 1.0, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
 MUCH = {"hazard_ratios": (3.0, 9.0), "answering": 0.9, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
 LISTED = {"minimum_base": 30, "at_risk_list": True}
@@ -46,25 +46,37 @@ def linked():
 # ---- what the score adds -----------------------------------------------------------------------------------------
 
 
-def test_a_score_that_tells_nothing_adds_nothing(unlinked):
+def test_a_score_that_predicts_nothing_adds_nothing(unlinked):
     found = risk.beyond(unlinked, "nps")
-    assert found.sentence.startswith(
-        "The score adds nothing detectable over time as a customer, plan, region, monthly price"
-    )
+    assert not found.facts["found"]
+    assert found.facts["base"][:4] == ["time as a customer", "plan", "region", "monthly price"]
+    assert found.known == "adjusted"
     gain = figures(found)["nps-gain"]
     assert gain.low <= 0.003
     assert abs(gain.value) < 0.01
 
 
-def test_a_score_that_tells_much_is_found_out_of_time(linked):
+def test_a_score_that_predicts_much_is_found_out_of_time(linked):
     found = risk.beyond(linked, "nps")
-    assert found.sentence.startswith("NPS tells who leaves beyond time as a customer, plan")
-    assert figures(found)["nps-gain"].low > 0
+    assert found.facts["found"]
+    assert found.facts["p"] < 0.001
+    assert figures(found)["nps-gain"] == found.facts["gain"]
+    assert found.facts["gain"].low > 0
     shown = found.table.set_index(["measure", "model"])["value"]
     for measure in ("concordance", "lift of the top tenth", "mean log score"):
         difference = shown[measure, "with the score"] - shown[measure, "without the score"]
         assert shown[measure, "gain"] == pytest.approx(difference)
         assert difference > 0
+    ends = [found.facts[k] for k in ("without", "with_it")]
+    assert ends == [shown["concordance", f"{k} the score"] for k in ("without", "with")]
+
+
+def test_the_likelihood_ratio_is_that_of_two_fits(linked):
+    trial = prediction.trial_of(linked, 182)
+    one, other = (trial.fitted.fit(f).log_likelihood for f in (trial.base, [*trial.base, "NPS answer"]))
+    facts = risk.beyond(linked, "nps").facts
+    assert facts["ratio"] == pytest.approx(2 * (other - one))
+    assert facts["df"] == trial.fitted.cells["NPS answer"].nunique() - 1
 
 
 def test_odds_are_in_the_order_of_the_true_hazards(linked):
@@ -84,6 +96,9 @@ def test_the_snapshots_judged_are_those_counted_by_hand(linked):
     soon = (here["left_on"] <= day + pd.Timedelta(days=182)) & (here["left_reason"] != "payment failed")
     assert trial.test["n"].sum() == len(here)
     assert trial.test["left"].sum() == soon.sum()
+    gone = (here["left_on"] <= day + pd.Timedelta(days=182)) & (here["left_reason"] == "payment failed")
+    assert trial.test["other"].sum() == gone.sum()
+    assert any(c.startswith(f"{gone.sum():,} involuntary leaver") for c in risk.beyond(linked, "nps").caveats)
     given = linked.frame("responses").query("metric == 'nps'").dropna(subset="score")
     given = given[given["answered_at"].dt.normalize().between(day - pd.Timedelta(days=365), day)]
     last = given.sort_values(["answered_at", "response_id"]).groupby("customer_id")["score"].last()
@@ -94,13 +109,20 @@ def test_the_snapshots_judged_are_those_counted_by_hand(linked):
     assert max(trial.fitted.days) == trial.test_day - pd.Timedelta(days=182)  # outcomes known when the test begins
 
 
-def test_of_several_signals_the_one_that_tells_is_found(linked, unlinked):
-    shown = risk.signals(linked).table.set_index("signal")
+def test_of_several_signals_the_one_that_predicts_is_found(linked, unlinked):
+    found = risk.signals(linked)
+    shown = found.table.set_index("signal")
+    assert found.facts["best"] == "NPS answer"
+    assert found.facts["best_gain"].value == shown.loc["NPS answer", "value"]
+    assert found.facts["together"].value == shown.loc["all together", "value"]
+    assert found.facts["customers"] == shown["n"].iloc[0]
+    assert found.facts["tests"] == shown["p"].count()
     assert shown.loc["NPS answer", "found"]
     assert shown["value"].drop("all together").idxmax() == "NPS answer"
     assert not shown.loc["support contacts", "found"] or shown.loc["support contacts", "value"] > 0
     nothing = risk.signals(unlinked)
-    assert "adds anything detectable" in nothing.sentence
+    assert not nothing.facts["clear"]
+    assert not nothing.facts["together_found"]
     assert not nothing.table["found"].any()
     assert risk.signals(linked).table["n"].nunique() == 1  # the same customers
 
@@ -108,20 +130,23 @@ def test_of_several_signals_the_one_that_tells_is_found(linked, unlinked):
 # ---- is the model any good ---------------------------------------------------------------------------------------
 
 
-def test_probabilities_are_held_against_what_came(linked):
+def test_probabilities_agree_with_who_left(linked):
     found = risk.calibration(linked)
     shown, known = found.table, figures(found)
     trial = prediction.trial_of(linked, 182)
     assert shown["n"].sum() == trial.test["n"].sum()
     assert shown["events"].sum() == trial.test["left"].sum()
     assert known["calibration-slope"].low < 1 < known["calibration-slope"].high
-    assert "can be read as they stand" in found.sentence
+    assert not found.facts["off"]
+    assert found.facts["left"] == shown["events"].sum()
+    assert found.facts["expected"] == pytest.approx((shown["predicted"] * shown["n"]).sum())
     assert known["risk-concordance"].low > 0.6
     share = shown["events"].sum() / shown["n"].sum()
+    assert found.facts["same_for_all"] == pytest.approx(share * (1 - share))
     assert known["brier"].value < share * (1 - share)
 
 
-def test_probabilities_out_of_date_are_called_so():
+def test_probabilities_out_of_date_are_called_too_low():
     """Half of those who left before the test are forgotten: what is predicted is too low."""
 
     def forget(frames):
@@ -134,10 +159,12 @@ def test_probabilities_out_of_date_are_called_so():
             frames[name] = frames[name].head(200)
 
     made_up = made(2500, change=forget)
-    assert "cannot be read as they stand: they are too low" in risk.calibration(made_up).sentence
+    found = risk.calibration(made_up)
+    assert found.facts["off"][0] == "too low"
+    assert found.facts["expected"] < found.facts["left"]
 
 
-# ---- what knows too much -----------------------------------------------------------------------------------------
+# ---- fields that leak the outcome ----------------------------------------------------------------------------------
 
 
 def leak(frames):
@@ -156,29 +183,33 @@ def leaky():
     return made(2500, change=leak, segments=["plan", "closing", "why"])
 
 
-def test_fields_that_know_the_outcome_are_listed_and_get_no_ratio(leaky):
+def test_fields_that_leak_the_outcome_are_listed_and_get_no_ratio(leaky):
     found = risk.leakage(leaky)
     shown = found.table.set_index("what")["kind"].to_dict()
     assert shown["why"] == shown["closing"] == "column of customers"
     assert shown["contacts"] == "recorded after leaving"
-    assert "40 of" in found.table.set_index("what").loc["contacts", "reason"]
+    assert found.table.set_index("what").loc["contacts", "reason"].startswith("40 of ")
+    assert {r["source"]: r["n"] for r in found.facts["late"]}["contacts"] == 40
     assert "plan" not in shown
-    assert found.sentence.startswith("why and closing know the outcome and get no ratio")
+    assert found.facts["fields"] == ["why", "closing"]
+    assert found.known == "count"
     fitted = prediction.fitted_by(leaky, leaky.as_of, 182)
     assert not {"why", "closing"} & set(fitted.fit(fitted.fields).table["predictor"])
-    assert "Left out, as they tell the outcome itself: closing and why." in risk.beyond(leaky).caveats
+    assert "Excluded because they leak the outcome: closing and why." in risk.beyond(leaky).caveats
     assert figures(risk.calibration(leaky))["risk-concordance"].value < 0.9
 
 
 def test_where_nothing_leaks_it_is_said(linked):
     found = risk.leakage(linked)
-    assert found.sentence == "No field, column or record was found that knows who has left."
+    assert found.facts == {"fields": [], "levels": [], "late": []}
+    assert found.answered
+    assert found.table.empty
 
 
 # ---- who is at risk ----------------------------------------------------------------------------------------------
 
 
-def test_the_list_is_worth_what_it_says_and_in_order(linked):
+def test_the_list_is_in_order_and_its_values_add_up(linked):
     listed = risk.at_risk(linked, most=10_000)
     people = linked.frame("customers").set_index("customer_id")
     here = people[people["left_on"].isna()]
@@ -196,6 +227,11 @@ def test_the_list_is_worth_what_it_says_and_in_order(linked):
     known = figures(risk.summary(linked))
     assert known["expected-leavers"].value == pytest.approx(listed["probability"].sum())
     assert known["value-at-risk"].value == pytest.approx(listed["value_at_risk"].sum())
+    facts = risk.summary(linked).facts
+    assert facts["above"] == (listed["probability"] >= facts["end"]).sum() > 0
+    trial = prediction.trial_of(linked, 182)
+    assert facts["earlier"]["left"] == trial.test["left"].sum()
+    assert facts["earlier"]["expected"] == pytest.approx(risk.calibration(linked).facts["expected"])
 
 
 def test_the_list_needs_leave():
@@ -209,7 +245,7 @@ def test_the_summary_names_nobody_and_hides_small_groups(linked):
     found = risk.summary(linked)
     shown = found.table.set_index(["risk", "price"])
     assert not {"customer_id", "reasons"} & set(found.table)
-    text = found.sentence + " ".join(found.caveats) + found.table.to_csv()
+    text = " ".join(found.texts) + found.table.to_csv()
     assert not any(c in text for c in risk.at_risk(linked, most=50)["customer_id"])
     seen = shown["n"].dropna()
     assert (seen >= 30).all()
@@ -218,7 +254,9 @@ def test_the_summary_names_nobody_and_hides_small_groups(linked):
     assert whole["low"] < whole["value"] < whole["high"]
     hidden = shown["value"].isna()
     assert (shown["n"].isna() == hidden).all()
-    assert "do not say who would be saved" in found.caveats[0]
+    assert found.facts["hidden"] == hidden.sum()
+    assert "not who would stay" in found.caveats[0]
+    assert found.known == "forecast"
 
 
 def test_without_money_there_is_a_list_without_value():
@@ -242,16 +280,19 @@ def test_without_money_there_is_a_list_without_value():
 # ---- where there is no answer ------------------------------------------------------------------------------------
 
 
-def test_companies_without_contracts_dates_or_leavers_are_told_why(linked):
+def test_companies_without_contracts_dates_or_leavers_get_the_reason():
     for question in ALL:
-        assert "without contracts nobody is seen to leave" in question(survey([1, 5] * 40)).sentence
+        found = question(survey([1, 5] * 40))
+        assert not found.answered
+        assert "without contracts" in found.headline
+        assert "04_value" in found.detail
     frames = demo.subscription(1, 300)
     few = Company.from_frames(demo.settings("demo"), frames)
-    assert "are needed to fit a model" in risk.beyond(few).sentence
+    assert "a model needs 50" in risk.beyond(few).headline
     late = made(1200, leavers_since="2026-03-01")
     for question in (risk.beyond, risk.signals, risk.calibration, risk.summary):
-        assert "there is no day 182 days before" in question(late).sentence
-    with pytest.raises(InputError, match="No list of customers at risk"):
+        assert "no earlier date" in question(late).headline
+    with pytest.raises(Unanswered, match="no-snapshot"):
         risk.at_risk(late)
 
 
@@ -260,7 +301,7 @@ def test_a_company_without_answers_still_gets_its_probabilities():
         del frames["responses"]
 
     quiet = made(2500, change=silence, world=MUCH | {"hazard_ratios": (1.5, 2.5)})
-    assert "no responses table" in risk.beyond(quiet).sentence
+    assert "no responses table" in risk.beyond(quiet).headline
     assert risk.calibration(quiet).answered
     assert set(risk.at_risk(quiet)) == {"customer_id", "probability", "value_at_risk", "reasons"}
 
@@ -273,17 +314,14 @@ def test_leavers_since_limits_the_snapshots_fitted():
 @pytest.mark.skipif(not EXPORTS.exists(), reason="the exports of the three companies are not beside the project")
 def test_other_companies_get_findings_or_reasons():
     software = open_company(HERE / "ravenstack")
-    assert risk.beyond(software).sentence.startswith("The score adds nothing detectable")
+    assert not risk.beyond(software).facts["found"]
+    assert not risk.beyond(software).facts["linked"]
     late = risk.leakage(software).table.set_index("what")["kind"]
     assert late["CSAT"] == late["contacts"] == "recorded after leaving"
-    assert "cannot be read as they stand" in risk.calibration(software).sentence
+    assert risk.calibration(software).facts["off"] == ["too low", "too extreme"]
     for name in ("nps_fr", "olist"):
         company = open_company(HERE / name)
         assert not any(question(company).answered for question in ALL)
-
-
-def test_the_shop_is_told_where_to_look():
-    assert "04_value" in risk.beyond(open_company("demo-shop")).sentence
 
 
 def test_metrics_unknown_are_refused():

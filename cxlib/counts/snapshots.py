@@ -187,21 +187,19 @@ def _recent(moved: ir.Table, length: int) -> ir.Table:
 # ---- a list of customers -------------------------------------------------------------------------------------------
 
 
-def check_list(company: Company, why: str | None = None) -> None:
-    """Raise InputError if customers must not be listed, or for the reason ``why`` they cannot be."""
+def check_list(company: Company) -> None:
+    """Raise InputError if customers must not be listed."""
     if not company.settings.privacy.at_risk_list:
         raise InputError(
             "The list of customers at risk is not allowed",
             remedy="Set privacy: {at_risk_list: true} in company.yaml if those who read the list may know the customers.",
         )
-    if why:
-        raise InputError(f"No list of customers at risk: {why}", remedy="See the page 03_churn for what is missing.")
 
 
 def listed(
     company: Company, kinds: pd.DataFrame, horizon_days: int, metrics: tuple[str, ...], worth: float, most: int
 ) -> pd.DataFrame:
-    """List the customers of today: customer_id, probability, value_at_risk, reasons and answers; the dearest risk first.
+    """List the customers of today: customer_id, probability, value_at_risk, reasons and answers; the costliest risk first.
 
     ``kinds`` has a row per pattern (predictors and answers) with its probability and reasons. value_at_risk is probability x
     a_month x ``worth``; NaN where that is not known. The only rows of customers that leave the engine: see ``check_list``.

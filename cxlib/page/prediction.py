@@ -1,7 +1,7 @@
-"""Models of leaving, fitted to snapshots: the machinery behind ``risk``.
+"""Models of leaving, fitted to snapshots of customers; several pages use them.
 
-A model is fitted to early snapshots, stacked, and judged on a later one whose outcome it has not seen (van Houwelingen 2007;
-Steyerberg 2019). Fields that tell the outcome itself are kept out of it.
+A model is fitted to early snapshots, stacked, and tested on a later one whose outcome it has not seen (van Houwelingen
+2007; Steyerberg 2019). Fields that leak the outcome are kept out of it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from cxlib.page.resamples import resamples
 from cxlib.stats import logistic, scoring
 
 LEAST_LEFT, LEAST_TESTED = 50, 20  # leavers to fit to, and to judge by
-FEWEST = 5  # leavers of a level of a segment for it to be told apart
-TOO_GOOD = 0.95  # concordance of a single field that no honest one has
+FEWEST = 5  # leavers of a level of a segment for it to be a level of its own
+TOO_GOOD = 0.95  # concordance of a single field above which it must leak the outcome
 OTHERS = "others"
 
 
@@ -34,8 +34,8 @@ OTHERS = "others"
 class Fitted:
     """Counts of the snapshots a model is fitted to (stacked), and the fields that it may use.
 
-    ``cells``: the counts of ``snapshots.patterns``, levels of a segment too small to be told apart being OTHERS; ``leaks``:
-    fields left out, and why; ``leavers``: different customers who left by choice, at least.
+    ``cells``: the counts of ``snapshots.patterns``, small levels of a segment being OTHERS; ``leaks``: fields left out,
+    and why; ``leavers``: at least so many different customers left by choice.
     """
 
     cells: pd.DataFrame
@@ -45,7 +45,7 @@ class Fitted:
     leavers: float
 
     def known(self, cells: pd.DataFrame) -> pd.DataFrame:
-        """Return cells in the levels of the model; a level it has not seen counts with the others, or the most common."""
+        """Return cells in the levels of the model; a level not seen counts as OTHERS, else as the most common."""
         cells = cells.copy()
         for name in self.fields:
             sizes = self.cells.groupby(name, observed=True)["n"].sum()
@@ -78,9 +78,7 @@ def fitted_by(company: Company, until: date, horizon: int) -> Fitted:
     found = {d: f for d, f in found.items() if f["n"].sum() >= least}
     if not found:
         raise Unanswered("no-snapshot", horizon=horizon, until=until)
-    apart = list(found)[
-        :: math.ceil(horizon / snapshots.STEP_DAYS)
-    ]  # their windows do not overlap: nobody leaves twice
+    apart = list(found)[:: math.ceil(horizon / snapshots.STEP_DAYS)]  # no windows overlap, so nobody leaves twice
     leavers = float(sum(found[d]["left"].sum() for d in apart))
     if leavers < LEAST_LEFT:
         raise Unanswered("few-leavers-to-fit", leavers=leavers, until=until, needed=LEAST_LEFT)
@@ -97,7 +95,7 @@ def fitted_by(company: Company, until: date, horizon: int) -> Fitted:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Snapshots to fit to, and a later one to judge by: ``base`` are the fields that are no answers."""
+    """Snapshots to fit to, and a later one to test on; ``base``: the fields that are not answers."""
 
     fitted: Fitted
     test: pd.DataFrame
@@ -109,9 +107,10 @@ class Trial:
     def judge(
         self, fields: Sequence[str], among: Sequence[str] = (), money: bool = False
     ) -> tuple[logistic.Logistic, pd.DataFrame]:
-        """Fit to fields, and measure the test snapshot under each resample; ``among``: only who has these answers.
+        """Fit to fields, and measure the test snapshot under each resample: columns of ``scoring.resampled``.
 
-        ``money``: customers count as much as they pay a month, those whose fee is not known not at all.
+        ``among``: only customers with these answers. ``money``: customers count as much as they pay a month, and not at
+        all where the fee is not known.
         """
         train, test = (having(c, among) for c in (self.fitted.cells, self.test))
         model = self.fitted.fit(fields, train)
@@ -139,10 +138,14 @@ def trial_of(company: Company, horizon: int) -> Trial:
     if left < LEAST_TESTED:
         raise Unanswered("few-leavers-to-judge", leavers=left, since=test_day, needed=LEAST_TESTED)
     of_metrics = [answer(m) for m in metrics_of(company)]
-    base = [k for k in fitted.fields if k not in of_metrics]
-    answers = [k for k in fitted.fields if k in of_metrics]
-    matrix = resamples(company)
-    return Trial(fitted, test, test_day, base, answers, matrix)
+    base, scored = ([k for k in fitted.fields if (k in of_metrics) == of] for of in (False, True))
+    return Trial(fitted, test, test_day, base, scored, resamples(company))
+
+
+def miscalibrated(line: scoring.CalibrationLine) -> list[str]:
+    """Return what is detectably wrong with predicted probabilities; nothing where they agree with what was seen."""
+    off = [("too low" if line.intercept.value > 0 else "too high")] if line.intercept.excludes(0) else []
+    return off + ([("too extreme" if line.slope.value < 1 else "too cautious")] if line.slope.excludes(1) else [])
 
 
 def require_score(company: Company, trial: Trial, metric: str) -> None:
@@ -156,7 +159,7 @@ def require_score(company: Company, trial: Trial, metric: str) -> None:
 
 
 def _leaks(company: Company, cells: pd.DataFrame) -> dict[str, str]:
-    """Return the fields of a model that tell the outcome itself, and why they are left out."""
+    """Return the fields of a model that leak the outcome, and how."""
     least, found = company.settings.privacy.minimum_base, {}
     columns = leaking_columns(company)
     for name in [c for c in cells.columns if c not in ("fold", "n", "left", "other", "a_month", "lost")]:
