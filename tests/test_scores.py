@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import net
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,6 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from surveys import CSAT, NPS, figures, survey
 
-from cxlib import open_company
 from cxlib.counts import answers
 from cxlib.errors import InputError
 from cxlib.scores import current, estimates, segments
@@ -22,7 +22,7 @@ from cxlib.stats.estimate import Estimate
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 def estimate(company, kind="mean", weighted=False, metric="csat"):
@@ -62,7 +62,8 @@ def test_weights_of_customers_count_where_the_answer_has_none_of_its_own():
     found = survey([5] * 40 + [1] * 40, of_customers={"weight": weight})
     assert answers.weighted(found)
     assert estimate(found, weighted=None).value == 4
-    assert "4.00 with the weights given" in current.headline(found).sentence
+    said = current.headline(found).facts["scores"][0]
+    assert (said["unweighted"], said["weighted"], said["score"].value) == (3, 4, 4)
 
 
 def test_when_all_agree_the_interval_still_has_width_and_stays_on_the_scale():
@@ -104,12 +105,15 @@ def test_a_yes_or_no_signal_and_a_scale_without_a_middle():
 
 def test_a_target_is_tested_by_the_interval_that_is_shown():
     given = [9] * 50 + [8] * 30 + [3] * 20  # NPS 30
-    for target, words in ((30, "not told apart from the target"), (60, "below the target"), (-10, "above the target")):
-        found = survey(given, metrics={"nps": {"scale": [0, 10], "target": target}})
-        sentence = current.headline(found).sentence
-        assert words in sentence
-        e = figures(current.headline(found))["nps"]
-        assert e.excludes(target) == ("not told" not in words)
+    for target, words in ((30, "not clearly different from"), (60, "below"), (-10, "above")):
+        company = survey(given, metrics={"nps": {"scale": [0, 10], "target": target}})
+        found = current.headline(company)
+        assert f"{words} the target of {target}" in found.headline
+        aim = found.facts["scores"][0]["aims"][0]
+        e = figures(found)["nps"]
+        assert e.excludes(target) == (aim["p"] < 0.05) == ("not" not in words)
+        assert aim["p"] == pytest.approx(intervals.p_against(e, target))
+        assert aim["higher"] == (target < 30)
 
 
 def test_a_benchmark_off_the_scale_is_refused():
@@ -172,14 +176,18 @@ def estimate_of(company, part):
     return estimates.estimate(company, "csat", part, "mean")
 
 
-def test_segments_are_held_against_the_rest():
+def test_segments_are_compared_with_all_others():
     plan = ["a"] * 100 + ["b"] * 100 + ["c"] * 100
     found = segments.differences(survey([5] * 80 + [1] * 20 + ([5] * 40 + [1] * 60) * 2, of_customers={"plan": plan}))
     row = found.table.set_index("level").loc["a"]
     assert row["value"] == pytest.approx(4.2)
     assert row["difference"] == pytest.approx(4.2 - 2.6)
     assert row["differs"]
-    assert "plan a (1.60" in found.sentence
+    named = found.facts["top"][0]
+    assert (named["segment"], named["level"]) == ("plan", "a")
+    assert (named["gap"].value, named["gap"].low) == (row["difference"], row["difference_low"])
+    assert (found.facts["differing"], found.facts["compared"]) == (found.table["differs"].sum(), 3)
+    assert found.known == "observed"
 
 
 def test_no_segment_is_named_where_none_differs():
@@ -222,7 +230,22 @@ def test_a_window_that_would_give_away_a_few_older_answers_is_not_shown():
 def test_too_few_customers_have_no_score():
     found = current.headline(survey([1, 2, 3] * 20, ["a", "b", "c"] * 20))  # sixty answers of three customers
     assert not found.answered
-    assert "fewer than 30 customers" in found.sentence
+    assert "fewer than 30 customers" in found.headline
+
+
+def test_a_score_of_too_few_customers_is_named_beside_those_of_enough():
+    both = {"nps": {"scale": [0, 10]}, "csat": {"scale": [1, 5], "good": "high"}}
+    found = current.headline(survey([8] * 40 + [4] * 5, metrics=both, metric=["nps"] * 40 + ["csat"] * 5))
+    assert found.facts["few"] == ["CSAT"]
+    assert [s["label"] for s in found.facts["scores"]] == ["NPS"]
+    assert found.known == "count"
+
+
+def test_the_share_at_the_bad_end_is_that_of_the_table(company):
+    found = current.distribution(company)
+    for worst in found.facts["worst"]:
+        rows = found.table[(found.table["metric"] == worst["label"]) & (found.table["band"] == worst["band"])]
+        assert worst["share"] == pytest.approx(rows["value"].sum())
 
 
 def test_answers_by_touchpoint_channel_and_any_further_column_can_be_cut():
@@ -247,7 +270,7 @@ def agents_company(spread, seed=7, agents=12, answers=40):
     return survey(given, agent=np.repeat([f"agent {i:02d}" for i in range(agents)], answers)), given
 
 
-def test_agents_who_differ_by_luck_only_are_not_told_apart():
+def test_agents_who_differ_by_chance_only_are_not_named():
     named = 0
     for seed in range(8):
         found = segments.agents(agents_company(0.0, seed)[0]).table
@@ -269,8 +292,12 @@ def test_agents_are_drawn_toward_their_mean_and_ranks_have_intervals():
 
 def test_agents_of_the_demo(company):
     found = segments.agents(company)
-    assert found.answered
-    assert "Lena" in found.sentence  # the slowest of the demo
+    assert found.facts["differing"] == ["Lena"]  # the slowest of the demo
+    assert found.facts["agents"] == len(found.table) == 12
+    assert found.facts["mean"] == pytest.approx(3.52, abs=0.01)
+    assert found.facts["spread"] == pytest.approx(0.11, abs=0.005)
+    assert found.table["value"].std() < found.table["raw"].std()
+    assert not segments.agents(survey([5] * 60)).answered
 
 
 def test_nps_metrics_keep_one_voice_per_customer():

@@ -1,4 +1,4 @@
-"""01_scores: where the scores stand, whether they moved, who differs and who did not answer."""
+"""01_scores: the level of the scores, their trend, differences between segments, and non-response."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""01_scores: where do the scores stand, and who differs?
-
-The other sections of the page are questions of their own: ``movement`` (did it move), ``silence`` (who does not answer),
-``agreement`` (do the scores agree) and ``support`` (how long customers wait).
-"""
+"""A statistic of one score, or of the difference of two, from a table of counts: value and interval."""
 
 from __future__ import annotations
 
@@ -16,7 +12,6 @@ import pandas as pd
 
 from cxlib.counts import answers
 from cxlib.intake.company import Company
-from cxlib.page.findings import interval, number
 from cxlib.stats import disclosure, intervals
 from cxlib.stats.estimate import Estimate
 
@@ -26,7 +21,7 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
 
 
 def contributions(company: Company, metric: str, kind: str | answers.Band, scores: pd.Series) -> np.ndarray:
-    """Return what each score contributes: NPS -100/0/100, the score itself, 1 for the good end, or 1 inside a band."""
+    """Return what each score adds to a statistic: -100 to 100 (NPS), itself (mean), 1 at the good end or in a band."""
     if kind == "mean":
         return scores.to_numpy(float)
     if isinstance(kind, answers.Band):
@@ -37,7 +32,7 @@ def contributions(company: Company, metric: str, kind: str | answers.Band, score
 
 
 def _pulls(counted: pd.DataFrame, w: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return how much each fold pulls the weighted mean up or down; the squares add up to its variance."""
+    """Return by how much each fold moves the weighted mean; the squares add up to its variance."""
     value = w @ y / w.sum()
     return np.bincount(counted["fold"], weights=w * (y - value) / w.sum(), minlength=256)
 
@@ -55,14 +50,13 @@ def estimate(
     weighted: bool | None = None,
     one_each: bool = False,
 ) -> Estimate:
-    """Estimate one statistic from a count table (score, fold, n, weight) of ``counts.score_counts``.
+    """Estimate one statistic from a count table (score, fold, n, weight) of ``answers.score_counts``.
 
     kind: "nps" (points), "mean" (points of the scale), "satisfied" (share at the good end) or a band (share in it).
-    ``weighted``: use the weights of the answers; None does where the company has given any. ``one_each``: the table
-    holds one answer of each customer, so that unweighted answers are independent. Otherwise the textbook interval
-    (adjusted Wald, t, Wilson) is taken at the effective number of answers: n divided by the design effect that the
-    folds show (Kish 1965; Korn & Graubard 1998), so that several answers of one customer, or unequal weights, widen it
-    and never narrow it.
+    ``weighted``: use the weights of the answers; None does so where the company has any. ``one_each``: one answer per
+    customer, so that unweighted answers are independent. Otherwise the interval (adjusted Wald, t, Wilson) is that of
+    the effective number of answers: n divided by the design effect between folds, at least 1 (Kish 1965; Korn &
+    Graubard 1998). NaN where there are no answers.
     """
     n = float(counted["n"].sum())
     if not n:
@@ -92,8 +86,8 @@ def change(
 ) -> Estimate:
     """Estimate a statistic of ``first`` minus that of ``second``, two count tables; ``p`` is against no difference.
 
-    Customers behind both make the two go together, which narrows the difference: of the correlation that the folds show
-    so much is used as stands after twice its own error is taken off, so that luck does not narrow it.
+    Customers behind both correlate the two, which narrows the interval. We use the correlation between folds less two
+    standard errors, so that chance does not narrow it.
     """
     found = [estimate(company, metric, part, kind, one_each=one_each) for part in (first, second)]
     pulls = [
@@ -121,17 +115,11 @@ def since(company: Company, months: int) -> date | None:
     return (pd.Timestamp(company.as_of) - pd.DateOffset(months=months)).date()
 
 
-def write(metric: str, e: Estimate) -> str:
-    """Return a score with its interval in the digits of its metric."""
-    digits = 1 if metric == "nps" and not e.high - e.low < 4 else 2
-    return interval(e, lambda v: number(v, digits))
-
-
 def hidden(company: Company, sizes: Sequence[float], never_shown: Sequence[bool] | None = None) -> np.ndarray:
-    """Tell which groups of one cut must not be shown, its total being public: small ones, and those that give one away.
+    """Tell which groups of one cut to hide, where its total is public: small ones, and those that would reveal one.
 
-    ``sizes`` are customers; ``never_shown`` marks groups that are not shown anyway. Cuts of different columns share
-    nothing but the total, so that each can be judged by itself.
+    ``sizes``: customers by group; ``never_shown`` marks groups that are hidden in any case. Cuts of different columns
+    share only the total, so each can be judged on its own.
     """
     sizes = np.asarray(sizes, dtype=float)
     least = company.settings.privacy.minimum_base

@@ -1,8 +1,4 @@
-"""01_scores: where do the scores stand, and who differs?
-
-The other sections of the page are questions of their own: ``movement`` (did it move), ``silence`` (who does not answer),
-``agreement`` (do the scores agree) and ``support`` (how long customers wait).
-"""
+"""01_scores: which segments and agents differ?"""
 
 from __future__ import annotations
 
@@ -11,28 +7,33 @@ from collections.abc import Sequence
 import pandas as pd
 
 from cxlib.counts import answers, people
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import Finding, listing, number, percent, table, unanswered
-from cxlib.scores.estimates import change, estimate, hidden, kind_of, since, write
+from cxlib.page.findings import Answer, answer, finding, table
+from cxlib.scores.estimates import change, estimate, hidden, kind_of, since
 from cxlib.stats import intervals, shrinkage
 from cxlib.stats.estimate import Estimate
 
+NAMED = 3  # how many of the segments that differ are described
+FEWEST_AGENTS = 3
 
+
+@finding("segments")
 def differences(
     company: Company, metric: str = "", window_months: int = 12, cuts: Sequence[str] = (), rate: float = 0.05
-) -> Finding:
-    """Answer: who differs? Each level of each cut against the rest; Benjamini-Hochberg over all of them.
+) -> Answer:
+    """Answer: which segments differ? Each level of each cut against all other customers.
 
-    ``cuts`` are columns of customers, touchpoint, channel or stage; none takes all there are. Levels of few customers
-    are not shown, nor those from which one could be worked out.
+    ``cuts``: columns of customers, touchpoint, channel or stage; none takes all there are. Levels of few customers are
+    hidden, as are those that would reveal one. ``rate``: false-discovery rate over all (Benjamini-Hochberg).
     """
-    name, title = "segments", "Score by segment"
     metric = answers.choose(company, metric)
-    cuts = list(cuts) or (answers.cuts(company, metric) if metric else [])
-    if not metric or not cuts:
-        return unanswered(name, title, "no segment is declared." if metric else "no question was answered.")
-    start, kind, rows, unseen = since(company, window_months), kind_of(metric), [], 0
-    one_each = metric == "nps"
+    answers.require_answers(company, metric)
+    cuts = list(cuts) or answers.cuts(company, metric)
+    if not cuts:
+        raise Unanswered("no-segment")
+    start, kind, one_each = since(company, window_months), kind_of(metric), metric == "nps"
+    rows, unseen = [], 0
     for cut in cuts:
         counted = answers.score_counts(company, metric, by=[cut], latest_only=one_each, since=start)
         sizes = counted.groupby(cut, observed=True)["customers"].sum()
@@ -41,53 +42,48 @@ def differences(
         if len(sizes) - sum(hide.values()) < 2:
             continue
         for level in people.in_order(cut, [k for k in sizes.index if not hide[k]]):
-            part = counted[counted[cut] == level]
-            row = {"segment": cut, "level": level, "estimate": estimate(company, metric, part, kind, one_each=one_each)}
-            apart = change(company, metric, part, counted[counted[cut] != level], kind, one_each=one_each)
-            row |= {"customers": sizes[level], "difference": apart.value}
-            row |= {"difference_low": apart.low, "difference_high": apart.high, "p": apart.p}
-            rows.append(row)
+            part, rest = counted[counted[cut] == level], counted[counted[cut] != level]
+            e = estimate(company, metric, part, kind, one_each=one_each)
+            gap = change(company, metric, part, rest, kind, one_each=one_each)
+            rows.append(
+                {"segment": cut, "level": level, "estimate": e, "customers": sizes[level], "difference": gap.value,
+                 "difference_low": gap.low, "difference_high": gap.high, "p": gap.p}
+            )  # fmt: skip
     if not rows:
-        least = company.settings.privacy.minimum_base
-        return unanswered(name, title, f"fewer than two segments have {least} customers or more.")
+        raise Unanswered("few-segments")
     shown = table(rows, ["segment", "level"])
     shown["differs"] = intervals.benjamini_hochberg(shown["p"], rate)
     found = shown[shown["differs"]].sort_values("p")
-    label, known = metric.upper(), len(shown)
-    if len(found):
-        said = [
-            f"{r['segment']} {r['level']} ({write(metric, Estimate(r['difference'], r['difference_low'], r['difference_high']))})"
-            for r in found.head(3).to_dict("records")
-        ]
-        text = f"{len(found)} of {known} segments differ in {label} from the rest of the customers by more than chance; most "
-        text += f"clearly {listing(said)}."
-    else:
-        text = f"None of {known} segments differs in {label} from the rest of the customers by more than chance."
-    share = percent(rate, 0)
-    caveats = [
-        f"Over all {known} comparisons at most about {share} of those named are expected to be false (Benjamini-Hochberg)."
-    ]
-    caveats += [f"{unseen} small segments are not shown, or would give a small one away."] if unseen else []
-    window = f", last {window_months} months" if start else ""
-    return Finding(name, f"{label} by segment{window}", text, "D", shown, caveats=tuple(caveats))
+    top = [
+        {"segment": r["segment"], "level": r["level"],
+         "gap": Estimate(r["difference"], r["difference_low"], r["difference_high"])}
+        for r in found.head(NAMED).to_dict("records")
+    ]  # fmt: skip
+    return answer(
+        "observed", shown, metric=metric.upper(), differing=len(found), compared=len(shown), top=top, unseen=unseen,
+        rate=rate, window=window_months if start else 0,
+    )  # fmt: skip
 
 
-def agents(company: Company, metric: str = "", window_months: int = 12, draws: int = 4000) -> Finding:
-    """Answer: how much do agents differ, luck taken off? Means shrunk toward that of all; ranks with their intervals."""
-    name, title = "agents", "Score by agent, luck taken off"
+@finding("agents")
+def agents(company: Company, metric: str = "", window_months: int = 12, draws: int = 4000) -> Answer:
+    """Answer: how much do agents differ, beyond chance? Empirical-Bayes means, and ranks with their intervals.
+
+    Takes the first metric (or ``metric``) with three agents or more. ``draws``: simulations behind the ranks.
+    """
+    people.require(company, "responses", "agent")
     metrics = [m for m in answers.metrics(company) if not metric or m == metric]
-    if not metrics or not company.has("responses", "agent"):
-        return unanswered(name, title, "the answers name no agent.")
+    answers.require_answers(company, metrics[0] if metrics else "")
     start, counted = since(company, window_months), pd.DataFrame()
     for metric in metrics:
         counted = answers.score_counts(company, metric, by=["agent"], since=start)
         counted = counted[counted["agent"] != people.NONE]
-        if counted["agent"].nunique() >= 3:
+        if counted["agent"].nunique() >= FEWEST_AGENTS:
             break
-    sizes = counted.groupby("agent", observed=True)["customers"].sum() if len(counted) else pd.Series(dtype=float)
+    sizes = counted.groupby("agent", observed=True)["customers"].sum()
     shown = sizes.index[~hidden(company, sizes.to_numpy())] if len(sizes) else []
-    if len(shown) < 3:
-        return unanswered(name, title, "fewer than three agents have enough answers.")
+    if len(shown) < FEWEST_AGENTS:
+        raise Unanswered("few-agents", fewest=FEWEST_AGENTS)
     raw = {a: estimate(company, metric, counted[counted["agent"] == a], kind_of(metric)) for a in shown}
     found = shrinkage.shrink([e.value for e in raw.values()], [e.se for e in raw.values()])
     ranks = shrinkage.ranks(found, draws, company.settings.seed)
@@ -96,14 +92,8 @@ def agents(company: Company, metric: str = "", window_months: int = 12, draws: i
     )
     rows = rows.rename(columns={"value": "raw", "shrunken": "value"}).sort_values("agent", ignore_index=True)
     apart = rows[(rows["low"] > found.mean) | (rows["high"] < found.mean)]
-    text = f"Of {len(rows)} agents {len(apart) or 'none'} can be told from the mean of {number(found.mean, 2)} "
-    text += f"({metric.upper()}, {answers.direction(company, metric)}) once luck is taken off"
-    text += f": {listing(apart['agent'])}." if len(apart) else "."
-    text += f" True means differ by a standard deviation of {number(found.between_sd, 2)} points."
-    caveats = [
-        "Each mean is drawn toward that of all agents, the more the fewer answers stand behind it (empirical Bayes); a rank "
-        "is shown with its interval, as a table of ranks would mostly show luck. Which cases an agent gets is not adjusted for."
-    ]
-    caveats += [f"{len(sizes) - len(rows)} agents with few customers are not shown."] if len(rows) < len(sizes) else []
-    columns = ["agent", "value", "low", "high", "n", "raw", "rank_low", "rank_high"]
-    return Finding(name, f"{title} ({metric.upper()})", text, "D", rows[columns], caveats=tuple(caveats))
+    return answer(
+        "observed", rows[["agent", "value", "low", "high", "n", "raw", "rank_low", "rank_high"]],
+        metric=metric.upper(), direction=answers.direction(company, metric), agents=len(rows),
+        differing=list(apart["agent"]), mean=found.mean, spread=found.between_sd, unseen=len(sizes) - len(rows),
+    )  # fmt: skip

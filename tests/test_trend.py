@@ -1,13 +1,15 @@
-"""Did the score move: mix against rates, control, early warning, on companies in which we know what moved."""
+"""Did the score change: mix against rates, control, early warning, on companies in which we know what changed."""
 
 from __future__ import annotations
 
+import net
 import numpy as np
 import pandas as pd
 import pytest
 from surveys import CSAT, NPS, figures, survey
 
-from cxlib import demo, open_company
+from cxlib import demo
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.scores import trend
 
@@ -16,7 +18,7 @@ QUARTERS = pd.date_range("2023-01-01", "2024-12-31", freq="QS")
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 def by_quarter(score, per_quarter=400, seed=1, metrics=CSAT, scale=(1, 5), spread=1.0):
@@ -47,7 +49,10 @@ def test_the_change_has_the_interval_of_the_change():
     change = figures(found)["csat-change"]
     last = found.table[found.table["line"] == "as answered"].iloc[-1]
     assert change.high - change.low == pytest.approx(2**0.5 * (last["high"] - last["low"]), rel=0.1)
-    assert "no more than sampling noise" in found.sentence
+    assert found.facts["change"] == change
+    assert not found.facts["detected"]
+    assert found.facts["score"].value == last["value"]
+    assert (found.facts["last"], found.known) == ("Q4 2024", "count")
 
 
 def test_the_parts_of_a_change_add_up_and_simpsons_paradox_is_named():
@@ -55,31 +60,40 @@ def test_the_parts_of_a_change_add_up_and_simpsons_paradox_is_named():
     parts = found.table.set_index("part")
     assert parts["value"].iloc[1:].sum() == pytest.approx(parts["value"].iloc[0])
     assert parts.loc["whole change", "high"] < 0 < parts.loc["within each plan", "low"]
-    assert "Simpson's paradox" in found.caveats[0]
+    assert found.facts["opposed"]
+    assert found.facts["paradox"]
+    assert (found.facts["first"], found.facts["last"], found.facts["partial"]) == (2023, 2024, False)
 
 
 def test_the_fall_of_the_demos_score_is_a_change_of_mix(company):
     found = trend.mix(company, "nps")
     parts = found.table.set_index("part")
     assert parts.loc["whole change", "value"] < 0 < parts.loc["within each plan", "low"]
-    assert parts.loc["because the mix of plan changed", "high"] < 0
-    assert "Simpson's paradox" in found.caveats[0]
+    assert parts.loc["change in the mix of plan", "high"] < 0
+    assert found.facts["paradox"]
+    assert found.facts["whole"].value == pytest.approx(found.facts["of_mix"].value + found.facts["of_rates"].value)
+    assert found.facts["partial"]  # 2026 is over on 30 June
 
 
-def test_waves_stand_in_the_order_in_which_they_were_asked():
+def test_levels_taken_together_are_named(company):
+    assert trend.control(company, "nps").facts["pooled"] == ["Basic", "Pro"]
+    assert trend.trend(company, "nps").facts["pooled"] == []
+
+
+def test_waves_are_in_the_order_in_which_they_were_asked():
     rng = np.random.default_rng(4)
     asked = np.repeat(pd.to_datetime(["2024-02-01", "2024-06-01", "2024-10-01"]), 60)
     company = survey(rng.integers(1, 6, 180), asked_at=asked, wave=np.repeat(["spring", "summer", "autumn"], 60))
     found = trend.trend(company, period="wave")
     assert list(dict.fromkeys(found.table["period"])) == ["spring", "summer", "autumn"]
-    assert "in wave autumn was" in found.sentence
-    assert "on the wave before" in found.sentence
+    assert (found.facts["last"], found.facts["period"]) == ("wave autumn", "wave")
     falling = survey(
         np.r_[rng.integers(3, 6, 120), [1, 2] * 30], asked_at=asked, wave=np.repeat(["spring", "summer", "autumn"], 60),
         channel=np.resize(["app", "email"], 180),
     )  # fmt: skip
     warned = trend.early_warning(falling, period="wave")
-    assert "in wave autumn for channel" in warned.sentence
+    assert warned.facts["last"] == "wave autumn"
+    assert {f["segment"] for f in warned.facts["falling"]} == {"channel"}
     assert warned.table["falling"].all()
 
 
@@ -106,7 +120,8 @@ def months(after, seed=2, per_month=120):
 
 def test_a_lasting_fall_leaves_the_control_limits_and_is_dated():
     found = trend.control(months(1.0))
-    assert "below its control limits first in" in found.sentence
+    assert found.facts["below"]
+    assert found.facts["alarm"] == f"{found.table.loc[found.table['alarm'], 'period'].iloc[0]:%B %Y}"
     alarm = found.table.loc[found.table["alarm"], "period"].iloc[0]
     assert pd.Timestamp("2024-04-01") <= alarm <= pd.Timestamp("2024-07-01")
     assert not found.table.loc[found.table["in_baseline"], "alarm"].any()
@@ -114,8 +129,10 @@ def test_a_lasting_fall_leaves_the_control_limits_and_is_dated():
 
 def test_a_quiet_score_stays_within_and_the_rate_of_false_alarms_is_said():
     found = trend.control(months(0.0))
-    assert "stayed within its control limits in all 12 months watched" in found.sentence
-    assert "5\N{NO-BREAK SPACE}% of such windows" in found.sentence
+    assert (found.facts["alarm"], found.facts["watched"], found.facts["before"]) == ("", 12, 12)
+    assert found.facts["false_alarms"] == 0.05
+    assert found.facts["centre"] == found.table["centre"].iloc[0]
+    assert found.facts["overdispersion"] >= 1
 
 
 def test_the_demo_leaves_its_limits_after_its_region_fell(company):
@@ -137,13 +154,20 @@ def test_the_demos_falling_region_is_named_a_quarter_before_its_exits_rise():
     assert found.table["falling"].sum() == 1
     here = early.frame("customers").query("region == 'Harbour' and left_on.isna()")
     assert row["customers"] == len(here)
-    assert row["monthly revenue"] == pytest.approx(here["monthly_revenue"].sum())
-    assert f"{len(here)} customers paying GBP" in found.sentence
+    assert row["monthly_revenue"] == pytest.approx(here["monthly_revenue"].sum())
+    (falling,) = found.facts["falling"]
+    assert (falling["level"], falling["customers"]) == ("Harbour", len(here))
+    assert falling["revenue"] == row["monthly_revenue"]
+    assert falling["change"].high < 0
+    assert "Harbour" in found.headline
 
 
-def test_a_later_report_still_tells_of_the_warning(company):
+def test_a_later_report_still_names_the_earlier_warning(company):
     found = trend.early_warning(company, "nps")
-    assert any("region Harbour in the quarter from 1 July 2025" in c for c in found.caveats)
+    (harbour,) = found.facts["earlier"]
+    assert (harbour["level"], harbour["periods"]) == ("Harbour", ["Q3 2025", "Q4 2025"])
+    assert harbour["now"] == found.table.set_index("level").loc["Harbour", "now"]
+    assert (found.facts["watched"], found.facts["looks"], found.facts["falling"]) == (len(found.table), 4, [])
 
 
 def test_only_a_worse_score_is_a_warning():
@@ -168,4 +192,6 @@ def test_quiet_years_bring_few_false_warnings():
 
 def test_nothing_to_compare_is_said():
     assert not trend.early_warning(survey([3] * 50, plan=["a"] * 50)).answered
-    assert "no wave" in trend.trend(survey([3] * 50), period="wave").sentence
+    with pytest.raises(Unanswered, match="no-columns"):
+        trend.require(survey([3] * 50), "csat", "wave")
+    assert "no wave" in trend.trend(survey([3] * 50), period="wave").headline
