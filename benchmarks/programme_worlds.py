@@ -1,7 +1,7 @@
-"""Made-up companies with one programme each, whose true effect is known: the truth that the page on returns is held against.
+"""Simulated companies with one programme each and a known true effect, to test the page on returns.
 
-A customer has a lasting satisfaction and a mood that fades within months. Both drive leaving, contacts and the score, so
-that low scorers recover although nobody does anything for them: a programme given to low scorers looks good before and after.
+A customer has a lasting satisfaction and a mood that fades within months. Both drive leaving, contacts and the score,
+so that low scorers recover without any help: a programme given to low scorers looks good in a before/after comparison.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from cxlib.stats import finance
 
 CUSTOMERS, BRANCHES = 5400, 48  # customers who ever joined; some 3,000 are here at the start
 FIRST = np.datetime64("2023-07", "M")
-SPAN, START, STEPS = 30, 18, (12, 15, 18)  # months simulated; the month the programme starts in, and the three steps
+SPAN, START, STEPS = 30, 18, (12, 15, 18)  # months simulated; month the programme starts in; the three steps
 FOLLOWED = SPAN - START  # months after the (last) start
-JOINING = 72  # months before the first over which today's customers joined
+JOINING = 72  # months before FIRST over which customers joined
 PLANS = np.array(["Basic", "Plus", "Pro"], dtype=object)
 PLAN_SHARES = (0.45, 0.35, 0.20)
 FEES = np.array([20.0, 35.0, 60.0])
-LEAVING = np.array([0.026, 0.021, 0.016])  # a month, of a customer of long standing in an even mood
+LEAVING = np.array([0.026, 0.021, 0.016])  # a month, for a long-standing customer in a neutral mood
 CONTACTS = 0.25  # a month
 CONTACT_COST = (6.0, 14.0)  # uniform
-SCORE_MEAN, LASTING, MOOD, MEMORY = 6.9, 1.2, 1.7, 0.7  # points of a score; memory of the mood from month to month
-BRANCH, BRANCH_MONTH, BRANCH_MEMORY = 0.15, 0.15, 0.8  # of log rates of leaving and contacts, shared by a branch
+SCORE_MEAN, LASTING, MOOD, MEMORY = 6.9, 1.2, 1.7, 0.7  # score points; correlation of mood between months
+BRANCH, BRANCH_MONTH, BRANCH_MEMORY = 0.15, 0.15, 0.8  # of log rates of churn and contacts, shared by a branch
 ASKED_EVERY, ANSWERING = 3, 0.6
 LOW = 6
 MARGIN, DISCOUNT = 0.75, 0.10
@@ -35,11 +35,11 @@ UPFRONT, MONTHLY = 4000.0, 300.0
 
 @dataclass(frozen=True)
 class Kind:
-    """How a programme is given and what it does. Ratios hold once it is fully at work, ``grows`` months after its start.
+    """How a programme is given and what it does. Ratios hold once it has full effect, ``grows`` months after its start.
 
-    ``given``: lot (half of the customers on Basic and Plus), steps (by branch), chosen (low scorers by a chance that
-    depends on score, plan and tenure) or all low (every low scorer). ``smallest``: relative fall of leaving declared
-    beforehand as worth having; none is the hardest line, 0.
+    ``given``: randomised (half of the customers on Basic and Plus), staggered (by branch), chosen (low scorers, with a
+    probability that depends on score, plan and tenure) or all low (every low scorer). ``smallest``: relative fall in
+    churn declared beforehand as the target; None: any fall counts.
     """
 
     given: str
@@ -51,15 +51,14 @@ class Kind:
 
 
 KINDS = {
-    "randomised": Kind("lot", 0.70, 0.85, 1.03, smallest=0.05),
-    "randomised, no effect": Kind("lot"),
-    "in steps, growing": Kind("steps", 0.55, 0.75, 1.05, grows=6, smallest=0.05),
-    "in steps, no effect": Kind("steps"),
+    "randomised": Kind("randomised", 0.70, 0.85, 1.03, smallest=0.05),
+    "randomised, no effect": Kind("randomised"),
+    "staggered, growing": Kind("staggered", 0.55, 0.75, 1.05, grows=6, smallest=0.05),
+    "staggered, no effect": Kind("staggered"),
     "low scorers, some, no effect": Kind("chosen"),
     "low scorers, all, no effect": Kind("all low"),
     "low scorers, some, with effect": Kind("chosen", 0.60, 0.85, 1.03, smallest=0.05),
 }
-DESIGN = {"lot": "randomised", "steps": "rolled out in steps", "chosen": "matched", "all low": "before and after"}
 
 
 # ---- customers -------------------------------------------------------------------------------------------------------
@@ -67,10 +66,11 @@ DESIGN = {"lot": "randomised", "steps": "rolled out in steps", "chosen": "matche
 
 @dataclass(frozen=True)
 class Lives:
-    """Customers as they would be without any programme, one row each; columns are the months from FIRST.
+    """Customers as they would be without a programme, one row each; columns are the months from FIRST.
 
-    ``joined`` is a month (negative: before FIRST), ``left`` the month of leaving (SPAN: not in the span). ``leaving`` and
-    ``contacts`` are chances and expected numbers a month, ``luck`` decides on leaving, ``score`` is NaN where no answer is given.
+    ``joined`` is a month (negative: before FIRST), ``left`` the month of leaving (SPAN: not in the span).
+    ``leaving`` and ``contacts``: monthly probabilities and expected numbers; ``luck`` decides on leaving; ``score``:
+    NaN without an answer.
     """
 
     joined: np.ndarray
@@ -82,12 +82,12 @@ class Lives:
     luck: np.ndarray
     left: np.ndarray
     leaving_day: np.ndarray  # 2 to 28
-    asked: np.ndarray  # whether a question is put in the month, as long as the customer is here
+    asked: np.ndarray  # whether a survey is sent in the month, as long as they are a customer
     asking_day: np.ndarray
     score: np.ndarray
 
     def here(self, month: int) -> np.ndarray:
-        """Tell who has joined before a month and is there on its first day."""
+        """Tell who joined before a month and is a customer on its first day."""
         return (self.joined < month) & (self.left >= month)
 
 
@@ -125,7 +125,7 @@ def live(rng: np.random.Generator, customers: int = CUSTOMERS, branches: int = B
 
 
 def _fading(rng: np.random.Generator, rows: int, memory: float) -> np.ndarray:
-    """Draw what returns to its mean of 0, with standard deviation 1, month by month: rows x SPAN."""
+    """Draw a stationary series (AR 1) with mean 0 and standard deviation 1: rows x SPAN months."""
     found = rng.standard_normal((rows, SPAN))
     for k in range(1, SPAN):
         found[:, k] = memory * found[:, k - 1] + np.sqrt(1 - memory**2) * found[:, k]
@@ -133,26 +133,26 @@ def _fading(rng: np.random.Generator, rows: int, memory: float) -> np.ndarray:
 
 
 def _first(happens: np.ndarray) -> np.ndarray:
-    """Return the first month in which it happens, SPAN where in none."""
+    """Return the first month in which it happens, SPAN if never."""
     return np.where(happens.any(axis=1), happens.argmax(axis=1), SPAN)
 
 
 def last_score(lives: Lives) -> np.ndarray:
-    """Return the last answer of each customer before START, NaN where there is none."""
+    """Return the last answer of each customer before START, NaN without one."""
     known = lives.asked[:, :START] & ~np.isnan(lives.score[:, :START])
     at = START - 1 - known[:, ::-1].argmax(axis=1)
     return np.where(known.any(axis=1), lives.score[np.arange(len(at)), at], np.nan)
 
 
 def starts(kind: Kind, lives: Lives, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the month from which each customer has the programme (SPAN: never), and who took part in the lot or choice.
+    """Return the month from which each customer has the programme (SPAN: never), and who could have had it.
 
-    Of steps every customer of a branch has it from its step on, and whoever was here at the first took part.
+    In a staggered rollout each customer of a branch has it from its step on; those present at the first step count.
     """
     chance = rng.random(len(lives.joined))
-    if kind.given == "steps":
+    if kind.given == "staggered":
         return np.array([*STEPS, SPAN])[lives.branch % (len(STEPS) + 1)], lives.here(STEPS[0])
-    if kind.given == "lot":
+    if kind.given == "randomised":
         open_to, reached = lives.here(START) & (lives.plan < 2), chance < 0.5
     else:
         score = last_score(lives)
@@ -186,13 +186,13 @@ def settings(kind: str) -> dict[str, object]:
     return {
         "name": kind, "as_of": str(_on(SPAN, 0)), "relationship": "contractual", "currency": "GBP",
         "metrics": {"nps": {"scale": [0, 10]}}, "segments": ["plan"], "privacy": {"minimum_base": 30}, "draws": 400,
-        "money": {"value_is": "margin", "gross_margin": MARGIN, "discount_rate": DISCOUNT, "discount_convention": "effective",
-                  "horizon_months": 24, "first_flow": "end"},
+        "money": {"value_is": "margin", "gross_margin": MARGIN, "discount_rate": DISCOUNT,
+                  "discount_convention": "effective", "horizon_months": 24, "first_flow": "end"},
     }  # fmt: skip
 
 
 def make(kind: str, seed: int, customers: int = CUSTOMERS) -> tuple[dict[str, pd.DataFrame], dict[str, bool]]:
-    """Return the frames of one company, and what somebody who compares before and after would claim (``naive``)."""
+    """Return the frames of one company, and what a before/after comparison would claim (``naive``)."""
     rng, what = np.random.default_rng(seed), KINDS[kind]
     lives = live(rng, customers)
     start, open_to = starts(what, lives, rng)
@@ -201,7 +201,7 @@ def make(kind: str, seed: int, customers: int = CUSTOMERS) -> tuple[dict[str, pd
     months, ids = np.arange(SPAN), _ids("C", customers)
     joined, day = lives.joined[:, None], lives.leaving_day[:, None]
 
-    there = (months >= joined) & (months <= left[:, None])  # for a day at least
+    there = (months >= joined) & (months <= left[:, None])  # for at least a day
     who, month = np.nonzero(there)
     paid = lives.fee[who] * fee[who, month] * rng.uniform(0.9, 1.1, who.size)
     orders = pd.DataFrame(
@@ -260,10 +260,11 @@ def make(kind: str, seed: int, customers: int = CUSTOMERS) -> tuple[dict[str, pd
 
 
 def _initiative(kind: Kind) -> pd.DataFrame:
-    how, by = {"lot": ("randomised", None), "steps": ("rollout", "branch")}.get(kind.given, ("chosen", "nps"))
+    ways = {"randomised": ("randomised", None), "staggered": ("rollout", "branch")}
+    how, by = ways.get(kind.given, ("chosen", "nps"))
     row = {
         "initiative_id": "I1", "name": "Calls", "changed": "how we keep in touch: a call every quarter",
-        "started_on": _on(STEPS[0] if kind.given == "steps" else START, 1), "cost_upfront": UPFRONT,
+        "started_on": _on(STEPS[0] if kind.given == "staggered" else START, 1), "cost_upfront": UPFRONT,
         "cost_per_month": MONTHLY, "status": "running", "assignment": how, "assigned_by": by, "outcome": "churn",
         "effect_months": FOLLOWED,
     }  # fmt: skip
@@ -272,8 +273,8 @@ def _initiative(kind: Kind) -> pd.DataFrame:
 
 
 def _exposures(kind: Kind, ids: np.ndarray, start: np.ndarray, left: np.ndarray, open_to: np.ndarray) -> pd.DataFrame:
-    """Both arms of a lot; of steps who took part and was still there; of a choice who was reached."""
-    control = open_to & (start == SPAN) & (kind.given == "lot")
+    """Return both arms if randomised; else those reached (in a staggered rollout, those still customers by then)."""
+    control = open_to & (start == SPAN) & (kind.given == "randomised")
     who = np.flatnonzero(control | (open_to & (start < SPAN) & (left >= start)))
     return pd.DataFrame(
         {
@@ -286,10 +287,10 @@ def _exposures(kind: Kind, ids: np.ndarray, start: np.ndarray, left: np.ndarray,
 
 
 def naive(score: np.ndarray, called: np.ndarray) -> dict[str, bool]:
-    """Tell what a comparison of before and after claims (z above 1.96) for those reached, customers x months.
+    """Tell what a before/after comparison claims (z above 1.96) for those reached, customers x months.
 
-    ``score``: the last answer before the start against the first within half a year after it; ``contacts``: the quarter
-    before against the quarter after.
+    ``score``: the last answer before the start and the first within six months after it; ``contacts``: the quarter
+    before and the quarter after.
     """
     known = ~np.isnan(score)
     before, after = known[:, :START], known[:, START : START + 6]
@@ -309,7 +310,7 @@ def _z(differences: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Truth:
-    """Per customer reached. By month since their start: ``gain`` in money; ``left``: change in the share that has left.
+    """Per customer reached. By month since their start: ``gain`` in money; ``left``: change in the share who have left.
 
     ``level``: that share without the programme; ``paid``: gain by month since the first start, as long as it runs.
     """
@@ -324,12 +325,12 @@ class Truth:
         return float(self.gain[:months].sum())
 
     def present_value(self, months: int = FOLLOWED) -> float:
-        """Return the gain of so many months since the first start, discounted from the end of each, before any cost."""
+        """Return the gain of so many months since the first start, discounted from each month's end, before cost."""
         return float(self.paid[:months] @ discounts(months))
 
 
 def discounts(months: int) -> np.ndarray:
-    """Return what 1 at the end of each month is worth at the start."""
+    """Return the value at the start of 1 paid at the end of each month."""
     return finance.discount_factors(finance.per_period_rate(DISCOUNT, 12, "effective"), months, "end")
 
 
@@ -337,18 +338,18 @@ def discounts(months: int) -> np.ndarray:
 def truth(kind: str, customers: int = 400_000, seed: int = 1, chunk: int = 40_000) -> Truth:
     """Return the true effect, from very many customers with and without the programme.
 
-    Of lot and choice: of those here on the first day of START whom it reached (in a lot: who drew it), over the FOLLOWED
-    months from then. Of steps: of those here on the first day of the first step, in a branch that gets it at all, also who left
-    before its turn; months count from their own branch's step. Who is here, and who is chosen, is drawn; from then on what is
-    expected of the same customers, with the same moods, is compared with and without, so that no luck is left in it.
+    Randomised or chosen: of the treated who were customers on the first day of START, over FOLLOWED months.
+    Staggered: of all customers at the first step, in branches that get it, also those who left before their turn; months count
+    from the branch's own step. Who is a customer and who is chosen is drawn; from then on the expected values of the
+    same customers with the same moods are compared, so no chance variation is left.
     """
     sums, reached = np.zeros((3, FOLLOWED)), 0
-    paid = np.zeros(SPAN - (STEPS[0] if KINDS[kind].given == "steps" else START))
+    paid = np.zeros(SPAN - (STEPS[0] if KINDS[kind].given == "staggered" else START))
     for i, begun in enumerate(range(0, customers, chunk)):
         rng, n = np.random.default_rng([seed, i]), min(chunk, customers - begun)
         what, lives = KINDS[kind], live(rng, n, branches=max(BRANCHES * n // CUSTOMERS, 1))
         start, open_to = starts(what, lives, rng)
-        from_month = STEPS[0] if what.given == "steps" else START
+        from_month = STEPS[0] if what.given == "staggered" else START
         who = np.flatnonzero(open_to & (start < SPAN))
         some = [each[who][:, from_month:] for each in (lives.leaving, lives.contacts, np.ones((n, SPAN)))]
         without = _expected(*some, lives.fee[who])
@@ -365,9 +366,9 @@ def truth(kind: str, customers: int = 400_000, seed: int = 1, chunk: int = 40_00
 def _expected(
     leaving: np.ndarray, contacts: np.ndarray, paid: np.ndarray, fee: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return money, and the chance of having left by the month's end, of customers here at first: customers x months.
+    """Return money, and the probability of having left by the month's end: customers x months.
 
-    A fee is paid on the first; who leaves is there for half of that month's contacts on average.
+    A fee is paid on the first; a customer who leaves has half of that month's contacts on average.
     """
     here = np.cumprod(1 - leaving, axis=1)
     at_first = np.column_stack([np.ones(len(here)), here[:, :-1]])

@@ -1,6 +1,8 @@
-"""Which comparison is made of what was recorded, what is refused, and in which words."""
+"""Which comparison is made of what was recorded, what is refused and why, and what the checks say."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -10,19 +12,23 @@ from benchmarks import programme_worlds as worlds
 from benchmarks.simulation import refilled
 from cxlib import demo
 from cxlib.counts import panels
+from cxlib.counts.programmes import programmes
 from cxlib.intake.company import Company
-from cxlib.roi import returns
+from cxlib.page import words
+from cxlib.roi import designs, evidence, returns
+from cxlib.roi.evidence import BEFORE_AND_AFTER, HOLDOUT, MATCHED, NOT_IDENTIFIED, RANDOMISED, STAGGERED
+from cxlib.roi.outcomes import Measured
+from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, verdicts, without_one
+from cxlib.stats.estimate import Estimate
 
 CUSTOMERS = 3600
 SEED = 8
+LOW = "low scorers, some, with effect"
 
 
 @pytest.fixture(scope="module")
 def kinds():
-    return {
-        k: worlds.make(k, SEED, CUSTOMERS)[0]
-        for k in ("randomised", "in steps, growing", "low scorers, some, with effect")
-    }
+    return {k: worlds.make(k, SEED, CUSTOMERS)[0] for k in ("randomised", "staggered, growing", LOW)}
 
 
 @pytest.fixture(scope="module")
@@ -32,62 +38,99 @@ def opened(kinds):
     return Company.from_frames(worlds.settings("randomised") | {"draws": 200}, frames)
 
 
+def filled(opened, frames, **initiative):
+    return refilled(opened, dict(frames) | {"initiatives": frames["initiatives"].assign(**initiative)})
+
+
 def judged(opened, frames, months=12, **initiative):
-    frames = dict(frames) | {"initiatives": frames["initiatives"].assign(**initiative)}
-    return returns.results(refilled(opened, frames), months)[0]
+    """Return the evidence of the only programme."""
+    company = filled(opened, frames, **initiative)
+    return designs.evaluate(company, programmes(company)[0], months)
 
 
-def checks(result):
-    return {c.name: c for c in result.evidence.checks}
+def checks(found):
+    return {c.name: c for c in found.checks}
 
 
-def test_a_lot_of_whole_branches_is_known_less_well_than_one_of_customers(kinds, opened):
+# ---- designs ---------------------------------------------------------------------------------------------------------
+
+
+def test_randomised_branches_give_a_wider_interval_than_randomised_customers(kinds, opened):
     frames = dict(kinds["randomised"])
     branch = frames["customers"].set_index("customer_id")["branch"]
     arm = frames["exposures"]["customer_id"].map(branch).str[1:].astype(int) % 2
     frames["exposures"] = frames["exposures"].assign(arm=np.where(arm == 0, "treated", "control"))
     by_branch, by_customer = judged(opened, frames, assigned_by="branch"), judged(opened, frames)
-    assert by_branch.grade == by_customer.grade == "A"
-    assert "drawn by branch (48 of them)" in by_branch.why
-    assert by_branch.effect.value == pytest.approx(by_customer.effect.value, abs=2)  # only what is taken off differs
-    assert by_branch.evidence.paths.groups == 48
+    assert by_branch.design == by_customer.design == RANDOMISED
+    assert by_branch.known == by_customer.known == "randomised"
+    assert (by_branch.facts["unit"], by_branch.facts["units"]) == ("branch", 48)
+    assert by_customer.facts["unit"] == ""
+    for side in ("treated", "control"):
+        assert by_branch.facts[side] == by_customer.facts[side] == (frames["exposures"]["arm"] == side).sum()
+    assert by_branch.effect.value == pytest.approx(by_customer.effect.value, abs=2)  # only what is subtracted differs
+    assert by_branch.paths.groups == 48
     assert by_branch.effect.se > by_customer.effect.se
+    assert "randomisation" not in checks(by_branch)
 
 
-def test_arms_that_no_lot_can_have_made_lose_their_grade(kinds, opened):
+def test_few_randomised_units_are_a_warning_and_no_check(kinds, opened):
     frames = dict(kinds["randomised"])
+    pooled = frames["customers"]["branch"].str[1:].astype(int) % 12
+    frames["customers"] = frames["customers"].assign(branch="B" + pooled.astype(str))
+    arm = frames["exposures"]["customer_id"].map(frames["customers"].set_index("customer_id")["branch"])
+    frames["exposures"] = frames["exposures"].assign(
+        arm=np.where(arm.str[1:].astype(int) % 2 == 0, "treated", "control")
+    )
+    found = judged(opened, frames, assigned_by="branch")
+    few = checks(found)["few randomised units"]
+    assert (few.verdict, few.facts["units"], found.known) == ("not made", 12, "randomised")
+
+
+def test_arms_that_cannot_be_random_are_no_trial(kinds, opened):
+    frames = dict(kinds["randomised"])
+    fair = checks(judged(opened, frames))["randomisation"]
+    assert fair.passed
+    assert fair.p > 0.05
     basic = frames["customers"].set_index("customer_id")["plan"].eq("Basic")
     moved = frames["exposures"]["customer_id"].map(basic) & (np.arange(len(frames["exposures"])) % 3 == 0)
     frames["exposures"] = frames["exposures"].assign(arm=frames["exposures"]["arm"].mask(moved, "treated"))
     found = judged(opened, frames)
-    assert checks(found)["drawn by lot"].passed is False
-    assert found.grade == "D"
-    assert "resulted in" not in found.statement.sentence
-    assert found.statement.verdict == "cannot tell"
+    assert checks(found)["randomisation"].passed is False
+    assert checks(found)["randomisation"].p < 0.001
+    assert (found.design, found.known) == (RANDOMISED, "observed")
+    company = filled(opened, frames)
+    (result,) = returns.results(company)
+    assert result.statement.verdict == "cannot tell"
+    assert "resulted in" not in " ".join(returns.statement(company, result).texts)
 
 
-def test_held_back_by_nobody_knows_what_rule_is_a_comparison_and_no_lot(kinds, opened):
+def test_a_holdout_by_an_unknown_rule_is_a_comparison_but_not_randomised(kinds, opened):
     found = judged(opened, kinds["randomised"], assignment=None)
-    assert (found.evidence.design, found.grade) == ("held back", "B")
-    lot = judged(opened, kinds["randomised"])
-    assert abs(found.effect.value - lot.effect.value) < 2 * lot.effect.se
+    assert (found.design, found.known) == (HOLDOUT, "comparison")
+    trial = judged(opened, kinds["randomised"])
+    assert abs(found.effect.value - trial.effect.value) < 2 * trial.effect.se
     assert {"overlap", "months before the start"} <= set(checks(found))
+    assert checks(found)["overlap"].facts["left_out"] == 0
 
 
-def test_without_a_rule_of_choice_a_matched_comparison_is_an_association(kinds, opened):
-    frames = kinds["low scorers, some, with effect"]
-    chosen, nobody_knows = judged(opened, frames), judged(opened, frames, assignment=None, assigned_by=None)
-    assert (chosen.evidence.design, chosen.grade) == ("matched", "B")
-    assert nobody_knows.grade == "C"
-    assert nobody_knows.effect.value == chosen.effect.value
-    assert "resulted in" in chosen.statement.sentence
-    assert "went with" in nobody_knows.statement.sentence
-    assert "assigned_by" in nobody_knows.evidence.remedy
-    assert checks(chosen)["overlap"].passed
+def test_without_a_known_rule_a_matched_comparison_is_a_link(kinds, opened):
+    chosen, unknown = judged(opened, kinds[LOW]), judged(opened, kinds[LOW], assignment=None, assigned_by=None)
+    assert (chosen.design, chosen.known, chosen.remedy) == (MATCHED, "comparison", "")
+    assert (unknown.design, unknown.known) == (MATCHED, "adjusted")
+    assert unknown.effect.value == chosen.effect.value
+    assert "assigned_by" in unknown.remedy
+    overlap = checks(chosen)["overlap"]
+    assert overlap.passed
+    assert overlap.facts["control"] == chosen.facts["control"]
+    assert 30 < overlap.facts["effective"] < overlap.facts["control"]
+    company = filled(opened, kinds[LOW], assignment=None, assigned_by=None)
+    said = " ".join(returns.statement(company, returns.results(company)[0]).texts)
+    assert "linked to" in said
+    assert "resulted in" not in said
 
 
-def test_others_reached_soon_after_are_no_comparison(kinds, opened):
-    frames = dict(kinds["low scorers, some, with effect"])
+def test_a_control_arm_that_is_reached_soon_after_is_no_comparison(kinds, opened):
+    frames = dict(kinds[LOW])
     mine = frames["exposures"]
     here = frames["customers"].query("left_on.isna()")["customer_id"]
     rest = here[~here.isin(mine["customer_id"])].iloc[::2]
@@ -96,22 +139,53 @@ def test_others_reached_soon_after_are_no_comparison(kinds, opened):
     )
     frames["exposures"] = pd.concat([mine, later], ignore_index=True)
     found = judged(opened, frames)
-    assert checks(found)["reached later"].passed is False
-    assert found.grade == "D"
+    check = checks(found)["control reached later"]
+    assert check.passed is False
+    assert 0.1 < check.facts["later"] < 0.6
+    assert found.known == "observed"
+
+
+def test_few_units_are_judged_by_reassigning_the_starts(kinds, opened):
+    many = judged(opened, kinds["staggered, growing"])
+    assert (many.design, many.known) == (STAGGERED, "comparison")
+    assert (many.facts["steps"], many.facts["treated_units"], many.facts["never"]) == (3, 36, 12)
+    assert checks(many)["few units"].facts["enough"]
+    assert math.isnan(checks(many)["few units"].p)
+    frames = dict(kinds["staggered, growing"])
+    pooled = frames["customers"]["branch"].str[1:].astype(int) % 8
+    frames["customers"] = frames["customers"].assign(branch="B" + pooled.astype(str))
+    few = checks(judged(opened, frames))["few units"]
+    assert (few.facts["units"], few.facts["enough"]) == (8, False)
+    assert 0 < few.p < 0.05
+
+
+def test_the_largest_step_before_a_rollout_is_corrected_for_the_months_looked_at(kinds, opened):
+    found = checks(judged(opened, kinds["staggered, growing"]))["months before the start"]
+    assert found.facts["steps"] == 11
+    assert found.estimate.excludes(0)  # one of eleven does by chance
+    assert found.p > 0.05
+    assert found.passed
+
+
+# ---- refusals --------------------------------------------------------------------------------------------------------
 
 
 def test_where_every_low_scorer_was_reached_only_before_and_after_is_left(opened):
     frames, naive = worlds.make("low scorers, all, no effect", SEED, CUSTOMERS)
     found = judged(opened, frames)
-    assert naive["naive score"]  # what a comparison of before and after claims
-    assert (found.evidence.design, found.grade, found.known) == ("before and after", "D", False)
-    score = found.evidence.before.iloc[0]
+    assert naive["naive score"]  # what a before/after comparison claims
+    assert (found.design, found.known, found.measured) == (BEFORE_AND_AFTER, "observed", False)
+    assert 0.9 < found.facts["share"] <= 1
+    assert found.effect is None
+    assert list(found.before["kind"]) == ["score", "contacts", "earned"]
+    score = found.before.iloc[0]
     assert score["low"] > 0.5  # up by more than chance
-    assert score["anyway"] == pytest.approx(score["value"], abs=0.2)  # as such scores do by themselves
+    assert score["anyway"] == pytest.approx(score["value"], abs=0.2)  # as expected of such scores without a programme
     assert score["beyond_low"] < 0 < score["beyond_high"]
-    text = returns.statement(opened, found).sentence
-    assert "regression to the mean" in text
-    assert "resulted in" not in text
+    company = filled(opened, frames)
+    said = " ".join(returns.statement(company, returns.results(company)[0]).texts)
+    assert "regression to the mean" in said
+    assert "resulted in" not in said
 
 
 def test_a_rule_of_tenure_is_not_identified(kinds, opened):
@@ -123,32 +197,108 @@ def test_a_rule_of_tenure_is_not_identified(kinds, opened):
         {"initiative_id": "I1", "customer_id": who["customer_id"][reached], "exposed_on": on[reached], "arm": "treated"}
     )
     found = judged(opened, frames, assignment=None, assigned_by=None, started_on=np.datetime64("2024-01-01"))
-    assert not found.known
-    assert "not identified: customers were reached by a rule of tenure, 90 to 90 days after they came" in found.why
-    assert "drawn by lot" in found.evidence.remedy
+    assert (found.design, found.measured) == (NOT_IDENTIFIED, False)
+    assert (found.facts["early"], found.facts["late"]) == (90, 90)
+    assert "tenure (90 days)" in found.why
+    assert "hold out a random group" in found.remedy.lower()
 
 
 def test_a_programme_of_last_week_is_not_known_yet(kinds, opened):
     frames = dict(kinds["randomised"])
     frames["exposures"] = frames["exposures"].assign(exposed_on=np.datetime64("2025-12-20"))
     found = judged(opened, frames)
-    assert not found.known
-    assert "not identified yet" in found.why
+    assert not found.measured
+    assert "full month" in found.why
+
+
+def test_a_last_step_that_leaves_no_unit_out_is_not_mistaken_for_a_young_one(kinds, opened):
+    frames = dict(kinds["staggered, growing"])
+    never = frames["customers"]["branch"].str[1:].astype(int) % 4 == 3
+    frames["customers"] = frames["customers"].assign(branch=frames["customers"]["branch"].mask(never))
+    found = judged(opened, frames)
+    assert (found.design, found.measured) == (STAGGERED, False)
+    assert "every unit was treated by the last step" in found.why
+    assert "leave some units out" in found.remedy
+
+
+def test_a_rollout_by_a_column_that_is_empty_says_so(kinds, opened):
+    frames = dict(kinds["staggered, growing"])
+    frames["customers"] = frames["customers"].assign(branch=pd.Series(dtype="string"))
+    found = judged(opened, frames)
+    assert not found.measured
+    assert found.facts == {"unit": "branch"}
 
 
 def test_months_declared_beforehand_count_and_unfinished_ones_are_said(kinds, opened):
-    short, long = (judged(opened, kinds["randomised"], effect_months=m) for m in (3, 24))
+    short, long = (returns.results(filled(opened, kinds["randomised"], effect_months=m))[0] for m in (3, 24))
     assert (short.evidence.months, long.evidence.months) == (3, 12)
-    assert "over the first 12 months" in long.statement.sentence
+    assert (short.statement.so_far, long.statement.so_far) == (False, True)
     assert returns.unfinished([short, long]) == [long]
 
 
-def test_few_branches_are_judged_by_handing_the_starts_out_again(kinds, opened):
-    frames = dict(kinds["in steps, growing"])
-    pooled = frames["customers"]["branch"].str[1:].astype(int) % 8
-    frames["customers"] = frames["customers"].assign(branch="B" + pooled.astype(str))
-    found = judged(opened, frames)
-    assert "8 units are few" in checks(found)["few units"].said
+# ---- checks ----------------------------------------------------------------------------------------------------------
+
+
+def measured(net, draws=40, months=2):
+    """Return what customers brought: ``net`` more a month with a programme than without, give or take 1."""
+    spread = np.concatenate([[0.0], np.random.default_rng(2).standard_normal(draws)])[:, None]
+    nothing = np.zeros((draws + 1, months))
+    without = {"earned": nothing, "service": nothing, "unchosen": nothing}
+    return Measured(without | {"earned": nothing + net + spread}, without, 100, 200, 50)
+
+
+def test_a_check_that_cannot_be_made_is_not_passed(opened):
+    unknown = Estimate(1.0, math.nan, math.nan)
+    facts = {"steps": 0}
+    without, none = verdicts(opened, [Placebo("months before the start", e, facts) for e in (unknown, None)], 50)
+    for check in (without, none):
+        assert (check.passed, check.verdict) == (None, "not made")
+        assert check.said.startswith("Not made")
+    assert not opened.settings.involuntary_reasons
+    assert not not_by_choice(opened, measured(5)).made
+
+
+def test_placebos_are_judged_together(opened):
+    """Benjamini & Hochberg: of p 0.04 and 0.9 none is rejected, of 0.04 and 0.05 both are."""
+    e, names = Estimate(1.0, 0.5, 1.5, n=100), ("placebo date", "placebo outcome")
+    facts = {"earlier": 3, "needed": 6, "reasons": ["payment failed"]}
+    for ps, passed in (((0.04, 0.9), True), ((0.04, 0.05), False)):
+        tried = [Placebo(name, e, facts, p) for name, p in zip(names, ps, strict=True)]
+        first, second = verdicts(opened, tried, 50)
+        assert (first.p, second.p) == ps
+        assert first.passed is passed
+        assert ("more than chance" in first.said) is not passed
+
+
+def test_a_drift_is_compared_with_the_one_that_would_explain_the_effect(opened):
+    big = measured(10)
+    needed = big.effect.low / 3  # two months: drift 1 + drift 2
+    small, large = (hidden_trend(opened, big, Estimate(d * needed, -9, 9)) for d in (0.9, 1.1))
+    assert (small.passed, large.passed) == (True, False)
+    assert small.facts["needed"] == pytest.approx(needed)
+    assert hidden_trend(opened, big).passed is None
+    nothing = hidden_trend(opened, measured(0), Estimate(1, 0, 2))
+    assert (nothing.passed, nothing.facts["needed"]) == (None, 0)
+
+
+def test_an_effect_that_hangs_on_one_part_is_not_robust(opened):
+    big, parts = measured(10), pd.Series({"Basic": 21.0, "Plus": 18.0, "Pro": 20.0})
+    found = without_one(opened, big, parts)
+    assert found.passed
+    assert (found.facts["lowest"], found.facts["lowest_without"]) == (18, "Plus")
+    assert (found.facts["highest"], found.facts["highest_without"]) == (21, "Basic")
+    assert without_one(opened, big, parts.replace(18, -1)).passed is False
+    assert without_one(opened, measured(0), parts).passed is None
+    alone = without_one(opened, big, parts[:1])
+    assert (alone.verdict, alone.facts["lowest"]) == ("not made", None)
+
+
+def test_every_design_reason_and_check_has_its_words():
+    for name, section in words.sections(words.path_of(evidence.__file__)).items():
+        assert set(section) in ({"why", "remedy"}, {"should", "seen"}), name
+
+
+# ---- panels and shops ------------------------------------------------------------------------------------------------
 
 
 def test_customers_stay_in_the_panel_after_they_have_left(kinds, opened):
@@ -175,19 +325,20 @@ def test_a_shop_is_judged_by_what_is_bought_as_nobody_is_seen_to_leave():
     known = first.index[first < "2025-06-01"]
     arm = np.where(np.arange(len(known)) % 2 == 0, "treated", "control")
     frames["initiatives"] = pd.DataFrame(
-        {"initiative_id": ["V"], "name": ["Vouchers"], "changed": ["what we send"], "started_on": [pd.Timestamp("2025-07-01")],
-         "cost_upfront": [500.0], "assignment": ["randomised"], "outcome": ["order_value"]}
+        {"initiative_id": ["V"], "name": ["Vouchers"], "changed": ["what we send"],
+         "started_on": [pd.Timestamp("2025-07-01")], "cost_upfront": [500.0], "assignment": ["randomised"],
+         "outcome": ["order_value"]}
     )  # fmt: skip
     frames["exposures"] = pd.DataFrame(
         {"initiative_id": "V", "customer_id": known, "exposed_on": pd.Timestamp("2025-07-01"), "arm": arm}
     )
-    (found,) = returns.results(Company.from_frames(settings, frames))
-    assert found.grade == "A"
+    company = Company.from_frames(settings, frames)
+    (found,) = returns.results(company)
+    assert found.known == "randomised"
     assert "churn" not in found.evidence.outcomes
     assert found.statement.outcome == "order_value"
     assert found.effect.low < 0 < found.effect.high
-    company = Company.from_frames(settings, frames)
     parts = returns.adding_up(company, found).table.set_index("channel")["value"]
     assert parts["stayed longer"] == 0
     assert parts.drop("in all").sum() == pytest.approx(parts["in all"])
-    assert "even if nobody left" in returns.needed(company, found).sentence
+    assert not returns.needed(company, found).facts["enough"]  # even if nobody left

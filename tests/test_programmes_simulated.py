@@ -1,4 +1,4 @@
-"""The made-up programmes: their truth is what their exports show, and the page finds it."""
+"""Simulated programmes: their truth is what their exports show, and the page finds it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import pytest
 
 from benchmarks import programme_worlds as worlds
 from benchmarks import programmes
+from cxlib.roi.evidence import BEFORE_AND_AFTER, MATCHED, NOT_IDENTIFIED, RANDOMISED, STAGGERED
 
 PAIRS = (  # with an effect, and the same customers, reached alike, without one
     ("randomised", "randomised, no effect"),
-    ("in steps, growing", "in steps, no effect"),
+    ("staggered, growing", "staggered, no effect"),
     ("low scorers, some, with effect", "low scorers, some, no effect"),
 )
 EACH = 16_000  # customers of a company large enough to show its truth
 
 
-def _reached(frames: dict[str, pd.DataFrame], steps: bool) -> pd.Series:
-    """Return who was reached and from which day on; in steps all in its branches who were here at the first."""
+def _reached(frames: dict[str, pd.DataFrame], staggered: bool) -> pd.Series:
+    """Return who was reached and from which day; if staggered, all customers of its branches at the first step."""
     treated = frames["exposures"].query("arm == 'treated'").set_index("customer_id")["exposed_on"]
-    if not steps:
+    if not staggered:
         return treated
     people = frames["customers"].set_index("customer_id")
     first = treated.min()
@@ -57,14 +58,14 @@ def _followed(frames: dict[str, pd.DataFrame], start: pd.Series) -> pd.DataFrame
 def test_the_truth_is_what_the_exports_show(kind, without):
     """The expectation in closed form against realised exits, payments and contacts; errors by branch."""
     frames, same = (worlds.make(k, 7, EACH)[0] for k in (kind, without))
-    start = _reached(frames, "steps" in kind)
+    start = _reached(frames, "staggered" in kind)
     found = _followed(frames, start) - _followed(same, start)
     true = worlds.truth(kind, 80_000)
     branch = frames["customers"].set_index("customer_id")["branch"].reindex(start.index)
     for column, value in (("money", true.effect()), ("left", true.left[-1]), ("all", true.paid.sum())):
         off = (found[column] - found[column].mean()).groupby(branch).sum()
         error = np.sqrt((off**2).sum()) / len(found)
-        assert error < 0.12 * abs(value)  # precise enough to tell a mistake
+        assert error < 0.12 * abs(value)  # precise enough to show a mistake
         assert found[column].mean() == pytest.approx(value, abs=3.5 * error)
 
 
@@ -76,13 +77,13 @@ def test_no_effect_is_exactly_none(kind):
     assert 0.2 < true.level[-1] < 0.4
 
 
-def test_an_effect_in_steps_grows_from_nothing_until_it_is_fully_at_work():
-    hazard, _, _ = worlds.ratios(worlds.KINDS["in steps, growing"], np.array([12, worlds.SPAN]))
+def test_a_staggered_effect_grows_from_nothing_until_it_is_fully_at_work():
+    hazard, _, _ = worlds.ratios(worlds.KINDS["staggered, growing"], np.array([12, worlds.SPAN]))
     assert (hazard[0, :12] == 1).all()
     assert (np.diff(hazard[0, 11:18]) < 0).all()
     assert hazard[0, 17:] == pytest.approx(0.55)
     assert (hazard[1] == 1).all()
-    gain = worlds.truth("in steps, growing", 40_000).gain
+    gain = worlds.truth("staggered, growing", 40_000).gain
     assert (np.diff(gain) > 0).all()
     assert gain[5] > 5 * gain[0] > 0
 
@@ -101,11 +102,11 @@ def test_money_is_discounted_from_the_end_of_each_month():
 
 
 def test_low_scorers_recover_and_others_do_not():
-    """What before and after shows comes from who was chosen: customers drawn by lot keep their score."""
+    """What before and after shows comes from who was chosen: randomised customers keep their score."""
     rises = {}
     for kind in ("low scorers, all, no effect", "randomised, no effect"):
         frames, _ = worlds.make(kind, 7, EACH)
-        start = _reached(frames, steps=False)
+        start = _reached(frames, staggered=False)
         answers = frames["responses"].dropna(subset=["score"]).sort_values("asked_at")
         answers = answers[answers["customer_id"].isin(start.index)]
         after = answers["asked_at"] >= start.iloc[0]
@@ -139,9 +140,9 @@ def test_who_is_reached_among_low_scorers():
 @pytest.mark.parametrize(
     ("kind", "design"),
     [
-        ("randomised", "randomised"),
-        ("in steps, growing", "rolled out in steps"),
-        ("low scorers, some, with effect", "matched"),
+        ("randomised", RANDOMISED),
+        ("staggered, growing", STAGGERED),
+        ("low scorers, some, with effect", MATCHED),
     ],
 )
 def test_the_page_finds_an_effect(kind, design):
@@ -159,13 +160,14 @@ def test_the_page_finds_an_effect(kind, design):
 def test_the_page_claims_nothing_of_low_scorers_who_were_all_reached():
     row = programmes.one(1003, "low scorers, all, no effect")
     assert row["naive score"]
-    assert row["design"] == "before and after"
+    assert row["design"] == BEFORE_AND_AFTER
     assert row["verdict"] == "cannot tell"
+    assert row["known"] == "observed"
     assert "effect" not in row
 
 
 def test_coverage_counts_what_holds_the_truth(monkeypatch):
-    """Four companies by hand: one interval holds the truth of 10, one lies below, one above, one is not known."""
+    """Four companies by hand: one interval holds the truth of 10, one lies below, one above, one is not measured."""
     true = worlds.Truth(np.array([10.0]), np.array([-0.1]), np.array([0.3]), np.array([10.0]))
     worth = true.present_value(1)
     rows = []
@@ -173,11 +175,11 @@ def test_coverage_counts_what_holds_the_truth(monkeypatch):
         ends = {f"{n}{end}": v * (1 + shift) + by for n, v in (("effect", 10), ("npv", worth), ("churn", -0.1))
                 for end, by in (("", 0), (" low", -0.05), (" high", 0.05))}  # fmt: skip
         rows.append(
-            {"design": "randomised", "verdict": "supported", "months": 1, "paid": 1, "claims churn": shift == 5, **ends}
+            {"design": RANDOMISED, "verdict": "supported", "months": 1, "paid": 1, "claims churn": shift == 5, **ends}
         )
-    found = pd.DataFrame([*rows, {"design": "not identified", "verdict": "cannot tell", "naive score": True}])
+    found = pd.DataFrame([*rows, {"design": NOT_IDENTIFIED, "verdict": "cannot tell", "naive score": True}])
     row = programmes.coverage(found, true)
-    assert (row["companies"], row["known"]) == (4, 3)
+    assert (row["companies"], row["measured"]) == (4, 3)
     assert row["effect covered"] == row["npv covered"] == row["churn covered"] == pytest.approx(1 / 3)
     assert (row["supported"], row["claims churn"], row["naive score"]) == (0.75, 0.25, 0.25)
     assert row["mean"] == pytest.approx(10)
