@@ -41,8 +41,8 @@ def gains(value, spread=0.0, seed=1):
     return np.r_[value, value + spread * np.random.default_rng(seed).standard_normal(DRAWS)]
 
 
-def candidate(name, cost, gain, customers, scenario=False, grade="B", **more):
-    return Candidate(name, name, cost, gains(gain, 0.2 * abs(gain)), customers, grade, scenario, **more)
+def candidate(name, cost, gain, customers, scenario=False, known="comparison", **more):
+    return Candidate(name, name, cost, gains(gain, 0.2 * abs(gain)), customers, known, scenario, **more)
 
 
 def reached_by(**members):
@@ -145,9 +145,9 @@ def test_no_other_set_within_the_budget_brings_more(data):
 
 def test_what_is_added_in_the_budget_is_the_worth_of_the_set(world):
     several = [
-        Candidate("Welcome calls", "I1", 1500.0, gains(15, 4), 300, "A"),
-        Candidate("Managers", "I2", 3000.0, gains(12, 4, 2), 700, "B"),
-        Candidate("App", "I3", 400.0, gains(5, 1, 3), 1400, "C"),
+        Candidate("Welcome calls", "I1", 1500.0, gains(15, 4), 300, "randomised"),
+        Candidate("Managers", "I2", 3000.0, gains(12, 4, 2), 700, "comparison"),
+        Candidate("App", "I3", 400.0, gains(5, 1, 3), 1400, "adjusted"),
     ]
     found = priorities.ranked(world, several)
     shown = rows(found)
@@ -155,31 +155,57 @@ def test_what_is_added_in_the_budget_is_the_worth_of_the_set(world):
     assert shown.loc[shown["chosen"] == "yes", "once"].sum() == pytest.approx(total.value)
     assert total.value < shown.loc[shown["chosen"] == "yes", "value"].sum()  # added up they would be more
     assert total.low < total.value < total.high
-    assert any(c.startswith("Added up") for c in found.caveats)
+    facts = found.facts
+    assert facts["overlap"]
+    assert facts["added_up"] == pytest.approx(shown["value"].sum())
+    assert facts["together"] < facts["added_up"]
+    assert any("added up" in c for c in found.caveats)
+    taken = shown.index[shown["chosen"] == "yes"]
+    assert (facts["taken"], facts["total"], facts["loss"]) == (list(taken), total, False)
+    assert facts["cost"] == pytest.approx(shown.loc[taken, "cost"].sum())
+
+
+def test_the_total_is_known_as_its_weakest_part_and_links_are_named():
+    company = reached_by(A=range(200), B=range(200, 400))
+    found = priorities.ranked(company, [candidate("A", 5, 3, 200), candidate("B", 5, 3, 200, known="adjusted")])
+    assert (found.known, found.figures[0].known) == ("each", "adjusted")
+    assert rows(found)["known"].to_dict() == {"A": "comparison", "B": "adjusted"}
+    assert any("not a proven effect" in c for c in found.caveats)
+    proven = priorities.ranked(company, [candidate("A", 5, 3, 200, known="randomised"), candidate("B", 5, 3, 200)])
+    assert proven.figures[0].known == "comparison"
+    assert not any("not a proven effect" in c for c in proven.caveats)
+
+
+def test_a_total_that_may_be_a_loss_says_so():
+    company = reached_by(A=range(200))
+    found = priorities.ranked(company, [Candidate("A", "A", 500, gains(3, 5), 200, "randomised")])
+    assert found.facts["total"].low < 0 < found.facts["total"].value
+    assert "A loss is possible." in found.detail
 
 
 def test_planned_ones_stand_below_and_take_what_is_left():
     company = reached_by(A=range(200), B=range(200, 400))
     several = [
         candidate("A", 500, 3, 200),
-        Candidate("Plan", "P", 300, Estimate(10, 0, 12), 200, "C", True),
-        Candidate("Dear plan", "Q", 900, Estimate(40, 0, 50), 200, "D", True),
+        Candidate("Plan", "P", 300, Estimate(10, 0, 12), 200, "forecast", True),
+        Candidate("Large plan", "Q", 900, Estimate(40, 0, 50), 200, "forecast", True),
     ]
     found = priorities.ranked(company, several, budget=850)
     shown = rows(found)
-    assert shown.index.to_list() == ["A", "Dear plan", "Plan"]
-    assert shown["chosen"].to_dict() == {"A": "yes", "Dear plan": "no", "Plan": "yes"}
+    assert shown.index.to_list() == ["A", "Large plan", "Plan"]
+    assert shown["chosen"].to_dict() == {"A": "yes", "Large plan": "no", "Plan": "yes"}
     assert shown.loc["Plan", ["value", "low", "high"]].to_list() == pytest.approx([1700, -300, 2100])
     assert np.isnan(shown.loc["Plan", "shared"])
-    assert "Scenario, not a result: Plan would bring" in found.sentence
-    assert any("whom they would reach is not known" in c for c in found.caveats)
-    assert found.grade == "C"
+    assert "Scenario, not a result: Plan would bring" in found.detail
+    assert found.facts["scenarios"] == pytest.approx({"Plan": 1700})
+    assert any("Planned programmes are scenarios" in c for c in found.caveats)
+    assert rows(found).loc["Plan", "known"] == "forecast"
 
 
 def test_only_planned_ones_can_be_ranked():
     company = reached_by(A=range(200))
-    found = priorities.ranked(company, [Candidate("Plan", "P", 300, Estimate(10, 0, 12), 200, "C", True)])
-    assert "no measured programme brings more than it costs" in found.sentence
+    found = priorities.ranked(company, [Candidate("Plan", "P", 300, Estimate(10, 0, 12), 200, "forecast", True)])
+    assert "No measured programme" in found.headline
     assert rows(found).loc["Plan", "chosen"] == "yes"
 
 
@@ -189,7 +215,9 @@ def test_a_limit_is_kept_and_a_loss_is_never_taken():
     assert rows(priorities.ranked(company, several))["chosen"].to_dict() == {"A": "yes", "B": "no"}
     none = priorities.ranked(company, several, budget=100)
     assert set(none.table["chosen"]) == {"no"}
-    assert "no programme should come next" in none.sentence
+    assert none.headline.startswith("No programme within a budget of")
+    assert (none.facts["taken"], none.facts["best"]) == ([], "A")
+    assert none.facts["best_net"] == pytest.approx(1500)
 
 
 def test_many_programmes_are_taken_one_after_the_other():
@@ -199,7 +227,8 @@ def test_many_programmes_are_taken_one_after_the_other():
     found = priorities.ranked(company, several, budget=500)
     chosen = found.table.loc[found.table["chosen"] == "yes", "initiative"]
     assert set(chosen) == {f"I{i:02d}" for i in range(10, 15)}  # alike in cost and apart, so the five best
-    assert any("not every set is tried" in c for c in found.caveats)
+    assert found.facts["several"]
+    assert any("do not try every set" in c for c in found.caveats)
 
 
 def test_small_overlaps_are_not_shown_and_unrecorded_ones_said():
@@ -207,8 +236,9 @@ def test_small_overlaps_are_not_shown_and_unrecorded_ones_said():
     several = [candidate("A", 500, 10, 200), candidate("B", 500, 8, 190), candidate("Z", 500, 7, 100)]
     found = priorities.ranked(company, several)
     assert np.isnan(rows(found).loc["B", "shared"])
-    assert any(c.startswith("1 overlaps of few") for c in found.caveats)
-    assert any(c.startswith("Whom Z reached is not recorded") for c in found.caveats)
+    assert (found.facts["hidden"], found.facts["unrecorded"]) == (1, ["Z"])
+    assert any("1 overlap of fewer than 30 customers" in c for c in found.caveats)
+    assert any("reached by Z are not recorded" in c for c in found.caveats)
     assert rows(found).loc["Z", "once"] == pytest.approx(200)
 
 
@@ -218,7 +248,7 @@ def test_small_overlaps_are_not_shown_and_unrecorded_ones_said():
      ({"gain": np.ones(3)}, "has 3 draws")],
 )  # fmt: skip
 def test_what_cannot_be_ranked_is_refused(change, said):
-    good = {"name": "A", "initiative_id": "A", "cost": 5.0, "gain": gains(1.0), "customers": 10, "grade": "B"}
+    good = {"name": "A", "initiative_id": "A", "cost": 5.0, "gain": gains(1.0), "customers": 10, "known": "comparison"}
     with pytest.raises(InputError, match=said):
         priorities.ranked(reached_by(A=range(10)), [Candidate(**good | change)])
 
@@ -252,9 +282,11 @@ def failing(times, customers=6000, seed=1, **more):
     left = np.where(leaves.any(1), leaves.argmax(1) + 1, 10_000)
     ids = np.array([f"c{i:05d}" for i in range(customers)])
     date = lambda d: SINCE + pd.to_timedelta(d, unit="D")  # noqa: E731
-    people = pd.DataFrame({"customer_id": ids, "joined_on": SINCE - pd.to_timedelta(rng.integers(30, 1500, customers), unit="D"),
-                           "left_on": date(np.where(left < 400, left, 0)), "plan": rng.choice(["A", "B"], customers),
-                           "monthly_revenue": 20.0})  # fmt: skip
+    people = pd.DataFrame({
+        "customer_id": ids, "joined_on": SINCE - pd.to_timedelta(rng.integers(30, 1500, customers), unit="D"),
+        "left_on": date(np.where(left < 400, left, 0)), "plan": rng.choice(["A", "B"], customers),
+        "monthly_revenue": 20.0,
+    })  # fmt: skip
     people["left_on"] = people["left_on"].where(left < 400)
     parts = [
         pd.DataFrame({"customer_id": ids, "opened_at": date(d), "topic": t})[(d < 400) & (d <= left)]
@@ -280,8 +312,12 @@ def test_the_excess_of_a_failure_is_found():
     assert (row["nothing"], row["everything"]) == (0, pytest.approx(144 * row["lost"]))
     assert found.table["topic"].iloc[0] == "outage"
     assert shown.loc["bill", "low"] == 0
-    assert found.grade == "C"
-    assert "goes with such a contact" in found.sentence
+    assert found.known == "adjusted"
+    facts = found.facts
+    assert (facts["topic"], facts["detected"], facts["topics"]) == ("outage", True, 2)
+    assert [facts[k] for k in ("lost", "expected", "everything")] == row[["lost", "expected", "everything"]].to_list()
+    assert facts["excess"] == figures(found)["failure-outage"]
+    assert any("not a proven effect" in c for c in found.caveats)
 
 
 def test_where_nothing_fails_no_excess_is_claimed():
@@ -335,12 +371,13 @@ def test_a_topic_after_which_few_left_is_not_shown(world, frames):
     company = Company.from_frames(own, {t: frames[t] for t in ("customers", "contacts")})
     found = priorities.cost_of_failure(company)
     assert set(found.table["topic"]) == set(lost.index[lost >= least])
+    assert found.facts["small"] == (lost.drop("(none)", errors="ignore") < least).sum()
     assert any(f"fewer than {least} customers left" in c for c in found.caveats)
 
 
 def test_where_too_few_left_after_any_topic_reasons_stand_in():
     company, __ = failing(1.0, customers=200)
-    assert "after no topic did 30 customers leave" in priorities.cost_of_failure(company).sentence
+    assert "after no topic did 30 customers leave" in priorities.cost_of_failure(company).headline
     people = company.frame("customers").drop(columns=["fold", "weight"], errors="ignore")
     people = people[["customer_id", "joined_on", "left_on", "plan", "monthly_revenue"]].assign(left_reason="price")
     own = {"name": "T", "as_of": "2025-12-31", "relationship": "contractual", "currency": "EUR", "draws": DRAWS,
@@ -348,10 +385,10 @@ def test_where_too_few_left_after_any_topic_reasons_stand_in():
     contacts = company.frame("contacts")[["contact_id", "customer_id", "opened_at", "topic"]]
     found = priorities.cost_of_failure(Company.from_frames(own, {"customers": people, "contacts": contacts}))
     assert found.table["topic"].to_list() == ["price"]
-    assert found.caveats[0].startswith("After contacts about no topic did 30 customers leave")
+    assert found.caveats[0].startswith("After no topic of contact did 30 customers leave")
 
 
-def test_without_topics_the_reasons_given_are_told(frames):
+def test_without_topics_the_reasons_given_are_shown(frames):
     own = demo.settings("demo", draws=DRAWS)
     company = Company.from_frames(own, {"customers": frames["customers"]})
     found = priorities.cost_of_failure(company)
@@ -365,7 +402,12 @@ def test_without_topics_the_reasons_given_are_told(frames):
     assert shown["everything"].to_dict() == pytest.approx((12 * 0.75 * sums["sum"]).to_dict())
     assert (shown["nothing"] == 0).all()
     assert shown["expected"].isna().all()
-    assert found.grade == "D"
+    assert (found.known, found.name, found.facts["topics"]) == ("count", "cost-of-failure", False)
+    top = sums["sum"].idxmax()
+    assert (found.facts["reason"], found.facts["lost"]) == (top, sums.loc[top, "size"])
+    silent = gone["left_reason"].isna().sum()
+    assert found.facts["silent"] == (silent if silent >= 30 else 0)
+    assert found.facts["silent_share"] == pytest.approx(silent / len(gone))
 
 
 def test_what_a_leaver_paid_is_taken_from_orders_where_there_is_no_fee(frames):
@@ -386,6 +428,6 @@ def test_what_a_leaver_paid_is_taken_from_orders_where_there_is_no_fee(frames):
 
 def test_where_nobody_is_seen_to_leave_there_is_no_cost_of_failure():
     shop = Company.from_frames(demo.settings("demo-shop", draws=DRAWS), demo.shop(6, 300))
-    assert "without contracts leaving is not seen" in priorities.cost_of_failure(shop).sentence
+    assert "nobody is seen to leave" in priorities.cost_of_failure(shop).headline
     company, __ = failing(1.0, customers=100, money=None)
-    assert "money block" in priorities.cost_of_failure(company).sentence
+    assert "money block" in priorities.cost_of_failure(company).headline

@@ -1,10 +1,11 @@
-"""Scenarios and trials: against sums by hand, the closed form of a constant hazard, and each other."""
+"""Scenarios and sample sizes: against sums by hand, the closed form of a constant hazard, and each other."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,21 +19,25 @@ from test_forecast import MONEY, contracts
 from cxlib import demo
 from cxlib.counts import planned_reach
 from cxlib.counts.programmes import Programme
-from cxlib.errors import InputError
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
+from cxlib.page.findings import KNOWN, Finding
 from cxlib.roi import cash_flows, sample_size, scenarios
-from cxlib.roi.cash_flows import Paths, Side
+from cxlib.roi.cash_flows import Paths, Side, Terms
 from cxlib.roi.evidence import NOT_IDENTIFIED, Evidence
 from cxlib.roi.scenarios import ALL, HALF, LASTS, NOTHING, SEEN, STOPS, UPPER
 from cxlib.stats import finance, power
 from cxlib.value import by_score
 
 pytestmark = pytest.mark.filterwarnings("error")
-PLAN = Programme("P1", "Fault messages", "what customers hear", date(2026, 2, 1), 8000.0, 500.0, planned=True, outcome="churn",
-                 smallest_effect=0.05, effect_is="relative", expected_effect=0.1, effect_months=12, planned_customers=1500)  # fmt: skip
+PLAN = Programme(
+    "P1", "Fault messages", "what customers hear", date(2026, 2, 1), 8000.0, 500.0, planned=True, outcome="churn",
+    smallest_effect=0.05, effect_is="relative", expected_effect=0.1, effect_months=12, planned_customers=1500,
+)  # fmt: skip
 MONTHLY = finance.per_period_rate(MONEY["discount_rate"], 12, "effective")
 DISCOUNT = (1 + MONTHLY) ** -np.arange(1.0, 13)
 COST_TODAY = 8000 + 500 * DISCOUNT.sum()
+planned = partial(scenarios.planned, by_score=by_score.by_score)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,7 @@ def rows(finding):
 
 
 def still_here(company, months):
-    """Return, by hand, the share of those here so many months before the end of 2025 who are here at each month's end."""
+    """Return, by hand, the share of those here so many months before the end of 2025 who remain at each month's end."""
     people = company.frame("customers")
     first = pd.Timestamp("2026-01-01") - pd.DateOffset(months=months)
     base = people[(people["joined_on"] < first) & ~(people["left_on"] < first)]
@@ -68,7 +73,7 @@ def still_here(company, months):
 
 
 def test_fewer_leaving_is_worth_what_the_kept_would_pay(steady):
-    found = scenarios.planned(steady, PLAN)
+    found = planned(steady, PLAN)
     here, __ = still_here(steady, 12)
     extra = 1500 * 20 * 0.6 * 0.1 * (1 - here)  # a tenth of those gone by each month pay 20 at a margin of 60 %
     shown = rows(found)
@@ -84,29 +89,41 @@ def test_fewer_leaving_is_worth_what_the_kept_would_pay(steady):
 
 def test_points_are_a_share_of_the_customers(steady):
     here, __ = still_here(steady, 12)
-    points = scenarios.planned(steady, replace(PLAN, effect_is="points", expected_effect=0.02))
-    same = scenarios.planned(steady, replace(PLAN, expected_effect=0.02 / (1 - here[-1])))
+    points = planned(steady, replace(PLAN, effect_is="points", expected_effect=0.02))
+    same = planned(steady, replace(PLAN, expected_effect=0.02 / (1 - here[-1])))
     assert points.table["value"].to_numpy() == pytest.approx(same.table["value"].to_numpy())
 
 
 def test_an_expectation_reaches_from_nothing_to_all_of_it(steady):
-    found = scenarios.planned(steady, PLAN)
+    found = planned(steady, PLAN)
     net, shown = figures(found)["scenario-fault-messages-npv"], rows(found)["value"]
-    assert found.grade == "D"
-    assert found.sentence.startswith("Scenario, not a result: ")
+    assert found.known == "forecast"
+    assert found.headline.startswith("Scenario, not a result: ")
     assert (net.low, net.value, net.high) == (shown[NOTHING], shown[HALF], shown[ALL])
-    assert "expected by those who plan it: 10.0\N{NO-BREAK SPACE}% fewer customers leaving" in found.caveats[0].replace(
-        "E", "e", 1
-    )
+    facts, (here, n) = found.facts, still_here(steady, 12)
+    assert (facts["lowest"], facts["highest"]) == (shown[NOTHING], shown[ALL])
+    assert (facts["relative"], facts["followed"], facts["seen"], facts["credited"]) == (0.1, n, 12, 1)
+    assert facts["level"] == pytest.approx(1 - here[-1])
+    assert facts["to_pay"] == pytest.approx(-shown[NOTHING] / (shown[ALL] - shown[NOTHING]))
+    assert facts["pays"] == (facts["to_pay"] <= 1)
+    assert facts["pays_at_upper"] == (shown[ALL] > 0)
+    assert any("rests on no comparison" in c for c in found.caveats)
+
+
+def test_at_the_share_from_which_it_pays_the_net_present_value_is_0(steady):
+    share = planned(steady, PLAN).facts["to_pay"]
+    even = planned(steady, replace(PLAN, expected_effect=0.1 * share))
+    assert rows(even).loc[ALL, "value"] == pytest.approx(0, abs=1e-6)
+    assert even.facts["to_pay"] == pytest.approx(1)
 
 
 @settings(max_examples=4, deadline=None)
 @given(st.floats(0.01, 1), st.floats(0, 1), st.integers(1, 5000))
 def test_more_effect_share_or_customers_is_never_worth_less(steady, effect, share, customers):
     plan = replace(PLAN, expected_effect=effect, attribution_share=share, planned_customers=customers)
-    net = rows(scenarios.planned(steady, plan))["value"]
+    net = rows(planned(steady, plan))["value"]
     assert net[NOTHING] <= net[HALF] + 1e-9 <= net[ALL] + 2e-9
-    full = rows(scenarios.planned(steady, replace(plan, attribution_share=1.0)))["value"]
+    full = rows(planned(steady, replace(plan, attribution_share=1.0)))["value"]
     assert net[ALL] - net[NOTHING] == pytest.approx(share * (full[ALL] - full[NOTHING]), abs=1e-6)
 
 
@@ -118,13 +135,13 @@ def test_fewer_contacts_save_their_cost_and_larger_orders_bring_their_margin(wor
     mine = [
         f[f["customer_id"].isin(base) & (f[c] >= first)] for f, c in ((contacts, "opened_at"), (orders, "ordered_at"))
     ]
-    fewer = rows(scenarios.planned(world, replace(PLAN, outcome="contacts")))
+    fewer = rows(planned(world, replace(PLAN, outcome="contacts")))
     assert fewer.loc[ALL, "benefit"] == pytest.approx(1500 * 0.1 * mine[0]["cost"].sum() / len(base))
-    larger = rows(scenarios.planned(world, replace(PLAN, outcome="order_value", expected_effect=0.05)))
+    larger = rows(planned(world, replace(PLAN, outcome="order_value", expected_effect=0.05)))
     assert larger.loc[ALL, "benefit"] == pytest.approx(1500 * 0.05 * 0.75 * mine[1]["revenue"].sum() / len(base))
     an_order = orders.loc[orders["ordered_at"] >= first, "revenue"].mean()
     points = replace(PLAN, outcome="order_value", effect_is="points", expected_effect=0.05 * an_order)
-    assert rows(scenarios.planned(world, points)).loc[ALL, "benefit"] == pytest.approx(larger.loc[ALL, "benefit"])
+    assert rows(planned(world, points)).loc[ALL, "benefit"] == pytest.approx(larger.loc[ALL, "benefit"])
 
 
 def test_only_the_customers_meant_stand_for_those_reached():
@@ -134,10 +151,10 @@ def test_only_the_customers_meant_stand_for_those_reached():
     for plan in "AB":
         gone = base.loc[base["plan"] == plan, "left_on"].notna().mean()
         assert 1 - scenarios.past(company, 12, {"plan": plan}).side.here[0, -1] == pytest.approx(gone)
-    net = [rows(scenarios.planned(company, PLAN, among={"plan": p})).loc[ALL, "value"] for p in "AB"]
+    net = [rows(planned(company, PLAN, among={"plan": p})).loc[ALL, "value"] for p in "AB"]
     assert net[0] < net[1]
     with pytest.raises(InputError, match="no column 'tariff'"):
-        scenarios.planned(company, PLAN, among={"tariff": "A"})
+        planned(company, PLAN, among={"tariff": "A"})
 
 
 def test_beyond_what_is_seen_customers_go_on_as_before():
@@ -147,11 +164,12 @@ def test_beyond_what_is_seen_customers_go_on_as_before():
     assert (found.seen, found.customers) == (6, n)
     assert found.side.here[0, :6] == pytest.approx(here)
     assert found.side.here[0, -1] == pytest.approx(np.exp(-0.24), abs=0.02)
-    told = scenarios.planned(company, PLAN)
-    assert any(c.startswith("6 months could be followed") for c in told.caveats)
+    scenario = planned(company, PLAN)
+    assert scenario.facts["seen"] == 6
+    assert any("6 months could be followed" in c for c in scenario.caveats)
 
 
-# ---- planned: what goes with a score -----------------------------------------------------------------------------
+# ---- planned: what is linked to a score --------------------------------------------------------------------------
 
 
 def plainly_valued(frames, rate=0.0):
@@ -168,7 +186,7 @@ def undiscounted(frames):
 
 def test_a_point_of_nps_is_worth_a_two_hundredth_of_the_gap(world, frames, undiscounted):
     plan = replace(PLAN, outcome="nps", effect_is="points", expected_effect=5.0)
-    found = scenarios.planned(world, plan)
+    found = planned(world, plan)
     rate = world.settings.money.discount_rate
     discounted = plainly_valued(frames, rate)
     plain, today = (by_score.by_score(c, "nps").figures[0].estimate for c in (undiscounted, discounted))
@@ -182,16 +200,35 @@ def test_a_point_of_nps_is_worth_a_two_hundredth_of_the_gap(world, frames, undis
     assert shown.loc[UPPER, "value"] == pytest.approx(shown.loc[ALL, "high"])
     net = figures(found)["scenario-fault-messages-npv"]
     assert [net.low, net.value, net.high] == pytest.approx([-cost, shown.loc[ALL, "value"], shown.loc[UPPER, "value"]])
-    assert found.grade == "C"
-    assert "goes with" in found.sentence
+    assert found.known == "forecast"
+    assert found.facts["points"] == 5
+    assert found.facts["whole"] == 200
+    assert [getattr(found.facts["each"], k) for k in ("value", "low", "high")] == pytest.approx(
+        [v / 200 for v in (plain.value, plain.low, plain.high)]
+    )
+    assert any("may have no effect" in c for c in found.caveats)
     assert world.settings.money.horizon_months == 24  # the company itself is as it was
 
 
 def test_a_share_satisfied_moves_by_a_hundredth_of_the_gap(world, undiscounted):
-    found = scenarios.planned(world, replace(PLAN, outcome="csat", effect_is="points", expected_effect=5.0))
+    found = planned(world, replace(PLAN, outcome="csat", effect_is="points", expected_effect=5.0))
     gap = by_score.by_score(undiscounted, "csat").figures[0].estimate
     assert rows(found).loc[ALL, "benefit"] == pytest.approx(1500 * 5 * gap.value / 100)
-    assert "points of the share satisfied (CSAT)" in found.sentence
+    assert found.facts["metric"] == "CSAT"
+    assert found.facts["whole"] == 100
+    assert "share satisfied (CSAT)" in found.caveats[0]
+
+
+def test_the_value_of_a_score_is_asked_of_a_function_given(world):
+    asked = []
+
+    def refuses(company, metric, days):
+        asked.append((company.settings.money.horizon_months, metric, days))
+        return Finding("value", "Value", "Not answered: no reason.", detail="A remedy.", answered=False)
+
+    found = scenarios.planned(world, replace(PLAN, outcome="nps", effect_is="points"), by_score=refuses)
+    assert asked == [(12, "nps", 365)]
+    assert (found.answered, found.headline, found.detail) == (False, "Not answered: no reason.", "A remedy.")
 
 
 # ---- planned: what is refused ------------------------------------------------------------------------------------
@@ -206,33 +243,41 @@ def test_a_share_satisfied_moves_by_a_hundredth_of_the_gap(world, undiscounted):
         ({"planned_customers": 0}, "no planned_customers"),
         ({"cost_upfront": 0.0, "cost_per_month": 0.0}, "no cost"),
         ({"planned": False}, "has started"),
-        ({"effect_is": "points", "expected_effect": 0.9}, "more than all there is"),
-        ({"outcome": "contacts"}, "there is no contacts table"),
-        ({"outcome": "order_value"}, "not known"),
+        ({"effect_is": "points", "expected_effect": 0.9}, "exceeds the level without it"),
+        ({"outcome": "contacts"}, "no contacts table"),
+        ({"outcome": "order_value"}, "the level of order_value without the programme is unknown"),
         ({"outcome": "upsell"}, "no scenario for the outcome upsell"),
         ({"outcome": "nps"}, "relative, and a score has no natural zero"),
         ({"outcome": "nps", "effect_is": "points"}, "NPS has no answers"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said(steady, change, said):
-    found = scenarios.planned(steady, replace(PLAN, **change))
+    found = planned(steady, replace(PLAN, **change))
     assert not found.answered
-    assert said in found.sentence
+    assert said in found.headline
+
+
+def test_customers_who_cannot_be_followed_have_no_past(steady):
+    with pytest.raises(Unanswered, match="few-followed"):
+        scenarios.past(contracts([0.02], customers=20), 12)
+    late = contracts([0.02], customers=200, leavers_since="2025-12-15")
+    with pytest.raises(Unanswered, match="not-followed-a-month"):
+        scenarios.past(late, 12)
 
 
 def test_without_money_there_is_no_scenario():
     company = contracts([0.02], customers=200, money=None)
-    for found in (scenarios.planned(company, PLAN), scenarios.part_year(company, halfway())):
+    for found in (planned(company, PLAN), scenarios.part_year(company, halfway())):
         assert not found.answered
-        assert "money block" in found.sentence
+        assert "money block" in found.headline
     assert sample_size.trial(company, PLAN).answered  # level and power need no money
 
 
 # ---- part of the way ---------------------------------------------------------------------------------------------
 
 
-def halfway(months=6, pays_more=0.0, keeps=0.0, grade="A", whole=12):
-    """Evidence of a programme seen for some months: what is paid rises by ``pays_more``, a share ``keeps`` of leavers stays."""
+def halfway(months=6, pays_more=0.0, keeps=0.0, known="randomised", whole=12):
+    """Evidence of a programme seen for some months: pay rises by ``pays_more``, a share ``keeps`` of leavers stays."""
     rng = np.random.default_rng(1)
     noise = np.r_[0, 0.1 * rng.standard_normal(100)][:, None]
     here = np.broadcast_to(0.98 ** np.arange(1, months + 1), (101, months))
@@ -241,11 +286,12 @@ def halfway(months=6, pays_more=0.0, keeps=0.0, grade="A", whole=12):
     with_it = replace(with_it, earned=with_it.earned + (pays_more + noise) * with_it.here)
     programme = replace(PLAN, planned=False, effect_months=whole)
     paths = Paths(with_it, without, 1000, 2000, 256)
-    return Evidence(programme, "randomised", grade, "by lot", months=months, paths=paths)
+    return Evidence(programme, "randomised", known, "randomised", months=months, paths=paths)
 
 
-def test_the_whole_period_is_told_from_the_months_seen(steady):
-    shown = rows(scenarios.part_year(steady, halfway(pays_more=2.0)))
+def test_the_whole_period_is_shown_beside_the_months_seen(steady):
+    found = scenarios.part_year(steady, halfway(pays_more=2.0))
+    shown = rows(found)
     here = 0.98 ** np.arange(1, 13)
     assert shown.loc[SEEN, "benefit"] == pytest.approx(1000 * 2 * here[:6].sum())
     assert shown.loc[STOPS, "benefit"] == pytest.approx(shown.loc[SEEN, "benefit"])  # nobody pays more from today on
@@ -255,6 +301,9 @@ def test_the_whole_period_is_told_from_the_months_seen(steady):
     assert shown.loc[LASTS, "benefit"] == pytest.approx(1000 * 2 * here.sum(), rel=0.01)
     assert shown["cost"].to_list() == [11000, 14000, 14000]
     assert shown["months"].to_list() == [6, 12, 12]
+    ends = [found.facts[k].value for k in ("so_far", "stops", "lasts")]
+    assert ends == shown["value"].to_list()
+    assert [found.facts[k] for k in ("whole", "seen", "ahead", "fading")] == [12, 6, 6, False]
 
 
 def test_of_a_roll_out_in_steps_the_programme_is_paid_from_the_first_one(steady):
@@ -279,31 +328,35 @@ def test_a_declared_fading_lies_between():
     assert figures(found)["part-year-fault-messages-npv"].value == shown.iloc[2]
 
 
-@pytest.mark.parametrize("grade", ["A", "C", "D"])
-def test_a_projection_is_no_comparison(steady, grade):
-    found = scenarios.part_year(steady, halfway(grade=grade))
-    assert found.grade == max(grade, "C")
-    assert f"(grade {grade})" in found.sentence
-    assert "Scenario, not a result: " in found.sentence
+@pytest.mark.parametrize("known", ["randomised", "adjusted", "observed"])
+def test_a_projection_is_no_comparison(steady, known):
+    found = scenarios.part_year(steady, halfway(known=known))
+    assert found.known == "forecast"
+    assert KNOWN[known] in found.detail
+    assert found.headline.startswith("Scenario, not a result: ")
+    assert any("not a proven effect" in c for c in found.caveats) == (known != "randomised")
 
 
 def test_what_is_over_or_not_known_has_no_part_year(steady):
-    assert "are over" in scenarios.part_year(steady, halfway(months=12)).sentence
-    unknown = Evidence(PLAN, NOT_IDENTIFIED, "D", "everyone was reached at once.")
-    assert scenarios.part_year(steady, unknown).sentence == "Not answered: everyone was reached at once."
+    assert "are over" in scenarios.part_year(steady, halfway(months=12)).headline
+    unknown = Evidence(PLAN, NOT_IDENTIFIED, "observed", "everyone was reached at once")
+    assert scenarios.part_year(steady, unknown).headline == "Not answered: everyone was reached at once."
 
 
-# ---- trials ------------------------------------------------------------------------------------------------------
+# ---- sample sizes ------------------------------------------------------------------------------------------------
 
 
-def test_the_level_of_leaving_is_counted(steady):
-    found = rows(sample_size.trial(steady, PLAN))
+def test_the_level_of_churn_is_counted(steady):
+    trial = sample_size.trial(steady, PLAN)
+    found = rows(trial)
     for months in sample_size.TRIAL_MONTHS:
         level = 1 - still_here(steady, months)[0][-1]
         assert found.loc[months, "level"] == pytest.approx(level)
         assert found.loc[months, "value"] == pytest.approx(power.smallest_change(level, 1500) / level)
         assert found.loc[months, "needed"] == pytest.approx(power.customers_needed(level, -0.05 * level))
         assert found.loc[months, "low"] < found.loc[months, "value"] < found.loc[months, "high"]
+    assert trial.known == "forecast"
+    assert (trial.facts["level"], trial.facts["smallest"]) == (found.loc[12, "level"], found.loc[12, "value"])
 
 
 def test_a_trial_of_the_size_named_finds_the_difference_in_four_of_five(steady):
@@ -318,29 +371,45 @@ def test_a_trial_of_the_size_named_finds_the_difference_in_four_of_five(steady):
 
 def test_it_says_when_it_could_be_seen_or_how_many_are_needed(steady):
     few = sample_size.trial(steady, PLAN)
-    assert "cannot be seen within 24 months with these customers" in few.sentence
+    assert (few.facts["after"], few.facts["wanted"], few.facts["declared"]) == (0, 0.05, True)
     needed = rows(few).loc[24, "needed"]
-    assert f"{math.ceil(needed):,} would be needed" in few.sentence
+    assert few.facts["needed"] == math.ceil(needed)
+    assert f"{math.ceil(needed):,} would be needed" in few.detail
     many = replace(PLAN, planned_customers=math.ceil(rows(few).loc[12, "needed"]))
-    assert "could be seen after 12 months" in sample_size.trial(steady, many).sentence
+    assert sample_size.trial(steady, many).facts["after"] == 12
+    assert "after 12 months" in sample_size.trial(steady, many).detail
+
+
+def test_without_a_plan_all_of_today_would_take_part(steady):
+    facts = sample_size.trial(steady, replace(PLAN, planned_customers=0)).facts
+    assert (facts["customers"], facts["planned"]) == (planned_reach.here_today(steady), False)
 
 
 def test_undeclared_the_break_even_is_wanted(steady):
     plan = replace(PLAN, smallest_effect=math.nan, cost_upfront=200.0, cost_per_month=20.0)
     found = sample_size.trial(steady, plan)
-    assert "where it begins to pay" in found.sentence
+    assert not found.facts["declared"]
     here, __ = still_here(steady, 12)
     pays = (200 + 20 * DISCOUNT.sum()) / (1500 * 12 * (1 - here) @ DISCOUNT)  # 12: the margin of a fee of 20
     needed = power.customers_needed(1 - here[-1], -pays * (1 - here[-1]))
     assert rows(found).loc[12, "needed"] == pytest.approx(needed)
-    even = scenarios.planned(steady, replace(plan, expected_effect=pays))
+    assert found.facts["wanted"] == pytest.approx(pays)
+    even = planned(steady, replace(plan, expected_effect=pays))
     assert rows(even).loc[ALL, "value"] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_cost_that_leaving_cannot_earn_back_is_said(steady):
-    plan = replace(PLAN, smallest_effect=math.nan, cost_upfront=1e6)
-    assert "more than all of it" in sample_size.trial(steady, plan).sentence
-    assert "would show no fall in leaving" in sample_size.trial(steady, replace(PLAN, planned_customers=20)).sentence
+def test_a_cost_that_an_end_to_churn_cannot_cover_is_said(steady):
+    found = sample_size.trial(steady, replace(PLAN, smallest_effect=math.nan, cost_upfront=1e6))
+    assert found.facts["beyond"]
+    assert "would not cover the cost" in found.detail
+    assert not sample_size.trial(steady, replace(PLAN, planned_customers=20)).facts["detectable"]
+
+
+def test_nothing_declared_and_no_money_leaves_the_size_wanted_open():
+    facts = sample_size.trial(
+        contracts([0.02], customers=200, money=None), replace(PLAN, smallest_effect=math.nan)
+    ).facts
+    assert (facts["known_size"], facts["beyond"]) == (False, False)
 
 
 def test_a_score_is_tried_on_those_who_answer(world, frames):
@@ -358,7 +427,11 @@ def test_a_score_is_tried_on_those_who_answer(world, frames):
     assert row["level"] == pytest.approx(share)
     assert row["value"] == pytest.approx(power.smallest_change_mean(points.std(), 1500 * share))
     assert row["needed"] == pytest.approx(power.customers_needed_mean(points.std(), 2.0) / share)
-    assert "points of NPS" in found.sentence
+    facts = found.facts
+    assert (facts["share"], facts["smallest"]) == (row["level"], row["value"])
+    assert (facts["wanted"], facts["unit"]) == (2, "NPS points")
+    assert (facts["today"], facts["sd"]) == pytest.approx((points.mean(), points.std()))
+    assert facts["needed"] == math.ceil(found.table["needed"].min())
 
 
 # ---- a shop --------------------------------------------------------------------------------------------------------
@@ -366,9 +439,9 @@ def test_a_score_is_tried_on_those_who_answer(world, frames):
 
 def test_without_contracts_nobody_is_seen_to_leave():
     shop = Company.from_frames(demo.settings("demo-shop", draws=60), demo.shop(6, 700))
-    for found in (scenarios.planned(shop, PLAN), sample_size.trial(shop, PLAN)):
-        assert "nobody is seen to leave" in found.sentence
-    fewer = scenarios.planned(shop, replace(PLAN, outcome="contacts"))
+    for found in (planned(shop, PLAN), sample_size.trial(shop, PLAN)):
+        assert "nobody is seen to leave" in found.headline
+    fewer = planned(shop, replace(PLAN, outcome="contacts"))
     assert fewer.answered
     assert rows(fewer).loc[ALL, "value"] > rows(fewer).loc[NOTHING, "value"]
 
@@ -376,6 +449,6 @@ def test_without_contracts_nobody_is_seen_to_leave():
 def test_the_path_without_is_the_same_money_as_the_paths_of_cash(steady):
     found = scenarios.past(steady, 12)
     paths = Paths(scenarios.fewer_leaving(found.side, 0.1), found.side, 1500, found.customers, 256)
-    worth = cash_flows.worth_of(paths, 8000, 500, 12, MONTHLY)
-    assert rows(scenarios.planned(steady, PLAN)).loc[ALL, "value"] == pytest.approx(worth.net_present_value.value)
+    worth = cash_flows.worth_of(paths, Terms(8000, 500, 12, MONTHLY))
+    assert rows(planned(steady, PLAN)).loc[ALL, "value"] == pytest.approx(worth.net_present_value.value)
     assert planned_reach.here_today(steady) == steady.frame("customers")["left_on"].isna().sum()
