@@ -339,9 +339,9 @@ def truth(kind: str, customers: int = 400_000, seed: int = 1, chunk: int = 40_00
     """Return the true effect, from very many customers with and without the programme.
 
     Randomised or chosen: of the treated who were customers on the first day of START, over FOLLOWED months.
-    Staggered: of all customers at the first step, in branches that get it, also those who left before their turn; months count
-    from the branch's own step. Who is a customer and who is chosen is drawn; from then on the expected values of the
-    same customers with the same moods are compared, so no chance variation is left.
+    Staggered: of all customers at the first step, in branches that get it, also those who left before their turn;
+    months count from the branch's own step. Who is a customer and who is chosen is drawn; from then on the expected
+    values of the same customers with the same moods are compared, so no chance variation is left.
     """
     sums, reached = np.zeros((3, FOLLOWED)), 0
     paid = np.zeros(SPAN - (STEPS[0] if KINDS[kind].given == "staggered" else START))
