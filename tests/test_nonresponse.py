@@ -1,22 +1,24 @@
-"""Who is silent: rates by hand, weights that find the truth where they can, and bounds where they cannot."""
+"""Non-response: rates by hand, weights that find the truth where they can, and bounds where they cannot."""
 
 from __future__ import annotations
 
+import net
 import numpy as np
 import pandas as pd
 import pytest
-from surveys import CSAT, NPS, figures, survey
+from surveys import CSAT, NPS, survey
 
-from cxlib import demo, open_company
+from cxlib import demo
 from cxlib.counts import invitations
 from cxlib.demo import paths
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.scores import nonresponse
 
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 def asked(answers_by_plan, seed=1, metrics=NPS):
@@ -56,7 +58,14 @@ def test_the_share_answered_by_segment_is_counted(company):
         assert shown.loc[("plan", plan), "value"] == pytest.approx(share)
     gone = (raw["left_on"] - raw["asked_at"].dt.normalize()).dt.days <= 90
     assert shown.loc[("left within 90 days", "yes"), "value"] == pytest.approx(raw.loc[gone, "score"].notna().mean())
-    assert "they fell silent before" in nonresponse.rates(company, "nps").sentence
+    found = nonresponse.rates(company, "nps")
+    yes, no = (shown.loc[("left within 90 days", k), "value"] for k in ("yes", "no"))
+    assert found.facts["fewer"]
+    assert (found.facts["leavers"], found.facts["others"]) == (yes, no)
+    assert found.facts["gap"].value == pytest.approx(yes - no)
+    assert found.facts["rate"].n == len(raw)
+    assert found.facts["young"] == (company.as_of - nonresponse._settled(company, "nps")).days
+    assert found.known == "observed"
 
 
 def test_questions_whose_answers_may_still_come_are_not_called_unanswered():
@@ -77,19 +86,23 @@ def test_questions_whose_answers_may_still_come_are_not_called_unanswered():
 
 
 def test_customers_here_asked_and_heard_are_counted(company):
-    found = nonresponse.funnel(company, "nps", 12).table.set_index("stage")["customers"]
+    finding = nonresponse.funnel(company, "nps", 12)
+    found = finding.table.set_index("stage")["customers"]
     people, questions = company.frame("customers"), company.frame("responses").query("metric == 'nps'")
     here = people[people["left_on"].isna() | (people["left_on"] > "2025-06-30")]
     recent = questions[(questions["asked_at"] >= "2025-07-01") & questions["customer_id"].isin(here["customer_id"])]
     assert found["here"] == len(here)
     assert found["asked"] == recent["customer_id"].nunique()
     assert found["answered"] == recent.loc[recent["score"].notna(), "customer_id"].nunique()
+    assert {k: finding.facts[k] for k in found.index} == found.to_dict()
+    assert not finding.facts["only"]
+    assert nonresponse.funnel(survey([5] * 60)).facts["only"]
 
 
 # ---- weights ---------------------------------------------------------------------------------------------
 
 
-def test_weights_find_the_truth_where_silence_goes_with_the_plan():
+def test_weights_find_the_truth_where_non_response_depends_on_the_plan():
     company, truth = asked({"a": (happy, 2000, 0.7), "b": (sad, 2000, 0.2)})
     found = estimates(nonresponse.reweighted(company, "nps"))
     assert abs(found[nonresponse.RAW].value - truth) > 15
@@ -110,7 +123,7 @@ def test_with_one_cause_weights_are_those_of_post_stratification():
     assert found[nonresponse.RAKED].value == pytest.approx(expected)
 
 
-def test_where_silence_depends_on_the_score_weights_do_not_mend_it_and_the_page_says_so():
+def test_where_non_response_depends_on_the_score_weights_do_not_correct_it_and_the_page_says_so():
     company, truth = asked(
         {p: (lambda r, n: r.choice([2, 9], n), 1500, lambda s: np.where(s > 5, 0.8, 0.2)) for p in "ab"}
     )
@@ -119,13 +132,13 @@ def test_where_silence_depends_on_the_score_weights_do_not_mend_it_and_the_page_
     assert weighted.low > truth + 20  # a narrow interval around the wrong number
     assert found.bounds[0] <= truth <= found.bounds[1]
     page = nonresponse.weighted(company, "nps")
-    said = " ".join(page.caveats)
-    assert "no weighting can mend it" in said
-    assert "had all the silent given the worst or the best answer" in said
-    assert page.table["weights"].eq("worst and best case of the silent").any()
+    assert (page.facts["lowest"], page.facts["highest"]) == found.bounds
+    assert any("cannot correct for non-response caused by the opinion itself" in c for c in page.caveats)
+    assert page.table["weights"].eq(nonresponse.BOUNDS).any()
+    assert page.known == "adjusted"
 
 
-def test_a_user_weight_is_kept_under_the_weights_for_silence():
+def test_a_user_weight_is_kept_under_the_weights_for_non_response():
     rng = np.random.default_rng(3)
     given = np.where(rng.random(600) < 0.5, rng.choice([2.0, 9.0], 600), np.nan)
     weight = np.where(given == 9, 3.0, 1.0)
@@ -143,8 +156,8 @@ def test_effective_size_and_largest_weight_are_kishs():
     cells = invitations.response_counts(company, invitations.Asked("nps", ("plan",)), folds=False)
     each, n = (cells["asked"] / cells["answered"]).to_numpy(), cells["answered"].to_numpy()
     each = np.minimum(each, 5 * each.min())  # trimmed at five times the median, which is that of plan a
-    assert row["effective answers"] == pytest.approx((n @ each) ** 2 / (n @ each**2))
-    assert row["largest weight"] == pytest.approx(each.max() * n.sum() / (n @ each))
+    assert row["effective_answers"] == pytest.approx((n @ each) ** 2 / (n @ each**2))
+    assert row["largest_weight"] == pytest.approx(each.max() * n.sum() / (n @ each))
 
 
 def test_weighting_brings_the_demo_nearer_the_truth():
@@ -158,10 +171,22 @@ def test_weighting_brings_the_demo_nearer_the_truth():
     assert abs(found[nonresponse.WEIGHTED].value - truth) < abs(found[nonresponse.RAW].value - truth)
 
 
-def test_where_nobody_is_silent_or_nothing_is_known_it_is_said():
-    assert not nonresponse.weighted(survey([3] * 60)).answered
+def test_where_everyone_answered_or_nothing_is_known_it_is_said():
+    assert "only answered questions" in nonresponse.weighted(survey([3] * 60)).headline
+    with pytest.raises(Unanswered, match="few-customers-answered"):
+        nonresponse.reweighted(survey([np.nan] * 60), "csat")
     unknown = nonresponse.weighted(survey([3.0] * 40 + [np.nan] * 20, asked_at=[pd.Timestamp("2024-06-01")] * 60))
-    assert "Nothing is known of the 20 who were asked" in unknown.sentence
+    assert (unknown.facts["weighted"], unknown.facts["silent"], unknown.known) == (None, 20, "count")
+    assert (unknown.facts["lowest"], unknown.facts["highest"]) == pytest.approx((140 / 60, 220 / 60))
+    assert not unknown.figures
+
+
+def test_what_non_responders_would_need_for_the_target_brings_the_whole_to_it(company):
+    said = nonresponse.weighted(company, "nps").facts
+    answered, silent = said["raw"].n, said["silent"]
+    assert (said["raw"].value * answered + said["need"] * silent) / (answered + silent) == pytest.approx(said["target"])
+    assert said["too_high"] == pytest.approx(10 * silent / (answered + silent))
+    assert said["raked"].value == pytest.approx(-4.6, abs=0.05)
 
 
 def test_weights_given_count_in_rates_and_comments():
@@ -181,5 +206,7 @@ def test_who_comments_is_counted():
     comment = ["bad"] * 60 + [""] * 40 + ["good"] * 30 + [None] * 170
     found = nonresponse.comments(survey(score, metrics=NPS, comment=comment))
     assert found.table.set_index("band")["value"].to_dict() == {"detractor": 0.6, "promoter": 0.15}
-    assert "4.00 (95" in found.sentence
-    assert not figures(found)
+    assert found.facts["ratio"].value == pytest.approx(4)
+    assert (found.facts["worst_share"], found.facts["best_share"]) == (0.6, 0.15)
+    assert found.facts["detected"]
+    assert not found.figures
