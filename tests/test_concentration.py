@@ -94,9 +94,26 @@ def test_everything_adds_up_to_the_forecast(world):
         assert part["value"].is_monotonic_decreasing
 
 
+def test_facts_are_the_numbers_of_the_tables(world):
+    grid, curve, spread, levels = (question(world) for question in ALL)
+    assert {f.known for f in (grid, curve, spread, levels)} == {"forecast"}
+    cells, last = grid.table.iloc[:-1], grid.table.iloc[-1]
+    top = cells.loc[cells["value"].idxmax()]
+    assert grid.facts["most"] == {k: top[k] for k in ("worth", "risk", "share", "n")}
+    assert grid.facts["whole"] == last["value"] + last["expected"]
+    assert grid.facts["part"] == pytest.approx(last["value"] / grid.facts["whole"])
+    assert curve.facts["top"] == 0.2
+    assert curve.facts["held"].value == curve.table.set_index("top").loc[0.2, "value"]
+    assert spread.facts["p50"] == spread.table.iloc[0]["p50"]
+    for k in levels.facts["most"]:
+        part = levels.table[levels.table["cut"] == k["cut"]]
+        assert (k["level"], k["share"]) == tuple(part.loc[part["value"].idxmax(), ["level", "share"]])
+
+
 def test_all_cells_add_up_where_none_is_hidden():
-    company = contracts([0.01, 0.02, 0.03], fees=[10.0, 20.0, 40.0], customers=2500, joined=("2023-01-01", "2025-12-30"),
-                        privacy={"minimum_base": 1})  # fmt: skip
+    joined, all_shown = ("2023-01-01", "2025-12-30"), {"minimum_base": 1}
+    fees = [10.0, 20.0, 40.0]
+    company = contracts([0.01, 0.02, 0.03], fees=fees, customers=2500, joined=joined, privacy=all_shown)
     shown = concentration.grid(company).table
     cells, last = shown.iloc[:-1], shown.iloc[-1]
     assert len(cells) >= 3
@@ -138,8 +155,12 @@ def test_bad_answers_are_counted_by_hand(world):
     last = recent.sort_values(["answered_at", "response_id"]).groupby("customer_id")["score"].last()
     assert shown.loc["NPS detractor at relationship", "n"] == (last.reindex(here) <= 6).sum()
     found = concentration.at_risk(world)
-    assert "The last answer of" in found.sentence
-    assert any("need not be why" in c for c in found.caveats)
+    bad = shown[shown["cut"] == "last answer"]
+    assert found.facts["worst"] == {
+        "metric": "NPS", "band": "detractor", "touchpoint": "relationship",
+        "n": bad["n"].iloc[0], "risk": bad["value"].max(),
+    }  # fmt: skip
+    assert any("linked to" in c and "need not be the cause" in c for c in found.caveats)
 
 
 # ---- shops -------------------------------------------------------------------------------------------------------
@@ -158,22 +179,22 @@ def test_a_shop_is_shown_by_the_chance_of_being_active(shop):
     assert curve.table["value"].is_monotonic_increasing
     assert figures(curve)["gini"].low > 0
     for question in ALL:
-        assert any("bought once counts as active" in c for c in question(shop).caveats)
+        assert any("one purchase counts as active" in c for c in question(shop).caveats)
 
 
-# ---- what cannot be told -----------------------------------------------------------------------------------------
+# ---- what cannot be answered -------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_told_is_refused():
+def test_what_cannot_be_answered_gives_the_reason():
     without = contracts([0.02], customers=100, money=None)
     few = contracts([0.02], customers=20)
     for question in ALL:
-        assert "no money block" in question(without).sentence
-        assert "fewer than the minimum base" in question(few).sentence
+        assert "no money block" in question(without).headline
+        assert "fewer than the minimum base of 30" in question(few).headline
     free = contracts([0.02], fees=0.0, customers=1000, money=MONEY)
-    assert "nothing is expected" in concentration.grid(free).sentence
+    assert "nothing is expected" in concentration.grid(free).headline
     assert all(f.row() for f in forecast.base(free).figures)
-    assert "nothing was paid" in forecast.holdout(free).sentence
+    assert "nothing was paid" in forecast.holdout(free).headline
 
 
 def test_a_company_without_segments_is_answered():
@@ -189,5 +210,6 @@ def test_small_groups_stay_unseen():
     for question in (concentration.spread, concentration.at_risk):
         found = question(company)
         assert len(found.table) == 1
-        assert any("2 levels are not shown" in c for c in found.caveats)
+        assert found.facts["hidden"] == 2
+        assert any("Not shown: 2 levels" in c for c in found.caveats)
     assert concentration.curve(company).table["top"].min() * company.frame("customers")["left_on"].isna().sum() >= 30
