@@ -1,4 +1,4 @@
-"""More than staying: upsells whose truth is known, windows followed by hand, and what a new customer brings."""
+"""Upsells whose truth is known, windows followed by hand, and what a new customer brings."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cxlib import demo
 from cxlib.counts import snapshots, upsells
 from cxlib.demo.paths import UPSELL, World, band_of, invoices, nps_answers, simulate
 from cxlib.intake.company import Company
+from cxlib.page.resamples import resamples
 from cxlib.stats import finance, standardise
 from cxlib.stats.estimate import Estimate
 from cxlib.value import acquisition, upsell
@@ -63,7 +64,7 @@ def webshop():
 
 
 def expected_shares(window: int) -> dict[str, tuple[float, float]]:
-    """Share of answers followed by an upsell that the rates behind the invoices make, and its standard deviation, by band."""
+    """Share of answers followed by an upsell, as the rates behind the invoices make it, and its standard deviation."""
     path = simulate(SEED, CUSTOMERS, World())
     on, _price, _raised = invoices(path, SEED)
     rate = np.array(UPSELL)[path.at(on, path.band)]
@@ -90,16 +91,23 @@ def test_detractors_take_fewer_upsells_at_equal_plan_and_stage(telecom):
     assert 0 < gap.low < true["promoter"][0] - true["detractor"][0] < gap.high
     assert found.table["band"].tolist() == ["detractor", "passive", "promoter", "no answer"]
     assert found.table["value"].iloc[:3].is_monotonic_increasing
-    assert found.grade == "C"
-    assert "at equal plan and time as a customer" in found.sentence
-    assert figures(found)["nps-upsell-gained"].low > 0
-    assert "Later payments at the higher price are not in it" in found.caveats[0]
+    assert found.known == "adjusted"
+    assert found.facts["alike"] == ["plan", "time as a customer"]
+    shown = found.table.set_index("band")
+    assert found.facts["gap"].value == pytest.approx(shown.loc["promoter", "value"] - shown.loc["detractor", "value"])
+    assert found.facts["best_share"] == shown.loc["promoter", "value"]
+    assert found.facts["more"].value == pytest.approx(
+        shown.loc["promoter", "gained"] - shown.loc["detractor", "gained"]
+    )
+    assert found.facts["more"].low > 0
+    assert found.facts["replace"]
+    assert any("Later payments at the higher price are not included" in c for c in found.caveats)
 
 
 def test_upsells_by_luck_are_not_linked(unlinked):
     found = upsell.by_score(unlinked, "nps")
     gap = figures(found)["nps-upsell-gap"]
-    assert found.sentence.startswith("No detectable link: ")
+    assert not found.facts["detected"]
     assert gap.low < 0 < gap.high
 
 
@@ -119,7 +127,7 @@ def test_what_an_upsell_brings_is_the_raise_over_the_payment_before(telecom, unl
 
 
 def handful(*orders, **settings):
-    """Two NPS answers, by a (9, on 2024-03-02) and b (3, on 2024-04-01, gone on 2025-01-15), a question to c, and these orders."""
+    """Two NPS answers, a's (9, 2024-03-02) and b's (3, 2024-04-01; gone on 2025-01-15), a question to c, these orders."""
     day = lambda *days: pd.to_datetime(pd.Series(days))  # noqa: E731
     people = {
         "customer_id": ["a", "b", "c"],
@@ -223,8 +231,11 @@ def test_leavers_of_the_shop_come_back_less_often_and_spend_no_less(webshop):
     known = figures(found)
     assert known["nps-orders-a-month-gap"].low > 0
     assert not known["nps-order-value-gap"].excludes(0)
-    assert "order value EUR" in found.sentence
     shown = found.table.set_index(["what", "band"])
+    ends = [shown.loc[("order value", b), "value"] for b in ("promoter", "detractor")]
+    assert found.facts["value"] == ends
+    assert known["nps-order-value-gap"].value == pytest.approx(ends[0] - ends[1])
+    assert set(shown.loc["order value", "unit"]) == {"EUR"}
     counted = upsells.orders_after(webshop, "nps", 91).groupby("band")[["n", "orders"]].sum()
     raw = counted["orders"] / counted["n"] * 30 / 91
     assert shown.loc[("orders a month", "promoter"), "value"] == pytest.approx(raw["promoter"], rel=0.3)
@@ -232,7 +243,9 @@ def test_leavers_of_the_shop_come_back_less_often_and_spend_no_less(webshop):
 
 def test_at_one_level_the_ratios_are_those_of_the_sums(webshop):
     counted = upsells.orders_after(webshop, "nps", 91).assign(stratum="x")
-    groups = standardise.add_up(webshop, counted, standardise.groups_of(webshop, "nps", counted), finer=1)
+    groups = upsell._groups(webshop, "nps", counted, finer=1)
+    assert groups.levels == 1
+    assert upsell._known(groups) == "observed"
     sums = counted.groupby("band")[["n", "orders", "revenue"]].sum()
     for band in groups.names:
         assert groups.ratio("orders", "n").each(band).value == pytest.approx(
@@ -248,7 +261,8 @@ def test_levels_too_small_are_left_out_if_they_are_few(webshop):
         {"stratum": s, "band": b, "fold": f, "n": n}
         for s, n in rows for f, b in enumerate(("detractor", "promoter"))
     ]  # fmt: skip
-    groups = standardise.add_up(webshop, pd.DataFrame(cells), ["detractor", "promoter"], finer=1)
+    names, weights = ["detractor", "promoter"], resamples(webshop)
+    groups = standardise.add_up(pd.DataFrame(cells), names, finer=1, least=30, weights=weights)
     assert groups.levels == 3
     assert groups.left_out == pytest.approx(15 / 650)
 
@@ -267,7 +281,7 @@ def test_the_snapshots_are_those_counted_by_hand(telecom):
     assert snapshots.PRICE not in counted.columns
 
 
-def test_the_model_is_judged_on_later_customers(telecom, unlinked):
+def test_the_model_is_tested_on_later_customers(telecom, unlinked):
     found = upsell.model(telecom)
     known, shown = figures(found), found.table
     assert known["upsell-concordance"].value > 0.5
@@ -276,17 +290,24 @@ def test_the_model_is_judged_on_later_customers(telecom, unlinked):
     assert expected.low < expected.value < expected.high
     assert expected.value / expected.n == pytest.approx(shown["events"].sum() / shown["n"].sum(), rel=0.35)
     assert {"predicted", "value", "low", "high", "n"} <= set(shown)
+    facts = found.facts
+    assert facts["took"] == shown["events"].sum()
+    assert facts["predicted"] == pytest.approx((shown["predicted"] * shown["n"]).sum())
+    assert facts["without"] + facts["gain"].value == pytest.approx(facts["order"].value)
+    assert facts["today"] == telecom.frame("customers")["left_on"].isna().sum()
+    assert found.known == "forecast"
     nothing = upsell.model(unlinked)
-    assert "tell who does" not in nothing.sentence
+    assert not nothing.facts["found"]
     assert figures(nothing)["upsell-gain"].low <= 0
 
 
 def test_too_few_upsells_are_said_to_be(telecom, monkeypatch):
     monkeypatch.setattr(upsell, "FEWEST", 10_000)
     monkeypatch.setattr(upsell, "LEAST_TESTED", 10_000)
-    assert "too few took an upsell: " in upsell.model(telecom).sentence
-    assert "10000 to judge it" in upsell.model(telecom).sentence
-    assert "answers were followed by an upsell; 10000 are needed" in upsell.by_score(telecom).sentence
+    few = upsell.model(telecom)
+    assert "too few customers bought an upsell" in few.headline
+    assert "testing it 10000" in few.detail
+    assert "answers were followed by an upsell; 10000 are needed" in upsell.by_score(telecom).headline
 
 
 # ---- a new customer ----------------------------------------------------------------------------------------------
@@ -301,7 +322,8 @@ def steady(fee=20.0, **money):
     block = {"value_is": "margin", "gross_margin": 0.5, "discount_rate": 0.0, "discount_convention": "effective",
              "horizon_months": 6, "first_flow": "now"}  # fmt: skip
     settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR", "draws": 50,
-                "metrics": {"nps": {"scale": [0, 10]}}, "money": block | money, "privacy": {"minimum_base": 5}}  # fmt: skip
+                "metrics": {"nps": {"scale": [0, 10]}}, "money": block | money,
+                "privacy": {"minimum_base": 5}}  # fmt: skip
     return Company.from_frames(settings, {"customers": people})
 
 
@@ -315,10 +337,10 @@ def test_payback_by_hand():
     assert acquisition.acquisition(company).table["value"].tolist() == [-25, -15, -5, 5, 15, 25]
     assert months(company) == 2.5
     assert months(steady(acquisition_cost=35, first_flow="end")) == 3.5
-    assert "with the first payment" in acquisition.acquisition(steady(acquisition_cost=8)).sentence
+    assert acquisition.acquisition(steady(acquisition_cost=8)).facts["at_once"]
     never = acquisition.acquisition(steady(acquisition_cost=61, discount_rate=0.2))
     assert math.isinf(figures(never)["acquisition-payback"].value)
-    assert "not expected to be earned back within 6 months" in never.sentence
+    assert not never.facts["reached"]
     paid = finance.npv(finance.per_period_rate(0.2, 12, "effective"), [10] * 6, "now")
     assert figures(never)["new-customer-margin"].value == pytest.approx(paid)
 
@@ -351,7 +373,7 @@ def test_a_new_customer_stays_as_those_before_and_pays_as_the_newest(telecom):
 
 
 def test_late_entry_keeps_those_who_stayed_from_looking_like_everybody(frames):
-    """Leavers before a day are missing; with leavers_since the survival from joining is nearly that of the whole record."""
+    """Leavers before a day are missing; with leavers_since, survival from joining is nearly that of all records."""
     people = frames["customers"]
     kept = people[~(people["left_on"] < "2024-07-01")]
     cut = {k: f if k == "customers" else f.head(0) for k, f in frames.items()} | {"customers": kept}
@@ -366,7 +388,7 @@ def test_late_entry_keeps_those_who_stayed_from_looking_like_everybody(frames):
 
 
 def test_a_new_buyer_of_the_shop_brings_what_new_buyers_brought(webshop):
-    """Two years of buyers are too short to see 24 months, so the expected purchases are held against the first 26 weeks."""
+    """Two years of buyers are too short to see 24 months, so the first 26 weeks are compared."""
     new = acquisition._newcomer(webshop)
     orders = webshop.frame("orders").sort_values("ordered_at")
     first = orders.groupby("customer_id")["ordered_at"].transform("min").dt.normalize()
@@ -378,7 +400,7 @@ def test_a_new_buyer_of_the_shop_brings_what_new_buyers_brought(webshop):
     assert 0 < found["acquisition-payback"].low < found["acquisition-payback"].high < 24
 
 
-def test_the_simple_formula_is_its_three_factors_and_stands_beside_the_model(telecom, webshop):
+def test_the_simple_formula_is_its_three_factors_shown_with_the_model(telecom, webshop):
     found = acquisition.simple(telecom)
     value = found.table.set_index("what")["value"]
     fee, often, gone, here, by_gone, by_here, revenue, margin = value
@@ -401,12 +423,14 @@ def test_the_simple_formula_is_its_three_factors_and_stands_beside_the_model(tel
 def test_referrals_are_off_until_assumed_and_in_no_total(telecom, unlinked):
     off = acquisition.referrals(unlinked)
     assert not off.answered
-    assert off.sentence.startswith("Not answered: off")
+    assert "switched off" in off.headline
     on = acquisition.referrals(telecom)
     worth, each = figures(on)["referrals"], figures(acquisition.acquisition(telecom))["new-customer-margin"]
     assert worth.value == pytest.approx(0.1 * worth.n * each.value)
-    assert on.sentence.startswith("Assumed, not found")
-    assert "in no total" in on.sentence
+    assert on.known == "forecast"
+    assert on.facts["each"] == 0.1
+    assert on.facts["promoters"] == worth.n
+    assert "in no total" in on.detail
 
 
 # ---- keys and other companies --------------------------------------------------------------------------------------
@@ -422,20 +446,19 @@ def test_the_optional_keys_are_checked(tmp_path, key, value):
     assert f"money.{key}" in stops(small.open).problem
 
 
-def test_companies_without_what_is_needed_are_told_why(webshop):
-    assert "orders has no kind" in upsell.by_score(webshop).sentence
-    assert "orders has no kind" in upsell.model(webshop).sentence
+def test_companies_without_what_is_needed_get_the_reason(webshop):
+    assert "orders has no kind" in upsell.by_score(webshop).headline
+    assert "orders has no kind" in upsell.model(webshop).headline
     bare = survey([1, 5] * 40)  # a survey and nothing else
     assert not any(question(bare).answered for question in ALL)
-    assert "no orders table" in upsell.orders(bare).sentence
+    assert "no orders table" in upsell.orders(bare).headline
 
 
-def test_a_shop_to_which_hardly_anybody_comes_back_is_told_so():
+def test_a_shop_with_hardly_any_repeat_buyers_gets_the_reason():
     few = opened(demo.shop(1, 150, r=0.05), "demo-shop", money={"acquisition_cost": 9, "referred_per_promoter": 1})
-    assert (
-        "too few to compare" in upsell.orders(few).sentence
-        or "fewer than two score groups" in upsell.orders(few).sentence
-    )
-    assert "too few to tell how they buy again" in acquisition.acquisition(few).sentence
-    assert "No model beside it" in acquisition.simple(few).caveats[1]
-    assert "without contracts nobody knows" in acquisition.referrals(few).sentence
+    found = upsell.orders(few)
+    assert not found.answered
+    assert any(why in found.headline for why in ("too few to compare", "fewer than two score groups"))
+    assert "models of repeat buying need" in acquisition.acquisition(few).headline
+    assert not acquisition.simple(few).facts["modelled"]
+    assert "without contracts" in acquisition.referrals(few).headline

@@ -1,4 +1,4 @@
-"""Value by score on companies where it is known what goes with the score, and what does not."""
+"""Value by score on companies whose link between score and value is known."""
 
 from __future__ import annotations
 
@@ -76,15 +76,21 @@ def test_two_segments_of_equal_value_that_differ_only_in_tenure_show_no_gap_at_e
     company = contracts(1, 8000, rates=(0.06, 0.01), score=(6.5, 9.0))
     gap = figures(by_score.by_score(company))["value-gap"]
     assert not gap.excludes(0)
-    assert gap.high - gap.low < 6  # of a value of up to 120: enough to tell
+    assert gap.high - gap.low < 6  # of a value of up to 120: narrow enough to find a gap
     # ... and would, had tenure been left out.
     counted = follow_up.follow_up(company, "nps", 366)
     names = ["detractor", "passive", "promoter"]
-    crude = by_score._staying(company, counted, names, 12, 0, follow_up.paying(company))[0]
-    assert crude.gap("promoter", "detractor").low > 5
+    crude = by_score._staying(company, counted, names, 12, 0, follow_up.paying(company))
+    assert crude.drawn.gap("promoter", "detractor").low > 5
+    assert (crude.levels, crude.known) == (1, "observed")
+    found = by_score.by_score(company)
+    assert found.known == "adjusted"
+    assert found.facts["gap"] == gap
+    shown = found.table.set_index("band")["value"]
+    assert [found.facts[k] for k in ("best_value", "worst_value")] == [shown["promoter"], shown["detractor"]]
 
 
-def test_with_nobody_leaving_and_no_discount_everyone_is_worth_what_they_pay():
+def test_with_nobody_leaving_and_no_discount_value_is_what_customers_pay():
     company = contracts(2, 400, rates=(1e-9, 1e-9), score=(7.5, 7.5), fee=12.5)
     table = by_score.by_score(company).table
     assert table["value"].to_numpy() == pytest.approx(12 * 12.5)
@@ -104,7 +110,8 @@ def test_payments_fall_due_now_or_after_a_month(first, payments):
 def test_no_money_block_no_value():
     company = contracts(2, 40, rates=(1e-9, 1e-9), score=(7.5, 7.5), money=None)
     for found in (by_score.by_score(company), by_score.changes(company), by_score.beyond(company)):
-        assert "no money block" in found.sentence
+        assert not found.answered
+        assert "no money block" in found.headline
     assert "nothing is valued" in valuation.meaning(company)
 
 
@@ -146,8 +153,13 @@ def twice(seed: int, customers: int, ratio: float) -> Company:
     return Company.from_frames(SETTINGS, frames)
 
 
-def test_a_worse_answer_goes_with_less_where_detractors_leave_faster_and_with_nothing_where_they_do_not():
-    linked, null = (figures(by_score.changes(twice(3, 6000, ratio))) for ratio in (3.0, 1.0))
+def test_a_worse_answer_is_linked_to_less_only_where_detractors_leave_faster():
+    found = [by_score.changes(twice(3, 6000, ratio)) for ratio in (3.0, 1.0)]
+    linked, null = map(figures, found)
+    assert [[c["change"] for c in f.facts["unclear"]] for f in found][1] == ["better", "worse"]
+    worse = found[0].facts["detected"][-1]
+    assert (worse["change"], worse["gap"]) == ("worse", linked["value-worse"])
+    assert worse["size"].value == -linked["value-worse"].value
     assert linked["value-worse"].high < 0
     assert not null["value-worse"].excludes(0)
     assert not null["value-better"].excludes(0)
@@ -193,8 +205,9 @@ def shop():
 
 
 def test_the_shops_gap_is_at_equal_purchases_and_is_none_without_a_link(shop):
-    gap = figures(by_score.by_score(shop))["value-gap"]
-    assert gap.value > 0
+    found = by_score.by_score(shop)
+    assert figures(found)["value-gap"].value > 0
+    assert found.known == "adjusted"
     null = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(5, 4000, link=False))
     assert not figures(by_score.by_score(null))["value-gap"].excludes(0)
 
@@ -203,12 +216,15 @@ def test_the_score_adds_to_a_model_of_buying_only_where_it_is_linked():
     linked = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000))
     null = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000, link=False))
     assert figures(by_score.beyond(linked))["nps-value-spread"].low > 0
-    assert "beyond what the model expects" in by_score.beyond(linked).sentence
+    facts = by_score.beyond(linked).facts
+    assert facts["linked"]
+    assert facts["best_times"] - facts["worst_times"] == pytest.approx(facts["spread"].value)
     assert not figures(by_score.beyond(null))["nps-value-spread"].excludes(0)
-    assert "nothing detectable" in by_score.beyond(null).sentence
+    assert not by_score.beyond(null).facts["linked"]
+    assert not by_score.beyond(null).facts["found"]
 
 
-def test_which_money_leaves_is_told_by_customers_weighted_by_what_they_pay():
+def test_which_money_leaves_is_forecast_with_customers_weighted_by_what_they_pay():
     found = by_score.beyond(open_company("demo"))
     assert found.answered
     gain = found.table[found.table["model"] == "gain"].set_index("measure")["value"]
@@ -217,8 +233,26 @@ def test_which_money_leaves_is_told_by_customers_weighted_by_what_they_pay():
         parts.loc["concordance", "with the score"] - parts.loc["concordance", "without the score"]
     )
     assert parts.loc["concordance", "without the score"] > 0.5
+    company, day = open_company("demo"), pd.Timestamp(found.facts["tested"])
+    people = company.frame("customers")
+    here = people[(people["joined_on"] <= day) & ~(people["left_on"] <= day)]
+    soon = (here["left_on"] <= day + pd.Timedelta(days=182)) & (here["left_reason"] != "payment failed")
+    assert found.facts["paid"] == pytest.approx(here["monthly_revenue"].sum())
+    assert found.facts["lost"] == pytest.approx(here.loc[soon, "monthly_revenue"].sum())
 
 
-def test_each_world_is_named_with_the_models_it_refuses(shop):
-    assert "repeat buying are refused" in by_score.world(open_company("demo"))
-    assert "renewal and survival from joining are refused" in by_score.world(shop)
+def test_what_todays_customers_pay_is_that_of_the_export():
+    found = by_score.paid_today(open_company("demo"))
+    people = open_company("demo").frame("customers")
+    fees = people.loc[people["left_on"].isna(), "monthly_revenue"]
+    assert found.facts["total"] == pytest.approx(fees.sum())
+    assert found.facts["year"] == pytest.approx(12 * fees.sum())
+    assert found.facts["each"].value == pytest.approx(fees.mean())
+    assert found.facts["each_year"] == pytest.approx(12 * fees.mean())
+    assert found.table["in_all"].sum() == pytest.approx(fees.sum())
+
+
+def test_each_world_is_named_with_the_models_that_do_not_apply(shop):
+    assert "repeat-purchase models do not apply" in by_score.world(open_company("demo"))
+    assert "renewal models do not apply" in by_score.world(shop)
+    assert f"{shop.settings.inactive_after_days} days" in by_score.world(shop)
