@@ -1,4 +1,4 @@
-"""03_churn: who stays how long, counted from joining on, and for which reason they leave."""
+"""03_churn: who stays how long, counted from joining, and for which reason they leave."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from cxlib.churn.retention import about_dates, points, slug, why_not
 from cxlib.counts import customer_base, people
 from cxlib.counts.people import DAYS_A_MONTH
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import Figure, Finding, interval, listing, number, p_value, percent, table, unanswered
+from cxlib.page import words
+from cxlib.page.dates import about_dates
+from cxlib.page.findings import Answer, Figure, answer, finding, slug, table
+from cxlib.page.numbers import number
 from cxlib.stats import intervals, survival
 from cxlib.stats.estimate import Estimate
 
@@ -25,8 +28,8 @@ MOST = 8  # curves in one chart
 class _Stays:
     """Stays of customers by level, on the clock of the exports: ``rows`` of level, duration, event, cause, entry, n.
 
-    ``scale`` units of the clock are one of ``unit``. Everything is of those still here at ``start`` (on the clock; 0 unless
-    too few are seen younger), up to ``ends`` by level, where the minimum base is still at risk.
+    ``scale`` units of the clock are one of ``unit``. Everything is of those still here at ``start`` (on the clock; 0
+    unless too few are seen younger), up to ``ends`` by level, where the minimum base is still at risk. ``said``: caveats.
     """
 
     rows: pd.DataFrame
@@ -45,20 +48,23 @@ class _Stays:
     def ages(self) -> list[float]:
         """Return the ages (on the clock) at which levels are compared: 3, 6 and 12 months."""
         steps = {"years": [1]}.get(self.unit, [3, 6, 12])
-        return [a * self.scale for a in steps if self.start < a * self.scale <= min(self.ends.values())]
+        end = min(self.ends.values())
+        return [a * self.scale for a in steps if self.start < a * self.scale <= end]
 
     def age(self, time: float) -> str:
+        """Return a time on the clock as a reader writes it: "12 months"."""
         return f"{number(time / self.scale, 0)} {self.unit}".removesuffix("s" * (time == self.scale))
 
 
 def _stays(company: Company, by: str, reasons: bool = False) -> _Stays:
+    """Return the stays of customers by level; Unanswered where no level has enough customers."""
     dated, least = customer_base.seen_to_leave(company), company.settings.privacy.minimum_base
     since = company.settings.leavers_since if dated else None
     rows = customer_base.tenures(company, [by] if by else [], reasons, since)
     rows = rows.assign(level=rows[by] if by else "all", event=(rows["cause"] != "").astype(int))
     in_days = dated or company.tenure_unit == "days"
     unit, scale = ("months", DAYS_A_MONTH) if in_days else (company.tenure_unit, 1.0)
-    said, spans = [], {}
+    spans = {}
     for level, part in rows.groupby("level", observed=True):
         curve = survival.kaplan_meier(part["duration"], part["event"], part["n"], part["entry"] if since else None)
         enough = curve.loc[curve["at_risk"] >= least, "time"]
@@ -67,22 +73,15 @@ def _stays(company: Company, by: str, reasons: bool = False) -> _Stays:
     sizes = rows.groupby("level", observed=True)["n"].sum()[list(spans)].nlargest(MOST)
     start = _start({k: spans[k][0] for k in sizes.index}, sizes) if since and spans else 0.0
     ends = {k: spans[k][1] for k in sizes.index if spans[k][0] <= start < spans[k][1]}
-    if hidden := rows["level"].nunique() - len(ends):
-        said.append(
-            f"Not shown: {hidden} levels of {by} (fewer than {least} customers at risk, or not among the {MOST} largest)."
-        )
-    if start:
-        said.append(
-            f"Fewer than {least} customers are seen from joining on; everything is of those still here "
-            f"{number(start / scale)} {unit} after it."
-        )
+    if not ends:
+        raise Unanswered("few-stays")
+    facts = {
+        "hidden": rows["level"].nunique() - len(ends), "by": by, "least": least, "most": MOST,
+        "start": start / scale, "unit": unit, "dated": dated,
+    }  # fmt: skip
+    said = [words.say(__file__, "stays", part, **facts) for part in ("levels", "young", "snapshot")]
     rows = rows[rows["level"].isin(list(ends)) & ((rows["duration"] > start) | (start == 0))]
     rows = rows.assign(entry=rows["entry"].clip(lower=start) if since else rows["entry"])
-    if not dated:
-        said.append(
-            "A snapshot: tenure and who had left, without dates. Not to be known from it: churn by period, cohorts, who left before "
-            "the extract was made, and whether a score or the leaving came first."
-        )
     return _Stays(rows, unit, scale, start, ends, tuple(said))
 
 
@@ -117,22 +116,17 @@ def tenure_label(company: Company) -> str:
     return f"{'months' if dated else company.tenure_unit or 'months'} since joining"
 
 
-def by_tenure(company: Company, by: str = "") -> Finding:
+@finding("tenure")
+def by_tenure(company: Company, by: str = "") -> Answer:
     """Answer: who stays how long? Share still here by time since joining and level, Kaplan-Meier with late entry.
 
-    Late entry (Klein & Moeschberger 2003, ch. 4) where ``leavers_since`` is set. A snapshot (tenure and left) will do. Medians,
-    restricted means (both Greenwood), gaps of the best and the worst level, log-rank over all levels.
+    Late entry (Klein & Moeschberger 2003, ch. 4) where ``leavers_since`` is set. A snapshot (tenure and left) will do.
+    Medians, restricted means (both Greenwood), gap between the best and the worst level, log-rank over all levels.
+    ``by``: a column of customers, by default the first segment; InputError where customers do not have it.
     """
-    name, title, by = (
-        "tenure",
-        "Share of customers still here, by time since joining",
-        customer_base.level_of(company, by),
-    )
-    if why := why_not(company, snapshot=True):
-        return unanswered(name, title, why)
+    by = customer_base.level_of(company, by)
+    customer_base.require_leavers(company, tenures_will_do=True)
     s = _stays(company, by)
-    if not s.ends:
-        return unanswered(name, title, "there are too few customers for a curve.")
     levels, rows, figures, mean, middle, curves = sorted(s.ends), [], [], {}, {}, {}
     end = min(s.ends.values())
     horizon = whole if (whole := s.scale * (end // s.scale)) > s.start else end
@@ -146,124 +140,93 @@ def by_tenure(company: Company, by: str = "") -> Finding:
         )
         mean[level] = _scaled(m, lambda v: (v - s.start) / s.scale)
         half = middle[level] = _scaled(survival.median_survival(curves[level]), lambda v: v / s.scale)
-        own = "" if level == "all" else f" of {level}"
-        if math.isfinite(half.high):  # else the follow-up does not tell; the sentence says so
-            label = f"Time until half{own} had left"
+        own = {"level": "" if level == "all" else level}
+        if math.isfinite(half.high):  # else the follow-up is too short for one; the detail says so
+            label = words.say(__file__, "tenure", "half", **own)
             figures.append(Figure(slug("tenure-median", level), label, replace(half, n=n), s.unit))
-        figures.append(
-            Figure(slug("tenure-mean", level), f"Mean time here within {s.age(horizon)}{own}", mean[level], s.unit)
-        )
+        label = words.say(__file__, "tenure", "mean", age=s.age(horizon), **own)
+        figures.append(Figure(slug("tenure-mean", level), label, mean[level], s.unit))
     best, worst = max(levels, key=lambda k: mean[k].value), min(levels, key=lambda k: mean[k].value)
     ages = s.ages() or [horizon]
     at = {
         k: dict(zip(ages, [e for e, __ in read(curves[k], np.array([s.start, *ages]))][1:], strict=True))
         for k in levels
     }
-    last, caveats = ages[-1], []
+    last = ages[-1]
+    gap = p = None
     if len(levels) == 1:
-        text = f"{s.age(last)} after joining {interval(at[best][last], percent)} of customers were still here; "
-        text += f"{_half(middle[best], s.unit)}."
-        figures.append(Figure("tenure-here", f"Still here after {s.age(last)}", at[best][last], "share"))
+        label = words.say(__file__, "tenure", "here", age=s.age(last))
+        figures.append(Figure("tenure-here", label, at[best][last], "share"))
     else:
         gaps = {a: intervals.difference(at[best][a], at[worst][a]) for a in ages}
+        gap = gaps[last]
         entry = s.rows["entry"] if s.rows["entry"].any() else None
-        test = survival.log_rank(s.rows["duration"], s.rows["event"], s.rows["level"], s.rows["n"], entry)
-        differ = f"The levels of {by} {'differ' if test.p < 0.05 else 'do not detectably differ'} (log-rank {p_value(test.p)})."
-        text = (
-            f"{differ} {s.age(last)} after joining {interval(at[best][last], percent)} of {best} and {interval(at[worst][last], percent)} "
-            f"of {worst} were still here, a gap of {points(gaps[last])}; of {worst} {_half(middle[worst], s.unit)}."
-        )
-        figures += [Figure(f"tenure-gap-{number(a / s.scale, 0)}", f"{best} minus {worst}: still here after {s.age(a)}", g, "share")
-                    for a, g in gaps.items()]  # fmt: skip
-        caveats.append(
-            "Best and worst were picked by looking, which widens their gap a little; the test looks at all levels. Levels may "
-            "differ in more than their name."
-        )
-    if s.start:
-        text = f"Of those still here {number(s.start / s.scale)} {s.unit} after joining: {text}"
-    caveats += [
-        f"Of {s.rows['n'].sum():,.0f} customers {(s.rows['n'] * s.rows['event']).sum():,.0f} were seen to leave.",
-        *s.said,
-    ]
-    return Finding(
-        name, title, text, "D", table(rows, ["level", "time"]), tuple(figures), (*caveats, *about_dates(company))
-    )
+        p = survival.log_rank(s.rows["duration"], s.rows["event"], s.rows["level"], s.rows["n"], entry).p
+        for a, e in gaps.items():
+            label = words.say(__file__, "tenure", "gap", best=best, worst=worst, age=s.age(a))
+            figures.append(Figure(f"tenure-gap-{number(a / s.scale, 0)}", label, e, "share"))
+    return answer(
+        "observed" if gap else "count", table(rows, ["level", "time"]), figures,
+        by=by, levels=len(levels), best=best, worst=worst, best_here=at[best][last], worst_here=at[worst][last],
+        gap=gap, p=p, differ=p is not None and p < 0.05, age=s.age(last), start=s.start / s.scale, unit=s.unit,
+        median=middle[worst], reached=math.isfinite(middle[worst].value),
+        customers=float(s.rows["n"].sum()), left=float((s.rows["n"] * s.rows["event"]).sum()),
+        stays=s.said, dates=about_dates(company),
+    )  # fmt: skip
 
 
 def _scaled(e: Estimate, to: Callable[[float], float]) -> Estimate:
     return Estimate(to(e.value), to(e.low), to(e.high), n=e.n)
 
 
-def _half(e: Estimate, unit: str) -> str:
-    known = math.isfinite(e.value)
-    return f"half had left after {interval(e)} {unit}" if known else "half have not left within the follow-up"
+@finding("causes", named=lambda *_, **__: "reasons")
+def causes(company: Company, by: str = "") -> Answer:
+    """Answer: why do they leave? Share gone by reason and time since joining; the reasons compete.
 
-
-def causes(company: Company, by: str = "") -> Finding:
-    """Answer: why do they leave? Share gone by reason and time since joining, one reason forestalling the others.
-
-    Aalen-Johansen (Putter, Fiocco & Geskus 2007, Stat Med 26:2389), with late entry. ``naive``: one minus Kaplan-Meier with
-    the other reasons as lost from sight, which adds up to too much. Small reasons are one. ``by``: within its levels.
+    Aalen-Johansen (Putter, Fiocco & Geskus 2007, Stat Med 26:2389), with late entry. ``naive`` is one minus
+    Kaplan-Meier with the other reasons censored, which adds up to too much. Reasons with few leavers are put together.
+    ``by``: within its levels.
     """
-    name, title = "reasons", "Share gone, by reason and time since joining"
-    if why := why_not(company, snapshot=True) or people.require(company, "customers", "left_reason"):
-        return unanswered(name, title, why.rstrip(".") + ".")
+    customer_base.require_leavers(company, tenures_will_do=True)
+    people.require(company, "customers", "left_reason")
     s = _stays(company, customer_base.level_of(company, by) if by else "", reasons=True)
-    least, listed = company.settings.privacy.minimum_base, s.rows[s.rows["event"] == 1].groupby("cause")["n"].sum()
-    small = set(listed.index[listed < least])
-    listed = listed.rename(lambda r: OTHER if r in small else r).groupby(level=0).sum().sort_values(ascending=False)
-    total = float(listed.sum())
-    if not s.ends or total < least:
-        return unanswered(name, title, f"fewer than {least} customers were seen to leave.")
+    least, given = company.settings.privacy.minimum_base, s.rows[s.rows["event"] == 1].groupby("cause")["n"].sum()
+    small = set(given.index[given < least])
+    given = given.rename(lambda r: OTHER if r in small else r).groupby(level=0).sum().sort_values(ascending=False)
+    total = float(given.sum())
+    if total < least:
+        raise Unanswered("few-seen-to-leave")
     rows_of = s.rows.assign(cause=s.rows["cause"].where(~s.rows["cause"].isin(small), OTHER))
-    shares = {r: intervals.share(n, total) for r, n in listed.items()}
+    shares = {r: intervals.share(n, total) for r, n in given.items()}
     rows = []
     for level in sorted(s.ends):
         part, times = rows_of[rows_of["level"] == level], s.grid(level)
         at_risk = survival.survival_at(_curve(part), times)["n"]
-        for reason in [r for r in listed.index if (part["cause"] == r).any()]:
-            naive = (
-                1
-                - survival.survival_at(_curve(part.assign(event=(part["cause"] == reason).astype(int))), times)["value"]
-            )
+        for reason in [r for r in given.index if (part["cause"] == r).any()]:
+            alone = part.assign(event=(part["cause"] == reason).astype(int))
+            naive = 1 - survival.survival_at(_curve(alone), times)["value"]
             group = reason if level == "all" else f"{level}: {reason}"
             for t, e, wrong, n in zip(times, _gone(part, reason, times), naive, at_risk, strict=True):
                 rows.append({"group": group, "time": t / s.scale, "estimate": e, "at_risk": n, "naive": wrong})
     age = (s.ages() or [min(s.ends.values())])[-1]
-    said = listing(f"{r} {n:,.0f} ({percent(shares[r].value)})" for r, n in listed.items())
-    text = f"{total:,.0f} customers left: {said}."
     figures = [
         Figure(slug("reason-share", r), f"Left for: {r}", e, "share of leavers", "leavers") for r, e in shares.items()
     ]
-    whole = np.array([s.start, age])
+    gone = {}
     if involuntary := set(company.settings.involuntary_reasons):
+        whole = np.array([s.start, age])
         kind = rows_of.assign(
             cause=s.rows["cause"].map(lambda c: c and ("otherwise" if c in involuntary else "by choice"))
         )
         gone = {k: _gone(kind, k, whole)[1] for k in ("by choice", "otherwise") if (kind["cause"] == k).any()}
-        text += f" Within {s.age(age)} of joining {' and '.join(f'{interval(e, percent)} leave {k}' for k, e in gone.items())}."
-        figures += [
-            Figure(slug("gone", k), f"Left {k} within {s.age(age)}", e, "share of those who joined")
-            for k, e in gone.items()
-        ]
-    right = 1 - survival.survival_at(_curve(rows_of), [age])["value"].iloc[0]
-    wrong = sum(1 - survival.survival_at(_curve(rows_of.assign(event=(rows_of["cause"] == r).astype(int))), [age])["value"].iloc[0]
-                for r in listed.index)  # fmt: skip
-    caveats = [
-        f"Each reason forestalls the others. Curves that count the other leavers as lost from sight (column naive) add up to "
-        f"{percent(wrong)} gone within {s.age(age)}, where {percent(right)} were."
-    ]
-    if small:
-        caveats.append(f"{OTHER[0].upper()}{OTHER[1:]}: {len(small)} that fewer than {least} customers gave.")
-    return Finding(
-        name,
-        title,
-        text,
-        "D",
-        table(rows, ["group", "time"]),
-        tuple(figures),
-        (*caveats, *s.said, *about_dates(company)),
-    )
+        for k, e in gone.items():
+            label = words.say(__file__, "causes", "gone", kind=k, age=s.age(age))
+            figures.append(Figure(slug("gone", k), label, e, "share of those who joined"))
+    return answer(
+        "count", table(rows, ["group", "time"]), figures,
+        left=total, reasons=[{"reason": r, "share": e.value} for r, e in shares.items()], gone=gone, age=s.age(age),
+        small=len(small), stays=s.said, dates=about_dates(company),
+    )  # fmt: skip
 
 
 def _gone(part: pd.DataFrame, reason: str, times: np.ndarray) -> list[Estimate]:
