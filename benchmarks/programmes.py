@@ -134,7 +134,8 @@ in three steps over {BRANCHES} branches with shocks of their own, a quarter of t
 last score was {LOW} or below: to some of them (with a probability that depends on score, plan and tenure) or to all.
 Moods fade, so low scorers recover without any programme. Effects are in GBP per customer reached. Programmes with an
 effect have a target: churn must fall by at least 5 %. Those without have none, so any significant fall would count.
-With 500 companies the margin of error of a share of 95 % is about {_points(500):.1f} points, with {fewest} about {_points(fewest):.1f}.
+With 500 companies the margin of error of a share of 95 % is about {_points(500):.1f} points,
+with {fewest} about {_points(fewest):.1f}.
 
 {_table(rows, covered)}
 
