@@ -327,7 +327,7 @@ def test_a_tornado_over_a_horizon_asks_how_fast_the_effect_fades():
         (dict(cost_per_month=math.nan), "cost a month is nan"),
         (dict(running=-3.0), "months paid is -3"),
         (dict(share=1.2), "share credited is 1.2.*from 0 to 1"),
-        (dict(cashable=-0.1), "saving that is cash is -0.1.*from 0 to 1"),
+        (dict(cashable=-0.1), "cash share of support savings is -0.1.*from 0 to 1"),
         (dict(monthly_rate=-1.0), "fraction above -1"),
         (dict(customers=0), "0 customers were reached"),
         (dict(months=0), "no month.*at least one"),

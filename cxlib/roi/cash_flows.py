@@ -328,7 +328,7 @@ def _counted(paths: Paths, weight: float) -> np.ndarray:
 def _cash_share(cashable: float | None) -> float:
     if cashable is None:
         return 0.0
-    _check_share(cashable, "The part of a support saving that is cash")
+    _check_share(cashable, "The cash share of support savings")
     return float(cashable)
 
 
