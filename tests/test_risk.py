@@ -268,7 +268,7 @@ def test_without_money_there_is_a_list_without_value():
     assert listed["value_at_risk"].isna().all()
     assert listed["probability"].is_monotonic_decreasing
     assert "value-at-risk" not in figures(risk.summary(without))
-    # From orders, what they paid in the last year stands for the monthly price.
+    # From orders: what they paid in the last year is used as the monthly price.
     paying = Company.from_frames(settings, frames)
     top = risk.at_risk(paying).iloc[0]
     orders = paying.frame("orders").query("customer_id == @top.customer_id")

@@ -127,7 +127,7 @@ def test_what_an_upsell_brings_is_the_raise_over_the_payment_before(telecom, unl
 
 
 def handful(*orders, **settings):
-    """Two NPS answers, a's (9, 2024-03-02) and b's (3, 2024-04-01; gone on 2025-01-15), a question to c, these orders."""
+    """NPS answers of a (9, 2024-03-02) and b (3, 2024-04-01; gone on 2025-01-15), a question to c, and these orders."""
     day = lambda *days: pd.to_datetime(pd.Series(days))  # noqa: E731
     people = {
         "customer_id": ["a", "b", "c"],

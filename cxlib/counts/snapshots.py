@@ -242,7 +242,7 @@ def after_leaving(company: Company) -> pd.DataFrame:
 
 
 def columns(company: Company) -> list[str]:
-    """Return the columns of customers that may tell who has left: all but ids, the dates of the stay and the outcome."""
+    """Return the columns of customers that may leak who has left: all but ids, dates of the stay and the outcome."""
     outcome = {"customer_id", "joined_on", "left_on", "left_reason", "left", "tenure", "weight", "fold"}
     mapped = [c for c in company.customers.columns if c not in CONTRACT["customers"] or company.has("customers", c)]
     return [c for c in mapped if c not in outcome]
