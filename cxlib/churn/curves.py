@@ -1,7 +1,7 @@
-"""03_churn: does the score tell who leaves, and when? Curves whose clock starts when the score was known.
+"""03_churn: who leaves, and when, after a good and after a bad answer? Curves counted from the day of the answer.
 
 For a company without contracts leaving is not seen; the question is then who buys again. Ratios of rates are in
-``hazards``, how many leave in ``retention``, who is at risk in ``risk``.
+``hazard_ratios``, how many leave in ``retention``, who is at risk in ``risk``.
 """
 
 from __future__ import annotations
@@ -166,8 +166,9 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
 
     Kaplan-Meier by score group over all answers, "no answer" being a group of its own, within each level of the first
     declared segment and stage of the customer; the levels are averaged in the mix of all answers, so that groups do not
-    differ by plan or tenure. Intervals from the fold draws, as several answers of one customer overlap. Any exit counts.
-    Weekly points.
+    differ by plan or tenure. Intervals from the fold draws, as several answers of one customer overlap. Any exit
+    counts, chosen or not. One point a week. ``metric``: "" takes the first declared; ``minimum_events``: fewer exits (or repeat
+    purchases) after an answer are too few.
     """
     metric = answers.choose(company, metric)
     c = curves(company, metric, horizon_days, minimum_events)
@@ -219,7 +220,7 @@ def differences(company: Company, metric: str = "", horizon_days: int = 365, min
     seen, worst = leaving(company), c.answered[0]
     steps = sorted({min(d, c.horizon) for d in STEPS if d <= horizon_days})
     now = follow_up.today(company, metric) if seen else None
-    here = float(now.loc[now["band"] == worst, "n"].sum()) if seen else math.nan  # nobody knows who is here
+    here = float(now.loc[now["band"] == worst, "n"].sum()) if seen else math.nan  # not known who is here
     rows = []
     for better in c.answered[:0:-1]:
         for day in steps:
@@ -240,8 +241,8 @@ def differences(company: Company, metric: str = "", horizon_days: int = 365, min
 def kept(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Answer:
     """Answer: how many more customers would be here at the horizon if the worst group left like the next better one?
 
-    The gap of the curves at the horizon times the customers of today in the worst group, under the same fold draws. An
-    association counted in customers: nobody says that raising a score would keep them.
+    The gap of the curves at the horizon times the customers of today in the worst group, under the same fold draws. A
+    link expressed in customers: it does not say that raising a score would keep them.
     """
     if not leaving(company):
         raise Unanswered("no-contracts")
@@ -266,8 +267,8 @@ def kept(company: Company, metric: str = "", horizon_days: int = 365, minimum_ev
 def exits(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Answer:
     """Answer: do score groups differ in leaving by choice, or in exits nobody chose? Aalen-Johansen from the answer.
 
-    The kinds of exit compete; ``naive`` is one minus Kaplan-Meier with the other kind censored. As observed, at no common
-    mix. Intervals from the fold draws.
+    The kinds of exit compete; ``naive`` is one minus Kaplan-Meier with the other kind censored. As observed, not at
+    a common mix. Intervals from the fold draws.
     """
     if not company.settings.involuntary_reasons:
         raise Unanswered("no-involuntary-reasons")
@@ -300,7 +301,7 @@ def exits(company: Company, metric: str = "", horizon_days: int = 365, minimum_e
 
 @finding("naive")
 def naive(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Answer:
-    """Show once what the usual curve does: last known score, time from sign-up, so the future decides the group."""
+    """Show what the common curve does: last known score, time from sign-up, so that the future decides the group."""
     metric = answers.choose(company, metric)
     if not leaving(company):
         raise Unanswered("no-sign-up")

@@ -39,9 +39,9 @@ class _Source:
 def renewals(company: Company, days: int = 30, months: int = 12, by: str = "") -> Answer:
     """Answer: how many renew? Of contracts (or, from orders, payment terms) that ended, the share continued.
 
-    From customers: contract_ends_on in the last ``months``, here on the day before, still here ``days`` after it (Wilson).
-    From orders: a payment of kind new or renewal, followed by a renewal at most ``days`` (half the term, if that is
-    shorter) after its term; the term is the usual distance between payments, if there is one (fold draws).
+    From customers: contract_ends_on in the last ``months``, here on the day before, still here ``days`` after it
+    (Wilson). From orders: a payment of kind new or renewal, followed by a renewal at most ``days`` (half the term, if
+    that is shorter) after its term; the term is the usual time between payments, if there is one (fold draws).
     ``by``: a column of customers, by default the first segment; InputError where customers do not have it.
     """
     by = customer_base.level_of(company, by)
@@ -146,8 +146,8 @@ def _about_orders(company: Company) -> str:
 def repurchase(company: Company, months: int = 12, every: str = "quarter") -> Answer:
     """Answer: how many first-time buyers buy again within ``months``? Kaplan-Meier, including those followed for less.
 
-    And by cohort of the first purchase, where the whole cohort was followed that long (Wilson). Errors: InputError for an
-    unknown period.
+    And by cohort of the first purchase, where the whole cohort was followed that long (Wilson). Errors: InputError for
+    an unknown period.
     """
     customer_base.known(every)
     _require_purchases(company)

@@ -29,7 +29,8 @@ class _Stays:
     """Stays of customers by level, on the clock of the exports: ``rows`` of level, duration, event, cause, entry, n.
 
     ``scale`` units of the clock are one of ``unit``. Everything is of those still here at ``start`` (on the clock; 0
-    unless too few are seen younger), up to ``ends`` by level, where the minimum base is still at risk. ``said``: caveats.
+    unless too few are seen younger), up to ``ends`` by level, where the minimum base is still at risk.
+    ``said``: caveats.
     """
 
     rows: pd.DataFrame
