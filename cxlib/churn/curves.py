@@ -167,8 +167,8 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     Kaplan-Meier by score group over all answers, "no answer" being a group of its own, within each level of the first
     declared segment and stage of the customer; the levels are averaged in the mix of all answers, so that groups do not
     differ by plan or tenure. Intervals from the fold draws, as several answers of one customer overlap. Any exit
-    counts, chosen or not. One point a week. ``metric``: "" takes the first declared; ``minimum_events``: fewer exits (or repeat
-    purchases) after an answer are too few.
+    counts, chosen or not. One point a week. ``metric``: "" takes the first declared; ``minimum_events``: fewer exits
+    (or repeat purchases) after an answer are too few.
     """
     metric = answers.choose(company, metric)
     c = curves(company, metric, horizon_days, minimum_events)
