@@ -1,14 +1,14 @@
-"""Do the scores agree: correlations, composites and the content who left, by hand or on companies made for it."""
+"""Do the scores agree: correlations, composites and satisfied leavers, by hand or on companies made for it."""
 
 from __future__ import annotations
 
+import net
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from surveys import figures, survey
 
-from cxlib import open_company
 from cxlib.intake.company import Company
 from cxlib.scores import agreement
 
@@ -17,7 +17,7 @@ BOTH = {"nps": {"scale": [0, 10]}, "ces": {"scale": [1, 5], "version": "1.0"}}
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 def two_scores(link, n=400, seed=1, apart=10):
@@ -43,22 +43,26 @@ def test_scores_are_turned_so_that_high_is_good_before_they_are_correlated():
     assert 0 < e.low < e.value < e.high < 1
 
 
-def test_answers_too_far_apart_are_not_put_together():
-    assert not agreement.together(two_scores(0.6, apart=200)[0]).answered
+def test_answers_too_far_apart_are_not_paired():
+    assert "no two scores" in agreement.together(two_scores(0.6, apart=200)[0]).headline
     assert agreement.together(two_scores(0.6, apart=179)[0]).answered
 
 
 def test_unlinked_scores_are_not_said_to_agree():
     found = agreement.together(two_scores(0.0)[0])
     assert figures(found)["together-nps-ces"].low < 0 < figures(found)["together-nps-ces"].high
-    assert "no one of them can stand for the others" in found.sentence
+    assert found.facts["weak"]
+    strong = agreement.together(two_scores(0.9)[0])
+    assert not strong.facts["weak"]
+    assert strong.facts["lowest"] == strong.facts["highest"] == figures(strong)["together-nps-ces"].value
+    assert strong.known == "observed"
 
 
 def test_good_here_and_bad_there_is_counted():
     made, nps, effort = two_scores(0.2)
     row = agreement.together(made).table.iloc[0]
-    assert row["first good, second bad"] == pytest.approx(((nps >= 9) & (effort >= 4)).mean())
-    assert row["second good, first bad"] == pytest.approx(((nps <= 6) & (effort <= 2)).mean())
+    assert row["first_good_second_bad"] == pytest.approx(((nps >= 9) & (effort >= 4)).mean())
+    assert row["second_good_first_bad"] == pytest.approx(((nps <= 6) & (effort <= 2)).mean())
 
 
 def test_weights_given_count_in_a_correlation():
@@ -73,15 +77,22 @@ def test_weights_given_count_in_a_correlation():
 
 def test_the_composite_is_the_mean_of_the_stretched_scores():
     made, nps, effort = two_scores(0.4)
-    shown = agreement.composite(made).table.set_index("plan")
+    found = agreement.composite(made)
+    shown = found.table.set_index("level")
     plan = np.resize(np.array(["a", "b", "c"]), len(nps))
     for level, row in shown.iterrows():
         mine = plan == level
         parts = nps[mine].mean() * 10, 100 - (effort[mine].mean() - 1) / 4 * 100
         assert (row["NPS"], row["CES"]) == pytest.approx(parts)
         assert row["value"] == pytest.approx(np.mean(parts))
-        assert row["rank from"] <= row["rank"] <= row["rank to"]
+        assert row["weights_from"] <= row["rank"] <= row["weights_to"]
+        assert row["by_weights"] == f"{row['weights_from']}–{row['weights_to']}"
+        assert row["by_chance"] == f"{row['chance_from']}–{row['chance_to']}"
+        assert row["scores"] == f"NPS {parts[0]:.0f}, CES {parts[1]:.0f}"
     assert sorted(shown["rank"]) == [1, 2, 3]
+    assert shown.loc[found.facts["top"], "rank"] == 1
+    assert found.facts["score"].value == shown["value"].max()
+    assert [w["share"] for w in found.facts["weights"]] == [0.5, 0.5]
 
 
 def test_the_composite_names_what_other_weights_would_change():
@@ -91,10 +102,11 @@ def test_the_composite_names_what_other_weights_would_change():
     ids = [f"c{i:04d}" for i in range(3 * n)]
     made = survey(np.r_[nps, effort], ids * 2, BOTH, {"plan": plan}, metric=["nps"] * 3 * n + ["ces"] * 3 * n)
     found = agreement.composite(made)
-    shown = found.table.set_index("plan")
+    shown = found.table.set_index("level")
     assert (shown.loc["a", "rank without CES"], shown.loc["a", "rank without NPS"]) == (1, 2)
-    assert (shown.loc["c", "rank from"], shown.loc["c", "rank to"]) == (3, 3)
-    assert "the rank of b and a changes" in found.sentence
+    assert (shown.loc["c", "weights_from"], shown.loc["c", "weights_to"]) == (3, 3)
+    assert shown.loc["a", "left_out"] == "without NPS: 2, without CES: 1"
+    assert sorted(found.facts["moving"]) == ["a", "b"]
 
 
 def test_weights_of_the_composite_come_from_company_yaml():
@@ -106,7 +118,8 @@ def test_weights_of_the_composite_come_from_company_yaml():
 
 
 def test_what_leavers_said_before_is_counted_and_exits_not_chosen_are_left_out(company):
-    shown = agreement.satisfied_leavers(company, 180).table.set_index(["metric", "band"])
+    found = agreement.satisfied_leavers(company, 180)
+    shown = found.table.set_index(["metric", "band"])
     people = company.frame("customers")
     left = people[people["left_on"].notna() & (people["left_reason"] != "payment failed")]
     said = company.frame("responses").query("metric == 'csat' and score == score").merge(left, on="customer_id")
@@ -116,14 +129,18 @@ def test_what_leavers_said_before_is_counted_and_exits_not_chosen_are_left_out(c
     )
     assert shown.loc[("CSAT", "satisfied"), "n"] == len(last)
     assert shown.loc[("CSAT", "satisfied"), "value"] == pytest.approx((last["score"] >= 4).mean())
+    nps, csat, _ = found.facts["scores"]
+    assert (csat["band"], csat["answered"]) == ("satisfied", len(last))
+    assert csat["share"].value == shown.loc[("CSAT", "satisfied"), "value"]
+    assert (nps["answered"], nps["silent"]) == (405, 710)
 
 
-def test_without_dates_or_contracts_nobody_is_seen_to_leave_content():
-    assert not agreement.satisfied_leavers(survey([5] * 60)).answered
+def test_without_dates_or_contracts_no_satisfied_leaver_is_seen():
+    assert "without contracts" in agreement.satisfied_leavers(survey([5] * 60)).headline
     frames = {
         "customers": pd.DataFrame({"customer_id": ["a"], "left_on": [pd.Timestamp("2024-05-01")]}),
         "responses": pd.DataFrame({"response_id": ["r"], "customer_id": ["a"], "metric": ["csat"], "score": [5.0]}),
     }
     settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
     settings["metrics"] = {"csat": {"scale": [1, 5], "good": "high"}}
-    assert "no dates" in agreement.satisfied_leavers(Company.from_frames(settings, frames)).sentence
+    assert "no dates" in agreement.satisfied_leavers(Company.from_frames(settings, frames)).headline

@@ -1,4 +1,4 @@
-"""Do the scores agree? Scores of the same customer together, the composite score, and the satisfied who left (01_scores)."""
+"""01_scores: do the scores agree? Correlations, a composite score, and leavers who were satisfied."""
 
 from __future__ import annotations
 
@@ -9,60 +9,54 @@ import numpy as np
 import pandas as pd
 
 from cxlib.counts import answers, people
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import Figure, Finding, interval, listing, number, percent, table, unanswered
+from cxlib.page.findings import Answer, Figure, answer, finding, slug, table
+from cxlib.page.numbers import number
 from cxlib.page.resamples import resamples
 from cxlib.scores.estimates import estimate, hidden, since
 from cxlib.stats import association, draws
 
+WEAK = 0.5  # scores whose correlation is surely below this measure different things
 
-def together(company: Company, within_days: int = 180) -> Finding:
-    """Answer: do the scores of one customer go together? Rank correlation of the latest answers, pair by pair.
 
-    Turned so that high is good on every scale. Answers more than ``within_days`` apart are not put together.
+@finding("together")
+def together(company: Company, within_days: int = 180) -> Answer:
+    """Answer: do the scores of one customer agree? Rank correlation of the latest answers, pair by pair.
+
+    Scores are turned so that high is good. Answers more than ``within_days`` apart are not paired.
     """
-    name, title = "together", "Scores of the same customer together"
     found, least = answers.metrics(company), company.settings.privacy.minimum_base
     resampling = resamples(company)[1:]
     rows, use = [], "weight" if answers.weighted(company) else "n"
-    for first, second in itertools.combinations(found, 2):
-        counted = answers.pairs(company, first, second, within_days)
+    for pair in itertools.combinations(found, 2):
+        counted = answers.pairs(company, *pair, within_days)
         if counted["n"].sum() < least:
             continue
-        turned = [_up(company, m) * counted[c] for m, c in ((first, "first"), (second, "second"))]
+        first, second = zip(pair, ("first", "second"), strict=True)
+        turned = [_up(company, metric) * counted[column] for metric, column in (first, second)]
         value, drawn = association.rank_correlation(*turned, counted["fold"], counted[use], resampling)
         if math.isnan(value):
             continue
         e = draws.estimate(value, drawn, float(counted["n"].sum()), low=-1, high=1)
-        bands = [
-            _share(company, counted, *p)
-            for p in (((first, "first"), (second, "second")), ((second, "second"), (first, "first")))
-        ]
-        rows.append({"pair": f"{first.upper()} and {second.upper()}", "estimate": e, "first good, second bad": bands[0],
-                     "second good, first bad": bands[1]})  # fmt: skip
+        rows.append(
+            {"pair": " and ".join(m.upper() for m in pair), "estimate": e,
+             "first_good_second_bad": _share(company, counted, first, second),
+             "second_good_first_bad": _share(company, counted, second, first)}
+        )  # fmt: skip
     if not rows:
-        return unanswered(name, title, f"no two scores were given by {least} customers or more.")
-    said = [f"{r['pair']} {interval(r['estimate'], lambda v: number(v, 2))}" for r in rows]
-    text = f"Rank correlation of the scores of one customer: {'; '.join(said)}."
-    weak = [r for r in rows if r["estimate"].high < 0.5]
-    if weak:
-        text += " So weak a link means that no one of them can stand for the others." if len(weak) == len(rows) else ""
-    figures = tuple(
-        Figure(
-            f"together-{r['pair'].replace(' and ', '-').lower()}",
-            f"Rank correlation of {r['pair']}",
-            r["estimate"],
-            "-1 to 1",
-        )
-        for r in rows
-    )
-    dated = answers.dated(company)
-    caveats = (
-        (f"Each customer's latest answers, at most {within_days} days apart; only customers who gave both.",)
-        if dated
-        else ()
-    )
-    return Finding(name, title, text, "D", table(rows, ["pair"]), figures, caveats)
+        raise Unanswered("few-pairs")
+    figures = []
+    for r in rows:
+        name = slug("together", r["pair"].replace(" and ", " "))
+        figures.append(Figure(name, f"Rank correlation of {r['pair']}", r["estimate"], "-1 to 1"))
+    values = [r["estimate"].value for r in rows]
+    return answer(
+        "observed", table(rows, ["pair"]), figures,
+        pairs=[{"pair": r["pair"], "correlation": r["estimate"]} for r in rows],
+        lowest=min(values), highest=max(values), weak=all(r["estimate"].high < WEAK for r in rows), limit=WEAK,
+        within_days=within_days if answers.dated(company) else 0,
+    )  # fmt: skip
 
 
 def _up(company: Company, metric: str) -> int:
@@ -77,56 +71,50 @@ def _share(company: Company, counted: pd.DataFrame, good: tuple[str, str], bad: 
     return float(counted[use][both].sum() / counted[use].sum())
 
 
-def satisfied_leavers(company: Company, within_days: int = 180) -> Finding:
-    """Answer: how many leave although they were content? Those who chose to leave, by what they had said shortly before."""
-    name, title = "satisfied-leavers", "What leavers had said before"
-    if company.settings.relationship != "contractual" or not company.has("customers", "left_on"):
-        return unanswered(name, title, "without contracts and their ends nobody is seen to leave.")
-    found = answers.metrics(company)
-    if not found or not answers.dated(company):
-        return unanswered(name, title, "the answers carry no dates." if found else "no question was answered.")
-    rows, said, figures = [], [], []
-    for metric in found:
+@finding("satisfied-leavers")
+def satisfied_leavers(company: Company, within_days: int = 180) -> Answer:
+    """Answer: how many leavers were satisfied? Those who left by choice, by their last answer in the days before."""
+    if company.settings.relationship != "contractual":
+        raise Unanswered("no-contracts")
+    people.require(company, "customers", "left_on")
+    answers.require_dates(company, answers.choose(company, ""))
+    rows, scores, figures = [], [], []
+    for metric in answers.metrics(company):
         counted = answers.said_before_leaving(company, metric, within_days)
         answered = counted[counted["score"].notna()]
-        n = float(answered["n"].sum())
+        n, label = float(answered["n"].sum()), metric.upper()
+        silent = float(counted["n"].sum()) - n
         if n < company.settings.privacy.minimum_base:
             continue
         for band in answers.bands(company, metric):
             e = estimate(company, metric, answered, band, one_each=True)
-            rows.append({"metric": metric.upper(), "band": band.name, "estimate": e})
-        best, order = rows[-1]["estimate"], [b.name for b in answers.bands(company, metric)]
-        asked = float(counted["n"].sum())
-        silent = f" ({asked - n:,.0f} more were asked and said nothing)" if asked > n else ""
-        said.append(f"{metric.upper()}: {interval(best, percent)} of {n:,.0f}{silent} at the good end ({order[-1]})")
-        figures.append(
-            Figure(f"{metric}-content-leavers", f"Leavers whose last {metric.upper()} was at the good end",
-                   best, "share", "leavers who had answered")
-        )  # fmt: skip
+            rows.append({"metric": label, "band": band.name, "estimate": e})
+        scores.append({"label": label, "band": band.name, "share": e, "answered": n, "silent": silent})
+        name = f"Leavers whose last {label} was at the good end"
+        figures.append(Figure(f"{metric}-content-leavers", name, e, "share", "leavers with an answer"))
     if not rows:
-        least = company.settings.privacy.minimum_base
-        return unanswered(name, title, f"fewer than {least} leavers had answered in the {within_days} days before.")
-    text = f"Of customers who chose to leave, by their last answer in the {within_days} days before: {'; '.join(said)}."
-    caveats = ("A score alone misses these; 03_churn compares who stays after a good and a bad answer.",)
-    return Finding(name, title, text, "D", table(rows, ["metric", "band"]), tuple(figures), caveats)
+        raise Unanswered("few-leavers-answered", within_days=within_days)
+    return answer("count", table(rows, ["metric", "band"]), figures, scores=scores, within_days=within_days)
 
 
-def composite(company: Company, by: str = "", window_months: int = 12, draws_of_weights: int = 2000) -> Finding:
-    """Answer: what does a composite score say and hide? By segment, with its rank under other weights.
+@finding("composite")
+def composite(company: Company, by: str = "", window_months: int = 12, draws_of_weights: int = 2000) -> Answer:
+    """Answer: what does a composite score show and hide? By segment, with its rank under other weights.
 
-    Each score is turned so that high is good and stretched to 0-100 (the mean of its answers, the scale's ends being 0
-    and 100), and averaged with the weights of company.yaml (composite_weight, 1 unless told). Intervals from the fold
-    draws, one weight set. Then the ranks of the segments: the range under 2,000 random weight sets (uniform over all, as in
-    the OECD/JRC handbook 2008), and with each score left out.
+    Each score is turned so that high is good, stretched to 0-100 (the mean of its answers; the ends of the scale are 0
+    and 100) and averaged with the weights of company.yaml (composite_weight, else 1). Intervals from the fold draws, at
+    these weights. Ranks: their range under ``draws_of_weights`` random sets of weights (uniform over all, as in the
+    OECD/JRC handbook 2008), and with each score left out.
     """
-    name, title = "composite", "Composite score"
     declared = company.settings.metrics
     found = [m for m in answers.metrics(company) if declared[m].composite_weight > 0]
-    if len(found) < 2 or not (by or people.segments(company)):
-        return unanswered(name, title, "it needs two scores and a segment.")
+    if len(found) < 2:
+        raise Unanswered("one-score")
+    if not (by or people.segments(company)):
+        raise Unanswered("no-segment")
     by = by or people.most_levels(company)
-    resampling = resamples(company)
-    start, scaled, sizes = since(company, window_months), {}, {}
+    start, resampling = since(company, window_months), resamples(company)
+    scaled, sizes = {}, {}
     for metric in found:
         counted = answers.score_counts(company, metric, by=[by], since=start)
         low, high = declared[metric].scale
@@ -139,49 +127,43 @@ def composite(company: Company, by: str = "", window_months: int = 12, draws_of_
             scaled[metric] = pd.DataFrame((sums[..., 1] / sums[..., 0]), columns=keys[by])
     levels = sorted(set.intersection(*(set(s.columns) for s in scaled.values())))
     least = pd.DataFrame({m: s["customers"].reindex(levels) for m, s in sizes.items()}).min(axis=1)
-    levels = [
-        k for k, hide in zip(levels, hidden(company, least.to_numpy()) if levels else [], strict=True) if not hide
-    ]
+    hide = hidden(company, least.to_numpy()) if levels else []
+    levels = [level for level, small in zip(levels, hide, strict=True) if not small]
     if len(levels) < 2:
-        return unanswered(name, title, f"fewer than two levels of {by} have enough answers to every score.")
+        raise Unanswered("few-levels-of-all", by=by)
     cube = np.stack([scaled[m][levels].to_numpy() for m in found])  # scores x draws x levels
     given = np.array([declared[m].composite_weight for m in found], dtype=float)
     given /= given.sum()
     whole = np.tensordot(given, cube, axes=1)
     others = np.random.default_rng(company.settings.seed).dirichlet(np.ones(len(found)), draws_of_weights)
-    ranks = _ranks(others @ cube[:, 0])
-    luck = np.quantile(_ranks(whole[1:]), [0.025, 0.975], axis=0, method="inverted_cdf")
+    ranks, rank = _ranks(others @ cube[:, 0]), _ranks(whole[:1])[0]
+    chance = np.quantile(_ranks(whole[1:]), [0.025, 0.975], axis=0, method="inverted_cdf")
+    without = [_ranks(_without(given, cube[:, 0], j)[None])[0] for j in range(len(found))]
     rows = []
     for i, level in enumerate(levels):
         n = float(sum(s.loc[level, "n"] for s in sizes.values()))
-        row = {by: level, "estimate": draws.estimate(whole[0, i], whole[1:, i], n, low=0, high=100)}
+        row = {"level": level, "estimate": draws.estimate(whole[0, i], whole[1:, i], n, low=0, high=100)}
         row |= {m.upper(): cube[j, 0, i] for j, m in enumerate(found)}
-        row |= {"rank": _ranks(whole[:1])[0, i], "rank low": int(luck[0, i]), "rank high": int(luck[1, i])}
-        row |= {"rank from": ranks[:, i].min(), "rank to": ranks[:, i].max()}
-        for j, m in enumerate(found):
-            rest = np.delete(given, j)
-            left_out = (
-                np.tensordot(rest, np.delete(cube[:, 0], j, axis=0), axes=1)
-                if rest.sum()
-                else np.full(len(levels), np.nan)
-            )
-            row[f"rank without {m.upper()}"] = _ranks(left_out[None])[0, i]
+        row |= {"rank": rank[i], "chance_from": int(chance[0, i]), "chance_to": int(chance[1, i])}
+        row |= {"weights_from": ranks[:, i].min(), "weights_to": ranks[:, i].max()}
+        row |= {f"rank without {m.upper()}": without[j][i] for j, m in enumerate(found)}
+        row["scores"] = ", ".join(f"{m.upper()} {number(row[m.upper()], 0)}" for m in found)
+        row["by_chance"] = f"{row['chance_from']}–{row['chance_to']}"
+        row["by_weights"] = f"{row['weights_from']}–{row['weights_to']}"
+        row["left_out"] = ", ".join(f"without {m.upper()}: {without[j][i]}" for j, m in enumerate(found))
         rows.append(row)
     rows.sort(key=lambda r: r["rank"])
-    moving = [r[by] for r in rows if r["rank from"] < r["rank to"]]
-    weights = listing(f"{m.upper()} {percent(w, 0)}" for m, w in zip(found, given, strict=True))
-    top = rows[0]
-    text = f"With weights {weights} the composite (0-100) is highest for {by} {top[by]}: {interval(top['estimate'])}. "
-    text += (
-        f"Under other weights the rank of {listing(moving)} changes: these ranks are a choice of weights."
-        if moving
-        else "No choice of weights changes the order."
-    )
-    caveats = (
-        "A composite hides which part moves; the columns beside it show each score on the same 0-100, high being good.",
-        "Rank low and high: what sampling alone leaves open. Rank from and to: under other weights.",
-    )
-    return Finding(name, f"{title} by {by}", text, "D", table(rows, [by]), caveats=caveats)
+    moving = [r["level"] for r in rows if r["weights_from"] < r["weights_to"]]
+    return answer(
+        "count", table(rows, ["level"]), by=by, top=rows[0]["level"], score=rows[0]["estimate"], levels=len(levels),
+        weights=[{"label": m.upper(), "share": w} for m, w in zip(found, given.tolist(), strict=True)], moving=moving,
+    )  # fmt: skip
+
+
+def _without(given: np.ndarray, scores: np.ndarray, j: int) -> np.ndarray:
+    """Return the composite of each level (scores x levels) without the score at ``j``; NaN if no weight is left."""
+    rest = np.delete(given, j)
+    return np.tensordot(rest, np.delete(scores, j, axis=0), axes=1) if rest.sum() else np.full(scores.shape[1], np.nan)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
