@@ -304,6 +304,8 @@ def test_the_whole_period_is_shown_beside_the_months_seen(steady):
     ends = [found.facts[k].value for k in ("so_far", "stops", "lasts")]
     assert ends == shown["value"].to_list()
     assert [found.facts[k] for k in ("whole", "seen", "ahead", "fading")] == [12, 6, 6, False]
+    assert found.facts["loss"] == (shown.loc[[STOPS, LASTS], "low"].min() < 0)
+    assert not scenarios.part_year(steady, halfway(pays_more=20.0)).facts["loss"]
 
 
 def test_of_a_roll_out_in_steps_the_programme_is_paid_from_the_first_one(steady):
@@ -339,8 +341,9 @@ def test_a_projection_is_no_comparison(steady, known):
 
 def test_what_is_over_or_not_known_has_no_part_year(steady):
     assert "are over" in scenarios.part_year(steady, halfway(months=12)).headline
-    unknown = Evidence(PLAN, NOT_IDENTIFIED, "observed", "everyone was reached at once")
-    assert scenarios.part_year(steady, unknown).headline == "Not answered: everyone was reached at once."
+    unknown = Evidence(PLAN, NOT_IDENTIFIED, "observed", "everyone was reached at once", "Start with half.")
+    found = scenarios.part_year(steady, unknown)
+    assert (found.headline, found.detail) == ("Not answered: everyone was reached at once.", "Start with half.")
 
 
 # ---- sample sizes ------------------------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def extended(paths: Paths, months: int, kept_a_year: float) -> Paths:
     """
     if months != int(months) or months < 1:
         raise ValueError(f"Paths cannot last {months} months; give a whole number, 1 or more.")
-    _check_share(kept_a_year, "The part of the effect kept a year")
+    _check_share(kept_a_year, "The effect kept a year")
     months, seen = int(months), paths.months
     more = months - seen
     if more <= 0:

@@ -292,7 +292,7 @@ def part_year(company: Company, evidence: Evidence, window_months: int = 12) -> 
     """
     programme, kept = evidence.programme, money_of(company).effect_kept_a_year
     if not evidence.measured:
-        raise Unanswered("not-measured", why=evidence.why)
+        raise Unanswered("not-measured", why=evidence.why, remedy=evidence.remedy)
     whole, seen = programme.effect_months or window_months, evidence.months
     if whole <= seen:
         raise Unanswered("months-over", whole=whole)
@@ -317,4 +317,5 @@ def part_year(company: Company, evidence: Evidence, window_months: int = 12) -> 
         "forecast", table(rows, ["case"]), figures,
         programme=programme.name, whole=whole, seen=seen, ahead=whole - seen, so_far=net[SEEN], stops=net[STOPS],
         lasts=net[LASTS], evidence=KNOWN[evidence.known], effect=evidence.known in EFFECTS, fading=kept is not None,
+        loss=span.low < 0,
     )  # fmt: skip
