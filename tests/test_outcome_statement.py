@@ -162,7 +162,7 @@ def test_the_statement_of_a_trial_in_full():
     ):
         assert part in found.detail
     (figure,) = found.figures
-    assert (figure.name, figure.unit) == ("initiative-welcome-calls-churn", "share")
+    assert (figure.name, figure.unit) == ("initiative-welcome-calls-churn", "share difference")
     assert figure.estimate.value == pytest.approx(-0.041)
     assert found.table["value"].tolist() == pytest.approx([100 * -0.041 / 0.342])
 
@@ -270,9 +270,7 @@ def test_months_that_are_not_over_are_said():
     found = returns.statement(
         COMPANY, returns.Result(evidence(programme=programme, months=7), (s,), Terms(0, 1, 7, 0.01))
     )
-    assert found.headline.startswith(
-        "Welcome calls after 7 of 12 months: 12.0% (3.0–21.0%) fewer customers leaving so far"
-    )
+    assert found.headline.startswith("Welcome calls after 7 of 12 months, too early to judge: 12.0% (3.0–21.0%) fewer")
     assert "resulted in" not in " ".join(found.texts)
     assert any("claim nothing yet" in c for c in found.caveats)
     assert "over 1 month." in shown(moved("churn"), months=1).headline
@@ -298,7 +296,7 @@ def test_nps_at_a_level_that_may_be_0_gets_points_and_no_percentage():
         assert said(outcome).verdict == "supported"
     unsure = replace(moved("nps"), level=Estimate(1, -3, 5))
     assert said(unsure, smallest=0.1).verdict == "inconclusive"
-    assert "not judged, because a percentage means nothing here" in shown(unsure, smallest=0.1).detail
+    assert "not judged, as the level without it may be zero" in shown(unsure, smallest=0.1).detail
 
 
 # ---- money -----------------------------------------------------------------------------------------------------------

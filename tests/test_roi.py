@@ -286,6 +286,7 @@ def test_machine_readable_statements_hold_what_the_page_says(company, found):
 def test_the_board_writes_each_number_in_its_unit_once(company):
     figures = [
         Figure("a", "Share", Estimate(0.2, 0.1, 0.3, n=1200), "share"),
+        Figure("f", "Change", Estimate(-0.083, -0.12, -0.046, n=1200), "share difference"),
         Figure("b", "Money", Estimate(-0.42, -1.05, 0.2, n=90), "GBP", known="comparison"),
         Figure("c", "A year", Estimate(200, 100, 300, n=90), "GBP a year", "buyers"),
         Figure("d", "Score", Estimate(0.6, -2.5, 3.8, n=90), "points"),
@@ -295,11 +296,16 @@ def test_the_board_writes_each_number_in_its_unit_once(company):
     rows = board.overview(company, [one, one])
     assert list(rows.columns) == [h for h, _ in words.columns_of(words.section_of(board.__file__, "overview")).values()]
     assert rows.iloc[:, 1].tolist() == [
-        "20% (10–30%)", "−£0.42 (−1.05 to 0.20)", "£200 (100–300) a year", "0.6 (−2.5 to 3.8) points",
-        "3 rows (all counted)",
+        "20% (10–30%)", "−8.3 points (−12.0 to −4.6)", "−£0.42 (−1.05 to 0.20)", "£200 (100–300) a year",
+        "0.6 (−2.5 to 3.8) points", "3 rows (all counted)",
     ]  # fmt: skip
-    assert rows.iloc[:, 2].tolist() == ["1,200 customers", "90 customers", "90 buyers", "90 customers", "90 customers"]
-    assert rows.iloc[1, 3] == "comparison group that passed its checks"
+    assert rows.iloc[:, 2].tolist() == ["1,200 customers"] * 2 + [
+        "90 customers",
+        "90 buyers",
+        "90 customers",
+        "90 customers",
+    ]
+    assert rows.iloc[2, 3] == "comparison group that passed its checks"
     assert rows.iloc[0, 3] == "count of the company's own records"
 
 

@@ -12,7 +12,7 @@ from cxlib.intake.company import Company
 from cxlib.overview import finance
 from cxlib.page import parameters, words
 from cxlib.page.findings import KNOWN, Figure, Finding
-from cxlib.page.numbers import amount, count, number, percent
+from cxlib.page.numbers import amount, count, number, percent, points
 from cxlib.roi import returns
 from cxlib.scores import current, trend
 from cxlib.value import buyers, by_score, forecast
@@ -70,7 +70,9 @@ def overview(company: Company, found: list[Finding]) -> pd.DataFrame:
 def _value(figure: Figure, currency: str | None) -> str:
     """Return a number with its interval in its own unit, or with the reason why it has none."""
     e, unit = figure.estimate, figure.unit
-    if unit.startswith("share"):
+    if unit == "share difference":
+        text = points(e)
+    elif unit.startswith("share"):
         text = percent(e)
     elif currency and unit.startswith(currency):
         text = amount(e, currency) + unit.removeprefix(currency)

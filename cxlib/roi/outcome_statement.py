@@ -87,7 +87,7 @@ def verdict(change: Estimate, smallest: float, known: str, sign: int) -> str:
     ``change``: with the programme minus without it, relative or in points as ``smallest`` is. ``smallest``: the target,
     0 or more (NaN: none declared, any improvement will do). ``sign``: -1 where less is better. Supported: the whole
     interval is at or above the target and above 0. Not supported: all of it is below the target. A link identifies no
-    effect, so nothing can be told from it. ValueError for a way of knowing, target or sign that does not exist.
+    effect, so it says nothing of a target. ValueError for a way of knowing, target or sign that does not exist.
     """
     if known not in VERBS:
         raise ValueError(f"known {known!r} is none of {', '.join(VERBS)}")

@@ -288,7 +288,8 @@ def outcome(company: Company, r: Result) -> Answer:
              "verdict": s.verdict}
         )  # fmt: skip
     label = _say("outcome", "figure", initiative=r.initiative, noun=_outcome_words(first))
-    figures = [Figure(f"{slug(r)}-{first.outcome}", label, first.change, first.unit)]
+    unit = "share difference" if first.unit == "share" else first.unit
+    figures = [Figure(f"{slug(r)}-{first.outcome}", label, first.change, unit)]
     return answer(r.known, table(rows, ["outcome"]), figures, **_facts(r, first))
 
 
