@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import net
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import optimize, stats
 
-from cxlib import open_company
 from cxlib.counts import cases
 from cxlib.demo.subscription import AGENT_PACE
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.page import charts
 from cxlib.scores import support
 
-HERE = Path(__file__).parent / "companies"
 EXPORTS = Path(__file__).resolve().parents[2] / "shared" / "data"
 exports = pytest.mark.skipif(not EXPORTS.exists(), reason="the exports of the companies are not beside the project")
 SETTINGS = {
@@ -162,8 +162,9 @@ def test_a_reply_dated_by_the_day_is_at_once_and_an_early_reopening_is_counted()
     odd = cases.customers(company).iloc[0]
     assert (odd["backwards"], odd["reopened_early"]) == (1, 1)
     assert as_set(cases.returns(company, "closed"), "duration", "event") == [[1, 1], [21, 0]]
-    assert "1 case was answered or closed before the opening" in " ".join(support.times(company).caveats)
-    assert "1 case was reopened before the closing" in " ".join(support.first_contact(company).caveats)
+    said = support.times(company)
+    assert (said.facts["backwards"], said.facts["early"], support.first_contact(company).facts["early"]) == (1, 1, 1)
+    assert "1 case was answered or closed before the opening" in " ".join(said.caveats)
 
 
 # ---- by brute force, and nothing of the future -----------------------------------------------------------
@@ -276,7 +277,7 @@ def test_levels_of_a_cut_add_up_to_the_whole(random_company):
 
 
 def plain(n=400, as_of="2024-06-30"):
-    """Cases of some hours, one a customer, over the months before ``as_of``; every third of the last 50 days takes 60."""
+    """Cases of some hours, one a customer, in the months before ``as_of``; of the last 50 days every third takes 60."""
     opened = pd.date_range(pd.Timestamp(as_of) - pd.Timedelta(days=300), as_of, periods=n).round("s")
     slow = (np.arange(n) % 3 == 0) & (opened > pd.Timestamp(as_of) - pd.Timedelta(days=50))
     solved = opened + pd.to_timedelta(np.where(slow, 60 * 24, 1 + np.arange(n) % 7), "h")
@@ -292,16 +293,22 @@ def test_open_cases_lengthen_the_times_that_closed_ones_alone_would_give():
     naive = (closed["resolved_at"] - closed["opened_at"]).dt.total_seconds() / 3600
     assert figures(found)["resolution-median"].value > naive.median()
     assert figures(found)["resolution-75th-percentile"].value > 24 > naive.max()
-    assert "open and counted for as long as seen" in found.sentence
-    assert "contacts has no first_response_at." in found.caveats
-    assert any("Cases closed so far, alone" in c for c in found.caveats)
+    still = contacts[(contacts["opened_at"] >= "2024-05-31") & (contacts["resolved_at"] >= "2024-07-01")]
+    assert found.facts["still_open"] == len(still) > 0
+    assert found.facts["opened"] == len(closed) + len(still)
+    assert found.facts["missing"] == ["first_response_at"]
+    (usual,) = found.facts["usual"]
+    assert not usual["replied"]
+    assert usual["mean"] == pytest.approx(naive.mean())
+    assert usual["median"] == pytest.approx(naive.median(), abs=1)
 
 
 def test_a_percentile_that_is_not_reached_says_so():
     people, contacts = plain()
     contacts["resolved_at"] = contacts["resolved_at"].where(np.arange(len(contacts)) % 4 == 0)
     found = support.times(make(people, contacts))
-    assert "fewer than half were closed" in found.sentence
+    assert found.facts["reached"] == [{"replied": False, "median": None}]
+    assert "not reached" in found.headline
     median = next(f for f in found.figures if f.name == "resolution-median")
     assert math.isinf(median.estimate.value)
     assert median.row()["value"] is None
@@ -314,7 +321,11 @@ def test_a_job_that_closes_once_a_day_is_found_by_the_day():
     hours = np.where(rng.random(900) < 0.1, rng.uniform(14 * 24, 15 * 24 - 1, 900), rng.exponential(120, 900))
     contacts["resolved_at"] = contacts["opened_at"] + pd.to_timedelta(np.round(hours * 3600), "s")
     found = support.closed_by_clock(make(people, contacts))
-    assert "at an age of 14 to 15 days" in found.sentence
+    assert found.facts["ages"] == ["14 to 15 days"]
+    assert found.facts["silent"] is None  # without dates of replies nobody knows
+    assert found.facts["hits"] == pytest.approx(found.facts["of_all"].value * found.facts["closed"])
+    last = found.table[found.table["statistic"] == "90th percentile"]["value"].tolist()
+    assert [found.facts["counted_as_solved"], found.facts["not_counted"]] == last
     assert set(found.table["cases"]) == {"all closings", "closed by a person"}
 
 
@@ -323,9 +334,12 @@ def test_small_levels_are_not_shown_and_nobody_is_ranked():
     contacts["agent"] = np.where(np.arange(400) < 20, "Zoe", np.where(np.arange(400) % 2, "Ann", "Bob"))
     contacts.loc[20:39, "agent"] = "Yan"
     found = support.by_team(make(people, contacts, privacy={"minimum_base": 30}), "agent")
-    assert found.table["agent"].tolist() == ["Ann", "Bob"]
-    assert not any(name in found.sentence for name in ("Ann", "Bob", "Zoe", "Yan"))
-    assert "2 levels were left out" in " ".join(found.caveats)
+    assert found.table["level"].tolist() == ["Ann", "Bob"]
+    assert not any(name in " ".join(found.texts) for name in ("Ann", "Bob", "Zoe", "Yan"))
+    assert found.facts["unseen"] == 2
+    (medians,) = found.facts["medians"]
+    assert [medians["shortest"], medians["longest"]] == sorted(found.table["value"])
+    assert (found.name, found.columns["level"][0]) == ("support-by-agent", "Agent")
 
 
 def test_without_cases_or_columns_each_question_gives_its_reason():
@@ -333,16 +347,17 @@ def test_without_cases_or_columns_each_question_gives_its_reason():
     bare = Company.from_frames(SETTINGS, {"customers": people})
     undated = make(people, contacts[["contact_id", "customer_id", "opened_at"]])
     few = make(people, contacts, privacy={"minimum_base": 100})
-    for company, why in (
-        (bare, "there is no contacts table"),
-        (undated, "contacts has n"),
-        (few, "fewer than 100 customers"),
+    for company, reason, why in (
+        (bare, "no-table", "no contacts table"),
+        (undated, "no-times-of-cases", "contacts has n"),
+        (few, "few-cases", "fewer than 100 customers"),
     ):
+        with pytest.raises(Unanswered, match=reason):
+            support.require(company)
         asked = [support.times, support.curve, support.closed_by_clock, support.first_contact, support.by_team]
         for finding in [*(question(company) for question in asked), support.repeat_contacts(company)]:
             assert not finding.answered
-            assert finding.sentence.startswith("Not answered: ")
-            assert why in finding.sentence or "contacts has no" in finding.sentence
+            assert why in finding.headline or "contacts has no" in finding.headline
         assert not support.against(company, "csat").answered
 
 
@@ -351,7 +366,7 @@ def test_without_cases_or_columns_each_question_gives_its_reason():
 
 @pytest.fixture(scope="module")
 def telecom():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +375,7 @@ def telecom_times(telecom):
 
 
 def test_times_to_first_reply_of_the_demo_are_those_of_its_law(telecom_times):
-    """Four hours times a lognormal times the pace of the agent, drawn evenly; 2 % are never answered."""
+    """Four hours times a lognormal times the pace of the agent, chosen evenly; 2 % are never answered."""
 
     def answered(hours):
         return 0.98 * stats.norm.cdf(np.log(hours / 4 / AGENT_PACE)).mean()
@@ -374,7 +389,7 @@ def test_times_to_first_reply_of_the_demo_are_those_of_its_law(telecom_times):
 
 
 def test_times_to_resolution_of_the_demo_are_those_of_its_law(telecom_times):
-    """The wait plus a day times a lognormal of 1.1; 2 % are closed by the system after thirty days, which is another end."""
+    """The wait plus a day times a lognormal of 1.1; 2 % are closed by the system after thirty days, a competing end."""
     rng = np.random.default_rng(1)
     z = rng.standard_normal((2, 2_000_000))
     hours = 4 * np.exp(z[0]) * rng.choice(AGENT_PACE, z.shape[1]) + 24 * np.exp(1.1 * z[1])
@@ -384,11 +399,13 @@ def test_times_to_resolution_of_the_demo_are_those_of_its_law(telecom_times):
     assert holds(figures(telecom_times)["resolution-within-72-h"], 0.98 * (hours <= 72).mean())
 
 
-def test_the_clock_of_the_demo_closes_one_case_in_fifty_after_thirty_days(telecom):
+def test_the_system_of_the_demo_closes_one_case_in_fifty_after_thirty_days(telecom):
     found = support.closed_by_clock(telecom)
     assert holds(figures(found)["closed-by-clock"], 0.02)
-    assert "at an age of 30.0 days" in found.sentence
-    assert "216 of these 216 had no reply" in found.sentence
+    assert found.facts["ages"] == ["30 days"]
+    assert (found.facts["hits"], found.facts["silent"]) == (216, 216)
+    assert found.facts["times"] == pytest.approx(216)
+    assert support.times(telecom).facts["by_person"]
 
 
 def test_reopening_in_the_demo_is_its_law_and_wider_definitions_solve_less(telecom):
@@ -401,6 +418,8 @@ def test_reopening_in_the_demo_is_its_law_and_wider_definitions_solve_less(telec
         values = [rows.loc[(d, days), "value"] for d in (cases.REOPENED, cases.SAME_TOPIC, cases.ANY)]
         assert values[0] >= values[1] - 0.002 >= values[2] - 0.004  # followed alike, so up to censoring
     assert figures(found)["first-contact"].value == rows.loc[(cases.ANY, 7), "value"]
+    assert (found.facts["lowest"], found.facts["highest"]) == (rows["value"].min(), rows["value"].max())
+    assert (found.facts["silent"], found.facts["unseen"], found.facts["early"]) == (216, 17, 0)
 
 
 def test_repeat_contacts_of_the_demo_and_its_rate(telecom):
@@ -412,13 +431,20 @@ def test_repeat_contacts_of_the_demo_and_its_rate(telecom):
     assert found.table["n"].min() >= telecom.settings.privacy.minimum_base
     plans = found.table[found.table["segment"] == "plan"]
     assert plans["customer_years"].sum() == pytest.approx(whole["customer_years"])
+    assert (found.facts["repeated"].value, found.facts["rate"].value) == (whole["value"], whole["rate"])
+    assert found.facts["outside"] == 0
 
 
-def test_longer_waits_go_with_lower_csat_in_the_demo(telecom):
+def test_longer_waits_are_linked_to_lower_csat_in_the_demo(telecom):
     found = support.against(telecom, "csat")
-    assert found.sentence.startswith("A longer wait for the first reply goes with lower CSAT (1-5, high is good)")
-    assert found.grade in "CD"
-    assert "resulted" not in found.sentence
+    assert found.headline.startswith("A longer wait for the first reply is linked to lower CSAT")
+    assert found.known == "observed"
+    first, *_, last = found.facts["found"]
+    assert (first["linked"], first["lower"]) == (True, True)
+    assert first["correlation"] == figures(found)["csat-first-response-correlation"]
+    assert (last["measure"], last["linked"], last["unconfirmed"]) == ("return or reopening", False, True)
+    asked = telecom.frame("responses").query("metric == 'csat'")
+    assert (found.facts["asked"], found.facts["missing"]) == (len(asked), pytest.approx(asked["score"].isna().mean()))
     waits = found.table[found.table["measure"] == "wait for the first reply"]
     assert waits["value"].is_monotonic_decreasing
     assert (found.table["n"] >= telecom.settings.privacy.minimum_base).all()
@@ -426,11 +452,12 @@ def test_longer_waits_go_with_lower_csat_in_the_demo(telecom):
 
 def test_without_a_link_none_is_detected(random_company):
     found = support.against(random_company, "csat")
-    assert found.sentence.startswith("No detectable link of CSAT")
-    assert len(found.figures) == 4
+    assert not any(one["linked"] for one in found.facts["found"])
+    assert found.headline.startswith("No clear link")
+    assert len(found.figures) == found.facts["compared"] == 4
     assert all(holds(e, 0) for e in figures(found).values())
-    assert "would be found four times in five" in found.caveats[1]
-    assert "no NPS question on an experience" in support.against(random_company, "nps").sentence
+    assert found.facts["detectable"] == pytest.approx(2.8 * max(e.se for e in figures(found).values()))
+    assert "no NPS question" in support.against(random_company, "nps").headline
 
 
 def test_the_curve_falls_and_can_be_drawn(telecom):
@@ -445,6 +472,8 @@ def test_the_curve_falls_and_can_be_drawn(telecom):
         found.table, found.title, group="group", x="hours", x_label="hours", y_label="still waiting (%)"
     )
     assert drawn.axes
+    day = found.table[found.table["hours"] == 24].set_index("group")["value"]
+    assert [w["share"] for w in found.facts["waiting"]] == day.loc[list(support.WAITING.values())].tolist()
     charts.plt.close(drawn)
     one = support.curve(telecom, "resolution").table
     pd.testing.assert_frame_equal(one, found.table[found.table["group"] == one["group"][0]].reset_index(drop=True))
@@ -452,11 +481,12 @@ def test_the_curve_falls_and_can_be_drawn(telecom):
 
 @exports
 def test_software_company_finds_no_link_of_response_times_to_csat_and_no_clock():
-    company = open_company(HERE / "ravenstack")
+    company = net.opened(net.COMPANIES["ravenstack"])
     found = support.against(company, "csat")
-    assert found.sentence.startswith("No detectable link of CSAT")
-    assert "40\u00a0% of 928 CSAT questions have no answer" in found.caveats[-1]
-    assert "none looks closed by the clock" in support.closed_by_clock(company).sentence
+    assert not any(one["linked"] for one in found.facts["found"])
+    assert (found.facts["asked"], round(found.facts["missing"], 2)) == (928, 0.4)
+    assert support.closed_by_clock(company).facts["ages"] == []
+    assert support.times(company).facts["still_open"] == 0
     assert "No case is open" in " ".join(support.times(company).caveats)
     assert not support.by_team(company, "agent").answered
     assert support.by_team(company, "topic").answered
@@ -464,6 +494,6 @@ def test_software_company_finds_no_link_of_response_times_to_csat_and_no_clock()
 
 @exports
 def test_marketplace_has_no_cases_and_says_so():
-    company = open_company(HERE / "olist")
+    company = net.opened(net.COMPANIES["olist"])
     for finding in (support.times(company), support.first_contact(company), support.against(company, "csat")):
-        assert finding.sentence == "Not answered: there is no contacts table in company.yaml."
+        assert finding.headline == "Not answered: company.yaml has no contacts table."
