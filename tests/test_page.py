@@ -78,7 +78,7 @@ def test_an_interval_stands_in_the_cell_of_its_value(opened, monkeypatch):
     row = {"level": "a", "value": 0.119, "low": 0.087, "high": 0.152, "n": 2593.0, "paid": 5.0}
     shares, counts = ("Share", "percent"), ("Answers", "count")
     opened.frame(pd.DataFrame([row]), {"level": ("Level", ""), "value": shares, "n": counts, "paid": ("Paid", "money")})
-    assert shown[0] == ["Level", "Share", "Answers", "Paid", "a", "11.9% (8.7–15.2%)", "2,593", "€5.00"]
+    assert shown[0] == ["Level", "Share", "Answers", "Paid", "a", "11.9% (8.7–15.2%)", "2,593", "€5"]
     opened.frame(pd.DataFrame([row]))
     assert shown[1][:4] == ["level", "value", "n", "paid"]
 

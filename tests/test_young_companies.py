@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lint
 import pytest
 
 from cxlib import demo
@@ -14,25 +15,40 @@ from cxlib.value import acquisition, buyers, by_score, concentration, contracts,
 
 
 def every_finding(company):
-    found = [
-        data_check.rows(company), data_check.set_aside(company), data_check.notes(company), data_check.coverage(company),
-        data_check.questions(company), current.headline(company), current.distribution(company), trend.trend(company),
-        trend.mix(company), trend.control(company), trend.early_warning(company), segments.differences(company),
-        segments.agents(company), nonresponse.funnel(company), nonresponse.rates(company), nonresponse.weighted(company),
-        nonresponse.comments(company), agreement.together(company), agreement.satisfied_leavers(company),
-        agreement.composite(company), support.times(company), support.curve(company), support.closed_by_clock(company),
-        support.first_contact(company), support.repeat_contacts(company), support.by_team(company),
-        support.against(company, "csat"), support.against(company, "ces"), retention.rates(company),
-        curves.by_score(company, minimum_events=5), hazard_ratios.ratios(company, minimum_events=5), curves.naive(company),
-        *(f(company, minimum_events=5) for f in (curves.differences, curves.summaries, curves.kept, curves.exits)),
-        *(f(company, minimum_events=5) for f in (hazard_ratios.periods, hazard_ratios.routes, hazard_ratios.delayed, hazard_ratios.adjusted)),
-        *(f(company) for f in (risk.beyond, risk.signals, risk.calibration, risk.leakage, risk.summary)),
-        *(f(company) for f in (retention.growth, retention.cohorts, retention.early, tenure.by_tenure, tenure.causes)),
-        *(f(company) for f in (renewals.renewals, renewals.repurchase, renewals.between_purchases)),
-        by_score.by_score(company), by_score.changes(company), by_score.beyond(company), by_score.paid_today(company), contracts.base(company),
-        contracts.fits(company), forecast.base(company), concentration.grid(company), buyers.base(company, minimum_repeat_buyers=5),
-        upsell.by_score(company), acquisition.acquisition(company),
-    ]  # fmt: skip
+    one_each = (
+        *(data_check.rows, data_check.set_aside, data_check.notes, data_check.coverage, data_check.questions),
+        *(current.headline, current.distribution, segments.differences, segments.agents),
+        *(trend.trend, trend.mix, trend.control, trend.early_warning),
+        *(nonresponse.funnel, nonresponse.rates, nonresponse.weighted, nonresponse.comments),
+        *(agreement.together, agreement.satisfied_leavers, agreement.composite),
+        *(support.times, support.curve, support.closed_by_clock, support.first_contact, support.repeat_contacts),
+        *(support.by_team, retention.rates, retention.growth, retention.cohorts, retention.early),
+        *(tenure.by_tenure, tenure.causes, renewals.renewals, renewals.repurchase, renewals.between_purchases),
+        *(risk.beyond, risk.signals, risk.calibration, risk.leakage, risk.summary),
+        *(by_score.by_score, by_score.changes, by_score.beyond, by_score.paid_today),
+        *(contracts.base, contracts.fits, contracts.lifetimes, contracts.shortcut, forecast.base, forecast.holdout),
+        *(concentration.grid, concentration.curve, concentration.spread, concentration.at_risk),
+        *(upsell.by_score, upsell.model, upsell.orders),
+        *(acquisition.simple, acquisition.acquisition, acquisition.referrals),
+    )
+    with_few_events = (
+        *(curves.by_score, curves.naive, curves.differences, curves.summaries, curves.kept, curves.exits),
+        *(hazard_ratios.ratios, hazard_ratios.periods, hazard_ratios.routes, hazard_ratios.delayed),
+        hazard_ratios.adjusted,
+    )
+    of_buyers = (
+        buyers.base,
+        buyers.models,
+        buyers.tracking,
+        buyers.by_frequency,
+        buyers.lift,
+        buyers.alive,
+        buyers.spend,
+    )
+    found = [ask(company) for ask in one_each]
+    found += [support.against(company, "csat"), support.against(company, "ces")]
+    found += [ask(company, minimum_events=5) for ask in with_few_events]
+    found += [ask(company, minimum_repeat_buyers=5) for ask in of_buyers]
     results = returns.results(company)
     found += [
         returns.summary(company, results),
@@ -50,10 +66,11 @@ def every_finding(company):
         returns.horizons,
     )
     found += [f(company, r) for r in results for f in each]
-    found += [f(company, p) for p in returns.planned(company) for f in (scenarios.planned, sample_size.trial)]
+    found += [scenarios.planned(company, p, by_score=by_score.by_score) for p in returns.planned(company)]
+    found += [sample_size.trial(company, p) for p in returns.planned(company)]
     found += [scenarios.part_year(company, r.evidence) for r in returns.unfinished(results)]
-    found += [priorities.ranked(company, returns.candidates(company, results)), priorities.cost_of_failure(company)]
-    return found
+    candidates = returns.candidates(company, results, by_score.by_score)
+    return [*found, priorities.ranked(company, candidates), priorities.cost_of_failure(company)]
 
 
 @pytest.mark.parametrize("as_of", ["2022-07-03", "2022-08-31", "2025-06-30"])
@@ -66,7 +83,7 @@ def test_a_young_or_small_company_gets_findings_or_reasons_and_sound_intervals(s
         made["initiatives"] = made["initiatives"].query("started_on <= @as_of or status == 'planned'")
     company = Company.from_frames(demo.settings(shape, draws=60, as_of=as_of), made)
     for finding in every_finding(company):
-        assert finding.sentence
+        assert not lint.faults(finding)
         for figure in finding.figures:
             row = figure.row()
             assert row["low"] is None or row["low"] <= row["value"] <= row["high"], figure

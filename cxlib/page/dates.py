@@ -16,7 +16,7 @@ from cxlib.stats import survival
 SURPRISING = 0.01  # a chance below which it is no accident that nobody left
 
 
-@lru_cache(maxsize=8)  # told by several findings of a page
+@lru_cache(maxsize=8)  # shown by several findings of a page
 def about_dates(company: Company) -> tuple[str, ...]:
     """Return sentences on who is missing from the exports: undated customers, early leavers."""
     seen, since = customer_base.seen_to_leave(company), company.settings.leavers_since

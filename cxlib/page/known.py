@@ -5,7 +5,7 @@ from __future__ import annotations
 # The first four are of effects and links, a count is of one's own records, a forecast is of the future.
 KNOWN = {
     "randomised": "randomised trial",
-    "comparison": "comparison group that passed its checks",
+    "comparison": "comparison group, no check failed",
     "adjusted": "link, adjusted for what else is known",
     "observed": "link as observed, not adjusted",
     "count": "count of the company's own records",
@@ -13,7 +13,7 @@ KNOWN = {
 }
 MEANING = {
     "randomised": "Customers were assigned at random, so the difference is the effect.",
-    "comparison": "Compared with customers who were not reached; the checks of that comparison passed.",
+    "comparison": "Compared with customers who were not reached; no check of the comparison failed.",
     "adjusted": "Two things occur together, after allowing for what else is known. Not an effect.",
     "observed": "Two things occur together, with nothing adjusted. Not an effect.",
     "count": "What the records or the answers say. No link is claimed.",

@@ -16,6 +16,7 @@ from cxlib.stats.estimate import Estimate
 
 DAYS_A_MONTH = 365.25 / 12
 NOT_KNOWN = "–"
+WHOLE = 2  # half-width of an interval of money from which on pence are left out
 SIGNS = {"GBP": "£", "EUR": "€", "USD": "$", "JPY": "¥"}
 # The verb that each way of knowing permits, now and in the past: only a comparison that identifies an effect may name
 # one.
@@ -27,9 +28,12 @@ VERBS = {
 }
 
 
-def _quantum(half_width: float) -> float:
-    """Return the unit to which a number with such an interval is rounded."""
-    return 10.0 ** (math.floor(math.log10(half_width)) - 1)
+def _quantum(e: Estimate, scale: float = 1.0, finest: float = 0.001) -> float:
+    """Return the unit to which an estimate is rounded: what its interval can bear, and no finer than ``finest``."""
+    half, value = scale * (e.high - e.low) / 2, scale * e.value
+    if math.isfinite(half) and half > 1e-12 * max(abs(value), 1e-300):
+        return max(10.0 ** (math.floor(math.log10(half)) - 1), finest)
+    return _own_quantum(value)
 
 
 def _plain(value: float, quantum: float) -> str:
@@ -50,6 +54,11 @@ def _own_quantum(value: float) -> float:
     return 1.0 if whole else 0.1 if size >= 10 else 0.01 if size >= 1 else 0.001
 
 
+def _estimate(x: float | Estimate | None) -> Estimate:
+    """Return a number as an estimate without an interval; an estimate as it is."""
+    return x if hasattr(x, "low") else Estimate(math.nan if x is None else float(x), math.nan, math.nan)
+
+
 def written(
     x: float | Estimate,
     digits: int | None = None,
@@ -57,19 +66,16 @@ def written(
     before: str = "",
     after: str = "",
     unit: str = "",
+    finest: float = 0.001,
 ) -> str:
     """Return a number, or an estimate with its interval: "8.3 points (4.6-12.0)".
 
-    ``digits``: decimals, else what the interval can bear; ``before`` and ``after`` stand at each number, ``unit`` once.
+    ``digits``: decimals, else what the interval can bear, no finer than ``finest``; ``before`` and ``after`` belong to
+    each number, ``unit`` is written once.
     """
-    e = x if hasattr(x, "low") else Estimate(float("nan") if x is None else float(x), math.nan, math.nan)
+    e = _estimate(x)
     value, low, high = (scale * v for v in (e.value, e.low, e.high))
-    half = (high - low) / 2
-    if digits is not None:
-        quantum = 10.0**-digits
-    else:
-        quantum = _quantum(half) if math.isfinite(half) and half > 0 else _own_quantum(value)
-    known = math.isfinite(value)
+    quantum = 10.0**-digits if digits is not None else _quantum(e, scale, finest)
 
     def one(v: float) -> str:
         text = _plain(v, quantum)
@@ -77,8 +83,8 @@ def written(
             return text
         return f"−{before}{text[1:]}{after}" if text.startswith("−") else f"{before}{text}{after}"
 
-    shown = one(value) + (unit if known else "")
-    if math.isnan(low) or math.isnan(high):
+    shown = one(value) + (unit if math.isfinite(value) else "")
+    if math.isnan(low) or math.isnan(high) or low == high:
         return shown
     # The sign of a currency stands at the value alone; a dash after a minus sign would be hard to read.
     ends = [_plain(v, quantum) if before else one(v) for v in (low, high)]
@@ -100,7 +106,7 @@ def percent(x: float | Estimate, digits: int | None = None) -> str:
     """Return a share (0-1) as a percentage: "12%", "11.9% (8.7-15.2%)"."""
     if digits is None and not hasattr(x, "low"):
         digits = 1 if x is not None and 0 < abs(x) < 0.1 else 0
-    text = written(x, digits, scale=100, after="%")
+    text = written(x, digits, scale=100, after="%", finest=0.1 if abs(_estimate(x).value) >= 0.01 else 0.01)
     return text.replace("%–", "–")
 
 
@@ -108,7 +114,7 @@ def points(x: float | Estimate, digits: int | None = None) -> str:
     """Return a difference of shares (0-1) in percentage points: "8.3 points (4.6-12.0)"."""
     if digits is None and not hasattr(x, "low"):
         digits = 1
-    return written(x, digits, scale=100, unit=" points")
+    return written(x, digits, scale=100, unit=" points", finest=0.1)
 
 
 @jinja2.pass_context
@@ -119,16 +125,15 @@ def money(context: Mapping[str, object], x: float | Estimate, digits: int | None
 
 def amount(x: float | Estimate, currency: str, digits: int | None = None) -> str:
     """Return an amount: from a million on in millions, with pence only where the interval bears them."""
-    sign = SIGNS.get(currency, f"{currency}\N{NO-BREAK SPACE}")
-    value = x.value if hasattr(x, "low") else float("nan") if x is None else float(x)
-    if math.isfinite(value) and abs(value) >= 1e6:
-        return written(x, 2 if digits is None and not hasattr(x, "low") else digits, scale=1e-6, before=sign, after="m")
-    if digits is None and not hasattr(x, "low"):
-        digits = 0 if abs(value) >= 20 else 2
-    if digits is None and (x.high - x.low) / 2 >= 1:
-        text = written(x, None, before=sign)
-        return text if (x.high - x.low) / 2 >= 10 else written(x, 0 if abs(value) >= 20 else 2, before=sign)
-    return written(x, digits, before=sign)
+    sign, e = SIGNS.get(currency, f"{currency}\N{NO-BREAK SPACE}"), _estimate(x)
+    known = math.isfinite(e.high - e.low) and e.high > e.low
+    if math.isfinite(e.value) and abs(e.value) >= 1e6:
+        return written(e, 2 if digits is None and not known else digits, scale=1e-6, before=sign, after="m")
+    if digits is None and not known:
+        digits = 0 if abs(e.value) >= 20 or e.value == round(e.value) else 2
+    elif digits is None and (e.high - e.low) / 2 < WHOLE:
+        digits = 2
+    return written(e, digits, before=sign, finest=1)
 
 
 def months(days: float) -> str:

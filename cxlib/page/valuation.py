@@ -1,4 +1,4 @@
-"""What "value" means: revenue or margin, the months that count, how they are discounted (the money block of company.yaml)."""
+"""What "value" means: revenue or margin, the months that count and their discounting (money in company.yaml)."""
 
 from __future__ import annotations
 

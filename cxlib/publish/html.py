@@ -278,7 +278,9 @@ def _group(page: Mapping, findings: list, told: list) -> dict[str, object]:
 
 
 def written(estimate: object, unit: str) -> str:
-    """Return a headline number with its interval; shares as percentages."""
+    """Return a headline number with its interval; shares as percentages, their differences in points."""
+    if unit == "share difference":
+        return numbers.points(estimate)
     return (numbers.percent if unit.startswith("share") else numbers.number)(estimate)
 
 
@@ -291,7 +293,7 @@ def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, objec
             ends = (math.nan if v is None else v for v in (f["value"], f.get("low"), f.get("high")))
             shown = written(SimpleNamespace(**dict(zip(("value", "low", "high"), ends, strict=True))), unit)
             if unit.startswith("share"):
-                unit = unit.removeprefix("share").strip()
+                unit = unit.removeprefix("share").removeprefix(" difference").strip()
             if (f["label"], shown) in seen:
                 continue  # the board's page takes its numbers from the others
             seen.add((f["label"], shown))
