@@ -9,7 +9,7 @@ import ibis
 import pandas as pd
 import pytest
 
-from cxlib.counts import answers, panels, purchases
+from cxlib.counts import answers, panels, planned_reach, purchases, snapshots
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
 
@@ -115,3 +115,38 @@ def test_money_by_month_keeps_leavers_in_the_base(company):
 def test_a_metric_nobody_answered_is_refused_by_name(company):
     with pytest.raises(InputError, match=r"csat.*nps"):
         answers.choose(company, "csat")
+
+
+# ---- the day itself --------------------------------------------------------------------------------------------------
+
+
+def test_whole_months_are_counted_to_the_as_of_date(company):
+    seen = [panels.months_seen(company, d) for d in (date(2024, 11, 1), date(2024, 12, 1), date(2025, 1, 1))]
+    assert seen == [2, 1, 0]
+    # payments are on record from 5 January, so January is not whole
+    before = [panels.months_before(company, d) for d in (date(2024, 2, 1), date(2024, 4, 1), date(2024, 12, 1))]
+    assert before == [0, 2, 6]
+    assert planned_reach.followed_since(company, 3) == (date(2024, 10, 1), 3)
+    assert planned_reach.followed_since(company, 24) == (date(2024, 1, 1), 12)
+
+
+def test_a_purchase_on_the_day_of_the_cut_is_known(company):
+    def known_of_a(cut):
+        rows = purchases.held_out(company, cut, "nps")
+        return rows.loc[rows["band"] == "promoter", ["frequency", "purchases", "revenue"]].to_numpy().tolist()
+
+    assert known_of_a(date(2024, 3, 14)) == [[0, 1, 20]]
+    assert known_of_a(date(2024, 3, 15)) == [[1, 0, 0]]
+
+
+def test_a_snapshot_knows_its_own_day_and_nothing_later(company):
+    """a answers on 3 February; c leaves on 31 May, not by choice; b leaves on 31 August, by choice."""
+    on = (date(2024, 2, 2), date(2024, 2, 3), date(2024, 5, 30), date(2024, 8, 30), date(2024, 8, 31))
+    rows = snapshots.stacked(company, on, 1, ["nps"]).execute().set_index(["at", "customer_id"]).sort_index()
+    assert rows.index.to_list() == [
+        *[(0, "a"), (0, "b"), (1, "a"), (1, "b")],
+        *[(2, "a"), (2, "b"), (2, "c"), (3, "a"), (3, "b"), (3, "d"), (4, "a"), (4, "d")],
+    ]
+    assert [rows.loc[(at, "a"), "NPS answer"] for at in (0, 1)] == ["no answer", "promoter"]
+    assert rows.loc[rows["left"] == 1].index.to_list() == [(3, "b")]
+    assert rows.loc[rows["other"] == 1].index.to_list() == [(2, "c")]

@@ -1,1 +1,1 @@
-"""From the six tables to small count tables, made in the engine: the one place that knows time."""
+"""Small count tables from the six tables, made in the engine; all arithmetic with dates is here."""

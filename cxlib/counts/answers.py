@@ -1,10 +1,7 @@
-"""From the six tables to small count tables, inside the engine.
+"""Answers to survey questions as small count tables: score groups, periods, pairs of metrics, answers before leaving.
 
-Every function builds one Ibis expression and brings back counts as a pandas frame, each row with its ``fold``
-(0-255, from a hash of customer_id): the estimates need no more, however many customers there are.
-
-Clock: dates are days. Somebody is here from the start of the day of entry to the end of the day of leaving, so
-a stay is (last day - first day + 1) days long and never zero.
+Every function builds one Ibis expression and returns counts as a pandas frame, each row with its ``fold``. The clock is
+that of ``people``.
 """
 
 from __future__ import annotations
@@ -25,12 +22,12 @@ from cxlib.intake.company import Company
 from cxlib.intake.tables import CONTRACT
 
 NO_ANSWER = "no answer"
-MOST_LEVELS = 50  # of a column of the answers, to be cut by
+MOST_LEVELS = 50  # columns of answers with more values are not offered as cuts
 
 
 @dataclass(frozen=True)
 class Band:
-    """A named stretch of a scale, ends included: promoter 9-10."""
+    """A score group: a named part of a scale, both ends included (promoter: 9 to 10)."""
 
     name: str
     low: float
@@ -38,11 +35,11 @@ class Band:
 
 
 def bands(company: Company, metric: str) -> list[Band]:
-    """Return the bands of a metric from worst to best.
+    """Return the score groups of a metric, from worst to best.
 
-    NPS: detractor (to 6), passive (7-8), promoter (9-10). Others: the best two fifths of the scale (or what
-    ``satisfied_from`` says) are the good end, the worst two fifths the bad one; a scale of two or four points has no
-    middle.
+    NPS: detractor (up to 6), passive (7-8), promoter (9-10). Other metrics: the best two fifths of the scale are the
+    good end (or the scores from ``satisfied_from``), the worst two fifths the bad end. A scale of two or four points
+    has no middle.
     """
     rule = company.settings.metrics[metric]
     low, high = rule.scale
@@ -53,7 +50,7 @@ def bands(company: Company, metric: str) -> list[Band]:
     else:
         names = ("no", "", "yes") if (low, high) == (0, 1) else ("dissatisfied", "neutral", "satisfied")
     steps, up = high - low + 1, rule.good == "high"
-    # Points counted from the worst, so that a scale where low is good is the same thing turned.
+    # Points are counted from the worst score, so that a scale where low is good needs no rules of its own.
     good_from = {2: 1, 3: 2, 4: 2}.get(steps, steps * 3 // 5)
     if rule.satisfied_from is not None:
         good_from = rule.satisfied_from - low if up else high - rule.satisfied_from
@@ -67,7 +64,7 @@ def bands(company: Company, metric: str) -> list[Band]:
 
 
 def direction(company: Company, metric: str) -> str:
-    """Return the scale and which end is good, as printed beside every figure: "1-5, high is good"."""
+    """Return the scale of a metric and its good end, for every figure: "1-5, high is good"."""
     rule = company.settings.metrics[metric]
     version = f", version {rule.version}" if metric == "ces" else ""
     return f"{rule.scale[0]:g}-{rule.scale[1]:g}, {rule.good} is good{version}"
@@ -78,7 +75,7 @@ def metrics(company: Company) -> list[str]:
     return list(_metrics(company))
 
 
-@lru_cache(maxsize=2)  # asked for by every question of a page
+@lru_cache(maxsize=2)  # every question of a page asks for it
 def _metrics(company: Company) -> tuple[str, ...]:
     if company.responses is None:
         return ()
@@ -87,11 +84,11 @@ def _metrics(company: Company) -> tuple[str, ...]:
 
 
 def questions(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table:
-    """Return one row per question of a metric: score, band, when it was known, fold and the columns ``by`` as text.
+    """Return one row per question of a metric, answered or not, in the engine.
 
-    ``by``: columns of customers, else of responses, or STAGE.
-    ``when`` is the day of the answer, or of the question where no answer came; ``weight`` is the answer's own, else
-    its customer's, else 1.
+    Columns, beside those of responses: band (the score group, else NO_ANSWER), answered, when (the day of the answer,
+    else of the question), weight (of the answer, else of its customer, else 1), fold, and ``by`` as text. ``by`` names
+    columns of customers, else of responses, or STAGE (the stage of the customer when asked).
     """
     rows = company.responses.filter(_.metric == metric)
     cases = [((rows.score >= b.low) & (rows.score <= b.high), b.name) for b in bands(company, metric)]
@@ -117,15 +114,15 @@ def questions(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Tab
 
 
 def weighted(company: Company) -> bool:
-    """Tell whether answers carry a weight, their own or their customer's."""
+    """Tell whether answers carry a weight, their own or that of their customer."""
     return company.has("responses", "weight") or company.has("customers", "weight")
 
 
 def cuts(company: Company, metric: str) -> list[str]:
-    """Return what the answers of a metric can be cut by: segments, columns of the answers, the stage of the customer.
+    """Return the columns by which the answers of a metric can be cut: segments, columns of the answers, the stage.
 
-    Columns of the answers are touchpoint, channel and any further one with 2 to MOST_LEVELS values. Agents are people,
-    not segments, and are left to ``scores.agents``.
+    Columns of the answers are touchpoint, channel and further ones, with 2 to MOST_LEVELS values. Agents are people,
+    not segments: ``scores.support`` deals with them.
     """
     return list(_cuts(company, metric))
 
@@ -153,11 +150,13 @@ def score_counts(
     latest_only: bool = False,
     since: date | None = None,
 ) -> pd.DataFrame:
-    """Count answers by (``by``, period, score, fold): columns n (answers), weight and customers.
+    """Count answers by (``by``, period, score, fold): n (answers), weight (summed) and customers.
 
-    ``latest_only`` keeps a customer's latest answer within each period (or altogether): one customer, one voice.
-    ``weight`` adds up their weights. ``customers`` adds up, over scores and folds, to the number of different customers
-    within each (``by``, period). ``period`` "wave" takes the column of that name, as text.
+    ``period``: week, month, quarter, year, or "wave" (the column of that name). ``latest_only`` keeps the latest answer
+    of each customer in a period (or altogether): one customer, one vote. ``since`` keeps answers after that day.
+    ``customers`` sums, over scores and folds, to the number of different customers in each (``by``, period).
+
+    Example: ``score_counts(company, "nps", ["plan"], period="quarter")``.
     """
     rows = questions(company, metric, by).filter(_.answered)
     if since is not None:
@@ -180,17 +179,17 @@ def score_counts(
 
 
 def waves(company: Company, metric: str) -> list[str]:
-    """Return the waves of a metric in order of time (of their names, where nothing is dated)."""
+    """Return the waves of a metric in order of time, or of their names if nothing is dated."""
     rows = questions(company, metric).filter(_.wave.notnull())
     found = rows.group_by("wave").agg(first=ibis.coalesce(rows.asked_at, rows.when).min()).execute()
     return list(found.sort_values(["first", "wave"], na_position="last")["wave"])
 
 
 def pairs(company: Company, first: str, second: str, within_days: int) -> pd.DataFrame:
-    """Count customers by (their latest score of one metric, of another, fold); answers further apart do not count.
+    """Count customers by (first, second, fold): their latest scores of two metrics. Columns n and weight.
 
-    Columns first, second, fold, n and weight (the mean of the two answers'). Where nothing is dated, all answers of a
-    customer belong together.
+    Pairs of answers more than ``within_days`` apart are left out; answers without dates always count. The weight is the
+    mean of those of the two answers.
     """
     sides = []
     for name, metric in (("first", first), ("second", second)):
@@ -211,9 +210,10 @@ def pairs(company: Company, first: str, second: str, within_days: int) -> pd.Dat
 
 
 def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.DataFrame:
-    """Count customers who left by choice by (score of their last answer in the days before, fold): n, weight; NaN: none.
+    """Count customers who left by choice by (score, fold): n and weight. Score: their last answer before, NaN for none.
 
-    Only customers asked in these days. Answers on or after the day of leaving do not count.
+    Counted are customers asked in the ``within_days`` before the day of leaving. Answers on that day or later do not
+    count.
     """
     who = everyone(company).filter(_.chosen).select("customer_id", "left_on")
     rows = questions(company, metric).filter(_.when.notnull()).inner_join(who, "customer_id")
@@ -226,14 +226,14 @@ def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.D
 
 
 def dated(company: Company) -> bool:
-    """Tell whether the answers carry dates; without them nobody can say what came first."""
+    """Tell whether the answers carry dates; without dates nobody can say what came first."""
     return company.has("responses", "asked_at") or company.has("responses", "answered_at")
 
 
 def choose(company: Company, metric: str) -> str:
-    """Return the metric asked for, or the first declared one that has answers when none is named.
+    """Return the metric asked for; if none is named, the first declared metric that has answers ("" if none has).
 
-    Errors: InputError naming the metrics that have answers.
+    Errors: InputError, naming the metrics that have answers.
     """
     there = metrics(company)
     if metric and metric not in there:
@@ -245,14 +245,14 @@ def choose(company: Company, metric: str) -> str:
 
 
 def require_answers(company: Company, metric: str) -> None:
-    """Raise Unanswered where a metric (as ``choose`` returns it) has no answers."""
+    """Raise Unanswered if a metric (as ``choose`` returns it) has no answers."""
     if not metric:
         people.require(company, "responses")
         raise Unanswered("no-answers")
 
 
 def require_dates(company: Company, metric: str) -> None:
-    """Raise Unanswered where a metric has no answers, or they carry no dates, so that nobody knows what came first."""
+    """Raise Unanswered if a metric has no answers, or answers without dates."""
     require_answers(company, metric)
     if not dated(company):
         raise Unanswered("no-dates")

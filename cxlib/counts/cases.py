@@ -1,8 +1,8 @@
-"""Support cases as small count tables: how long they took, who came back, and which case stands behind an answer.
+"""Support cases as small count tables: waiting times, customers who come back, and the case before an answer.
 
 Clock: elapsed time, nights and weekends included. Lengths of cases are in minutes, rounded up so that a table stays
 small at any scale: to the minute up to 1 hour, to 5 minutes up to 10 hours, to the hour up to 10 days, to 6 hours up to
-100 days, to the day beyond. What has not happened by the end of the as-of day is not known (cause "", event 0).
+100 days, to the day beyond. An event after the end of the as-of day has not been observed (cause "", event 0).
 """
 
 from __future__ import annotations
@@ -23,35 +23,36 @@ from cxlib.intake.company import Company
 RESPONSE, RESOLUTION = "first response", "resolution"
 ANSWERED, UNANSWERED, CLOSED, BY_CLOCK, OPEN = "answered", "closed without a reply", "closed", "closed by the clock", ""
 NEEDS = {RESPONSE: "first_response_at", RESOLUTION: "resolved_at"}
-# What coming back means, from narrow to wide; each includes the ones before it.
+# Definitions of coming back, from narrow to wide; each includes those before it.
 REOPENED, SAME_TOPIC, ANY = "reopened", "reopened, or a new contact on the same topic", "reopened, or any new contact"
-RETURNED, CONTACTS = "return", "contacts"  # what may go before an answer, beside RESPONSE and RESOLUTION
+RETURNED, CONTACTS = "return", "contacts"  # what can precede an answer, beside RESPONSE and RESOLUTION
 MINUTE, HOUR, DAY = 60, 3600, 86_400  # seconds
-BEHIND_DAYS, RECENT_DAYS = 60, 90  # how old the case behind an answer may be; what counts as recent contacts
-_STEPS = ((60, 1), (600, 5), (14_400, 60), (144_000, 360))  # minutes up to which, rounded up to
+BEHIND_DAYS, RECENT_DAYS = 60, 90  # maximum age of the case before an answer; span of recent contacts
+_STEPS = ((60, 1), (600, 5), (14_400, 60), (144_000, 360))  # (up to so many minutes, rounded up to a multiple of)
 
-Clock = Sequence[tuple[float, float]]  # ages in hours, from and below, at which the system closes cases
+Clock = Sequence[tuple[float, float]]  # ages in hours (from, below) at which the system closes cases by itself
 
 
 def _seconds(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
-    """Return seconds from one moment to another; a moment before the other (a day without a time) is at once."""
+    """Return the seconds from one moment to another, at least 0 (a day without a time can seem earlier)."""
     length = (later.epoch_seconds() - earlier.epoch_seconds()).cast("float64")
     return (length < 0).ifelse(0.0, length)  # greatest(length, 0) is 0 on some engines where a moment is missing
 
 
 def _end(company: Company) -> ibis.Value:
+    """Return the end of the as-of day."""
     return ibis.literal(company.as_of + timedelta(days=1)).cast("timestamp")
 
 
 def _rounded(seconds: ibis.Value) -> ibis.Value:
-    """Return minutes on the grid told at the top of this file, one at least."""
+    """Return minutes, at least one, rounded up as described at the top of this file."""
     minutes = ibis.greatest(seconds / MINUTE, 1.0)
     cases = [(minutes <= most, (minutes / step).ceil() * step) for most, step in _STEPS]
     return ibis.cases(*cases, else_=(minutes / 1440).ceil() * 1440).cast("int64")
 
 
 def _cases(company: Company, by: Sequence[str] = (), since: date | None = None) -> ibis.Table:
-    """Return the cases opened after the day ``since``, with columns of the case or of its customer to cut by as text."""
+    """Return the cases opened after the day ``since``; columns ``by`` (of the case or its customer) as text."""
     rows = company.contacts
     if since is not None:
         rows = rows.filter(_.opened_at.cast("date") > ibis.literal(since))
@@ -63,7 +64,7 @@ def _cases(company: Company, by: Sequence[str] = (), since: date | None = None) 
 
 
 def _closed_by(rows: ibis.Table, clock: Clock) -> ibis.Value:
-    """Tell whether a case was closed at an age at which the system does so."""
+    """Tell whether a case was closed at an age at which the system closes cases."""
     age = _seconds(rows.resolved_at, rows.opened_at)
     found = ibis.literal(False)
     for low, high in clock:
@@ -78,10 +79,12 @@ def _counted(rows: ibis.Table, keys: Sequence[str]) -> pd.DataFrame:
 def waits(
     company: Company, what: str, by: Sequence[str] = (), since: date | None = None, clock: Clock = ()
 ) -> pd.DataFrame:
-    """Count cases by (``by``, minutes, cause, fold): minutes from opening to their end, why they ended.
+    """Count cases by (``by``, minutes, cause, fold): the minutes from opening to the end of the wait, and why it ended.
 
-    what: RESPONSE (cause ANSWERED; UNANSWERED where a case was closed without a reply) or RESOLUTION (CLOSED; BY_CLOCK
-    where it was closed at an age in ``clock``). OPEN: not ended by the end of the as-of day, and minutes until then.
+    ``what``: RESPONSE (cause ANSWERED, or UNANSWERED if the case was closed without a reply) or RESOLUTION (CLOSED, or
+    BY_CLOCK if it was closed at an age in ``clock``). Cause OPEN: censored at the end of the as-of day.
+
+    Example: ``waits(company, RESPONSE, ["channel"])``.
     """
     rows = _cases(company, by, since)
     if what == RESPONSE:
@@ -98,27 +101,27 @@ def waits(
 
 
 def closing_ages(company: Company) -> pd.DataFrame:
-    """Count closed cases by age in hours (to the nearest): n, and ``unanswered``, those without a reply."""
+    """Count closed cases by age at closing, in whole hours: n, and unanswered (closed without a reply)."""
     rows = company.contacts.filter(_.resolved_at.notnull())
     rows = rows.mutate(hours=(_seconds(rows.resolved_at, rows.opened_at) / HOUR + 0.5).floor().cast("int64"))
-    silent = rows.first_response_at.isnull().cast("int64").sum()
-    return rows.group_by("hours").agg(n=rows.count(), unanswered=silent).order_by("hours").execute()
+    unanswered = rows.first_response_at.isnull().cast("int64").sum()
+    return rows.group_by("hours").agg(n=rows.count(), unanswered=unanswered).order_by("hours").execute()
 
 
 def closed(company: Company, clock: Clock) -> pd.DataFrame:
-    """Count closed cases by fold: closed in all, ``by_clock``, and ``unanswered``, those of them without a reply."""
+    """Count closed cases by fold: closed, by_clock, and unanswered (closed by the clock without a reply)."""
     rows = company.contacts.filter(_.resolved_at.notnull())
     rows = rows.mutate(on_time=_closed_by(rows, clock))
-    silent = (rows.on_time & rows.first_response_at.isnull()).cast("int64").sum()
-    sums = {"closed": rows.count(), "by_clock": rows.on_time.cast("int64").sum(), "unanswered": silent}
+    unanswered = (rows.on_time & rows.first_response_at.isnull()).cast("int64").sum()
+    sums = {"closed": rows.count(), "by_clock": rows.on_time.cast("int64").sum(), "unanswered": unanswered}
     return rows.group_by("fold").agg(**sums).order_by("fold").execute()
 
 
 def customers(company: Company, by: Sequence[str] = (), since: date | None = None) -> pd.DataFrame:
-    """Count the cases and the customers behind them by ``by``, and what is odd about the dates of the cases.
+    """Count cases, customers and inconsistent dates by ``by``.
 
-    ``reopened_early``: reopened before the closing the export gives, which then is not the first; ``backwards``: a reply
-    or a closing that stands before the opening (on the same day).
+    Columns: cases, customers, reopened_early (reopened before the exported closing, which then is not the first
+    closing) and backwards (a reply or closing dated before the opening).
     """
     rows = _cases(company, by, since)
     early = (rows.reopened_at < rows.resolved_at).fill_null(False)
@@ -142,12 +145,14 @@ def returns(
     by: Sequence[str] = (),
     clock: Clock = (),
 ) -> pd.DataFrame:
-    """Count cases by (``by``, duration, event, fold): days until the customer comes back (event 1), cut at ``longest``.
+    """Count cases by (``by``, duration, event, fold): days until the customer came back (event 1), cut at ``longest``.
 
-    after: "closed" (from the closing of closed cases) or "opened" (from the opening of every case until the next one).
-    A day is 24 hours, and day 1 the first. The as-of date and the day the customer left end the follow-up; cases that end
-    after it has are not followed. From closing, two kinds of case come back on day 1: those closed at an age in ``clock``
-    without a reply, which nobody solved, and those whose reopening is dated before the closing, which is not their first.
+    ``after``: "closed" (from the closing of closed cases) or "opened" (from the opening of every case to the next one).
+    A day is 24 hours; day 1 is the first. Follow-up ends on the as-of date or the day the customer left. Cases that end
+    after that are left out.
+
+    From closing, two kinds of case return on day 1. One was closed without a reply at an age in ``clock``: nobody
+    solved it. The other was reopened before the exported closing, which is not its first.
     """
     rows = _cases(company, by).inner_join(everyone(company).select("customer_id", "left_on"), "customer_id")
     if after == "opened":
@@ -175,7 +180,7 @@ def returns(
 
 
 def _pairs(company: Company, same_topic: bool = False) -> ibis.Table:
-    """Return closed cases (contact_id, resolved_at) with each later one of the same customer: ``again``, ``began``."""
+    """Return closed cases (contact_id, resolved_at) with each later case of the customer: ``again``, ``began``."""
     mine = company.contacts.filter(_.resolved_at.notnull()).select("contact_id", "customer_id", "topic", "resolved_at")
     other = company.contacts.select(again="contact_id", who="customer_id", about="topic", began="opened_at")
     match = [_.customer_id == other.who, other.began > _.resolved_at, other.again != _.contact_id]
@@ -183,14 +188,14 @@ def _pairs(company: Company, same_topic: bool = False) -> ibis.Table:
 
 
 def _following(company: Company, same_topic: bool = False) -> ibis.Table:
-    """Return contact_id and ``following``: when the customer next opened a case after this one was closed."""
+    """Return contact_id and ``following``: when the customer next opened a case after the closing."""
     return _pairs(company, same_topic).group_by("contact_id").agg(following=_.began.min())
 
 
 def contact_rates(company: Company, since: date, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count by (``by``, fold) after the day ``since``: customers, their days as customers, contacts in these days.
+    """Count by (``by``, fold), after the day ``since``: customers, their days as customers, and their contacts.
 
-    ``outside``: contacts opened in that time by customers who had not joined yet or had left.
+    ``outside``: contacts in that time from customers who had not joined yet or had already left.
     """
     who = everyone(company).filter(_.started.notnull()).select("customer_id", "started", "last_day", "fold", *by)
     who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), NONE) for k in by})
@@ -212,21 +217,22 @@ def contact_rates(company: Company, since: date, by: Sequence[str] = ()) -> pd.D
 
 
 def first_opened(company: Company) -> date | None:
-    """Return the day of the first case of the export, None where there is no case."""
+    """Return the day of the first case, None if there is none."""
     first = company.contacts.opened_at.min().execute()
     return None if pd.isna(first) else pd.Timestamp(first).date()
 
 
 def behind_answers(company: Company, metric: str, reopen_days: int = 7) -> pd.DataFrame:
-    """Count answers of a metric by (measure, level, known, score, fold), with n and weight: what went before the question.
+    """Count answers of a metric by (measure, level, known, score, fold), with n and weight: what preceded the question.
 
-    measure: RESPONSE and RESOLUTION (level: minutes, of the case behind the answer, until then or until the question was
-    put; ``known`` 1 if it had happened by then), RETURNED (level 1 if by then that case had been reopened, or the customer
-    had opened another one within ``reopen_days`` of its closing, or it was itself opened within ``reopen_days`` of the
-    closing of another), CONTACTS (cases the customer had opened in the 90 days before the question, 10 at most; all
-    answers count). The case behind an answer is the one it names (contact_id), else the customer's latest one, opened at
-    most 60 days before the question. A question dated by the day counts as put at the end of that day. Nothing later
+    The case before an answer is the one it names (contact_id), else the latest one of the customer, opened at most
+    BEHIND_DAYS before the question. A question dated by the day counts as asked at the end of that day. Nothing later
     than the question is used.
+
+    Measures: RESPONSE and RESOLUTION (level: minutes of that case, cut at the question; known 1 if it had happened by
+    then). RETURNED (level 1 if by then that case was reopened, or the customer opened another within ``reopen_days`` of
+    its closing, or the case itself was opened within ``reopen_days`` of the closing of another). CONTACTS (level: cases
+    opened in the RECENT_DAYS before the question, 10 at most; all answers count).
     """
     rows = answers.questions(company, metric).filter(_.answered)
     asked = ibis.coalesce(rows.asked_at, rows.answered_at).cast("timestamp")
@@ -254,13 +260,14 @@ def behind_answers(company: Company, metric: str, reopen_days: int = 7) -> pd.Da
 
 
 def _so_many(rows: ibis.Table) -> ibis.Table:
+    """Add to answers the number of recent cases as level."""
     return rows.mutate(
         level=ibis.least(ibis.coalesce(rows.recent, 0), 10).cast("int64"), known=ibis.literal(1, "int64")
     )
 
 
 def _returned(company: Company, own: ibis.Table, reopen_days: int) -> ibis.Table:
-    """Add to answers with the case behind them: level 1 where the customer had come back over it, or with it."""
+    """Add level 1 if, by the question, the customer came back after the case or the case itself was a return."""
     before = _pairs(company).group_by("again").agg(earlier=_.resolved_at.max())
     rows = own.left_join(before, own.contact_id == before.again).left_join(_following(company), "contact_id")
     back = (rows.following <= rows.asked) & (_seconds(rows.following, rows.resolved_at) <= reopen_days * DAY)

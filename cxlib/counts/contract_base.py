@@ -1,7 +1,7 @@
-"""Counts of a contract base for a forecast: who was here, what was known of them, and who left when.
+"""Counts of a contract base for a forecast: who was here, what was known of each customer, and who left when.
 
-Time runs in quarters of a year back from a day. What is known at the start of a quarter comes from ``snapshots``, so that
-no count uses an answer, a case or an exit before its day.
+Time runs in quarters of a year back from a day. What is known at the start of a quarter comes from ``snapshots``, so
+that no count uses an answer, a case or an exit before its day.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from cxlib.counts.people import DAYS_A_MONTH, STAGE, days
 from cxlib.intake.company import Company
 
 QUARTER = 3 * DAYS_A_MONTH  # days
-LAGS = (0, 6, 12)  # months from what is known to the quarter it shall tell of
-AGE = "age"  # whole quarters since joining, OLDEST and more together
-OLDEST = 8  # the last stage has then begun
+LAGS = (0, 6, 12)  # months from the snapshot to the quarter it predicts
+AGE = "age"  # whole quarters since joining; OLDEST and above together
+OLDEST = 8  # by then the last stage has begun
 FEE_BANDS = 200
 
 
 def known(company: Company, metrics: Sequence[str]) -> list[str]:
-    """Return what is known of a customer at a date, beside the time since joining: columns of every table here."""
+    """Return the columns known of a customer at a date, beside tenure; every table here has them."""
     of_customer = [k for k in snapshots.predictors(company) if k != snapshots.TENURE]
     return [*of_customer, *(snapshots.answer(m) for m in metrics)]
 
@@ -39,11 +39,11 @@ def back(until: date, months: float) -> date:
 
 
 def at_risk(company: Company, until: date, months: int, metrics: tuple[str, ...]) -> pd.DataFrame:
-    """Count the months customers could have left in, and those who did, over the ``months`` before ``until``.
+    """Count customer-months at risk and exits over the ``months`` before ``until``.
 
-    By (lag, STAGE in the middle of the quarter, ``known`` at ``lag`` months before the quarter, fold): n, customer-months, that
-    of leaving included; left, for whatever reason. Quarters that begin before ``leavers_since`` are left out. Who joined and
-    left within one quarter is in none.
+    Rows by (lag, STAGE in the middle of the quarter, ``known`` at ``lag`` months before the quarter, fold). Columns: n
+    (customer-months, the month of leaving included) and left (exits of any kind). Quarters that begin before
+    ``leavers_since`` are left out, and so is a customer who joins and leaves within one quarter.
     """
     quarters = months // 3
     starts = [back(until, 3 * q) for q in range(quarters + 1 + max(LAGS) // 3)]  # of quarters, the latest first
@@ -72,10 +72,10 @@ def at_risk(company: Company, until: date, months: int, metrics: tuple[str, ...]
 
 
 def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -> pd.DataFrame:
-    """Count the customers here at the end of a day by (AGE, ``known``, fold): n, fee (monthly_revenue added up), unpriced.
+    """Count the customers here at the end of a day by (AGE, ``known``, fold): n, fee (summed), unpriced.
 
-    With ``ahead`` (months) also what became of them: stayed, still here after these months; and the fees of those still here,
-    added up over the starts (paid_now) or the ends (paid_end) of the months.
+    The fee is monthly_revenue. With ``ahead`` (months) also stayed (still here after these months), and the fees of
+    those still here, summed over the starts (paid_now) or the ends (paid_end) of the months.
     """
     rows = _here(company, on, metrics)
     keys, sums = [AGE, *known(company, metrics), "fold"], _sums()
@@ -92,9 +92,9 @@ def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -
 
 
 def by_fee(company: Company, metrics: tuple[str, ...]) -> pd.DataFrame:
-    """Count today's customers by (AGE, ``known``, band): n, fee, unpriced; fees of a band lie close together.
+    """Count today's customers by (AGE, ``known``, band): n, fee, unpriced. A band holds fees that lie close together.
 
-    The FEE_BANDS bands are equal in the logarithm of the fee; -1 holds those who pay nothing, or of whom no fee is known.
+    The FEE_BANDS bands have equal width in the logarithm of the fee. Band -1: no fee, or none known.
     """
     rows = _here(company, company.as_of, metrics)
     ends = rows.filter(_.fee > 0).agg(low=_.fee.min(), high=_.fee.max()).execute().iloc[0]
@@ -109,9 +109,9 @@ def by_fee(company: Company, metrics: tuple[str, ...]) -> pd.DataFrame:
 
 
 def at_touchpoints(company: Company, metrics: tuple[str, ...], metric: str, worst: str) -> pd.DataFrame:
-    """Count today's customers whose last answer at a touchpoint, in the year before, was in the band ``worst``.
+    """Count today's customers whose last answer at a touchpoint in the past year was in the score group ``worst``.
 
-    By (touchpoint, AGE, ``known``): n, fee, unpriced. A customer may be at several touchpoints.
+    Rows by (touchpoint, AGE, ``known``): n, fee, unpriced. A customer can count at several touchpoints.
     """
     given = answers.questions(company, metric).filter(_.answered & _.when.notnull() & _.touchpoint.notnull())
     ago = days(ibis.literal(company.as_of), given.when)
@@ -127,7 +127,7 @@ def at_touchpoints(company: Company, metrics: tuple[str, ...], metric: str, wors
 def _here(company: Company, on: date, metrics: tuple[str, ...]) -> ir.Table:
     """Return the customers here at the end of a day with what was known of them, AGE, started, left_on and fee.
 
-    Several counts start from them, so an engine of ours writes them down once.
+    Several counts start from this table, so the engine stores it once.
     """
     found = _with_dates(company, snapshots.rows(company, on, 1, metrics))
     age = (days(ibis.literal(on), found.started) / QUARTER).floor().clip(0, OLDEST)
@@ -135,11 +135,13 @@ def _here(company: Company, on: date, metrics: tuple[str, ...]) -> ir.Table:
 
 
 def _with_dates(company: Company, rows: ir.Table) -> ir.Table:
+    """Add the dates started and left_on; the money of a month is called fee."""
     who = people.everyone(company).select("customer_id", "started", "left_on")
     return rows.drop("left", "other").rename(fee="a_month").inner_join(who, "customer_id")
 
 
 def _sums() -> dict[str, ir.Deferred]:
+    """Return the sums that all counts of customers here share."""
     return {
         "n": _.count(),
         "fee": ibis.coalesce(_.fee.sum(), 0.0),
@@ -148,6 +150,6 @@ def _sums() -> dict[str, ir.Deferred]:
 
 
 def _counted(rows: ir.Table, keys: list[str], **sums: ir.Deferred) -> pd.DataFrame:
-    """Count in the engine; texts come back as categories, as there may be millions of rows."""
+    """Count in the engine; texts return as categories, since there can be millions of rows."""
     found = rows.group_by(keys).agg(**sums).order_by(keys).to_pyarrow()
     return found.to_pandas(strings_to_categorical=True)

@@ -1,8 +1,9 @@
-"""Counts of whole terms of a contract: who was still here after 1, 2, 3 ... of them. The clock is that of ``counts``.
+"""Counts of whole contract terms: how many customers were still here after 1, 2, 3 ... terms.
 
-A term is any number of days, broken ones too (a month is ``counts.DAYS_A_MONTH``). Renewal k falls k terms after joining, and
-is made by who stays for more than GRACE days of the next term: contracts that end on their anniversary, or the day after, end
-with the term whatever the leap years do. Leaving of any kind ends the payments, so every exit counts.
+A term is any number of days, also a fraction (a month is ``people.DAYS_A_MONTH``). Renewal k falls k terms after
+joining. Whoever stays for more than GRACE days of the next term has renewed. So contracts that end on their
+anniversary, or the day after, end with the term in leap years too. Every kind of exit ends the payments, so all exits
+count. The clock is that of ``people``.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ GRACE = 2
 
 @dataclass(frozen=True, eq=False)
 class Survivors:
-    """Who joined, and who was still here after 1, 2, 3 ... whole terms, by cohort and fold.
+    """Customers who joined, and those still here after 1, 2, 3 ... whole terms, by cohort and fold.
 
-    ``rows`` are the keys (``by``, cohort, fold); ``kept`` (rows x 1 + terms) counts those still here after 0, 1, 2 ...
-    terms, NaN where not even the last to join of the cohort has been followed for so long. ``passed``: how much of a term
-    is left, on average, when somebody leaves within it (0: all leave at its end, 0.5: at any time). ``early``: customers
-    of cohorts that began before the exports know who left, ``young``: of cohorts not yet followed for one term; neither is
-    in ``rows``.
+    ``rows``: the keys (``by``, cohort, fold). ``kept`` (rows x 1 + terms): customers still here after 0, 1, 2 ...
+    terms, NaN beyond the follow-up of the last to join of the cohort. ``passed``: the mean share of a term that is left
+    when somebody leaves within it (0: all leave at its end; 0.5: at any time). Not in ``rows`` are ``early`` (customers
+    of cohorts that began before ``leavers_since``) and ``young`` (of cohorts followed for less than one term).
     """
 
     rows: pd.DataFrame
@@ -43,22 +43,24 @@ class Survivors:
 
 
 def _in_terms(last_day: ir.Value, started: ir.Value, term_days: float) -> ir.Value:
-    """Return how long somebody had been here at the end of a day, in terms, GRACE not counted."""
+    """Return the time a customer had been here at the end of a day, in terms, less GRACE days."""
     return ibis.greatest(days(last_day, started) + 1 - GRACE, 0) / ibis.literal(float(term_days))
 
 
 def _renewals(stay: ir.Value) -> ir.Value:
-    """Return how many renewals a stay (in terms) has made: the largest whole number below it."""
+    """Return how many renewals a stay (in terms) includes: the largest whole number below it."""
     return ibis.greatest(stay.ceil() - 1, 0).cast("int64")
 
 
 def survivors(
     company: Company, term_days: float, by: Sequence[str] = (), every: str = "quarter", until: date | None = None
 ) -> Survivors:
-    """Count joiners and those still here after 1, 2, 3 ... terms, by (``by``, cohort, fold); equal follow-up.
+    """Count customers who joined and those still here after 1, 2, 3 ... terms, with equal follow-up: see Survivors.
 
-    A cohort is everybody who joined in one ``every`` (week, month, quarter, year). ``until``: as known on that day
-    (default: the as-of date). Errors: InputError for a period that is none.
+    ``term_days``: length of a term. ``every``: length of a cohort (week, month, quarter, year). ``until``: count as
+    known on that day (default: the as-of date). Errors: InputError for any other ``every``.
+
+    Example: ``survivors(company, 12 * DAYS_A_MONTH, ["plan"])``.
     """
     known(every)
     end, since = until or company.as_of, company.settings.leavers_since
@@ -100,10 +102,12 @@ def base(
 ) -> pd.DataFrame:
     """Count customers here at the end of a day (default: the as-of date) by (``by``, renewals, fold).
 
-    renewals: how many lie behind them; n; fee: their monthly_revenue added up, unpriced: those without one. ``by`` may
-    hold STAGE, as of that day. With ``ahead`` also what came of their next so many renewals: paid (made in all), kept
-    (customers who made every one), fee_paid (renewals made times the monthly fee). All of them must lie before the as-of
-    date: ``on`` is ``ahead`` terms before it, or earlier.
+    renewals: those made so far. Columns: n, fee (monthly_revenue summed) and unpriced (customers without one). ``by``
+    can include STAGE, as of that day.
+
+    With ``ahead`` also the outcome of the next so many renewals: paid (renewals made), kept (customers who made all of
+    them) and fee_paid (renewals made times the monthly fee). All of them must fall before the as-of date: ``on`` is at
+    least ``ahead`` terms before it.
     """
     end = ibis.literal(on or company.as_of)
     who = everyone(company)

@@ -1,6 +1,6 @@
-"""Counts of the customer base: who is here, joins, leaves, renews and buys again. The clock is that of ``counts``.
+"""Counts of the customer base: who is here, joins, leaves, renews and buys again. The clock is that of ``people``.
 
-Every function is one or two expressions in the engine and brings back counts, however many customers there are.
+Every function is one or two expressions in the engine and returns counts, however many customers there are.
 """
 
 from __future__ import annotations
@@ -30,12 +30,15 @@ def seen_to_leave(company: Company) -> bool:
 
 
 def snapshot(company: Company) -> bool:
-    """Tell whether all that is known is how long each customer had been here, and whether they had left."""
+    """Tell whether the data give only the tenure of each customer, and whether the customer has left."""
     return not seen_to_leave(company) and company.has("customers", "tenure")
 
 
 def require_leavers(company: Company, tenures_will_do: bool = False) -> None:
-    """Raise Unanswered where leaving is not seen; ``tenures_will_do``: how long customers stayed is enough, without dates."""
+    """Raise Unanswered if the data do not show who leaves.
+
+    ``tenures_will_do``: the length of each stay is enough, without dates.
+    """
     if company.settings.relationship != "contractual":
         raise Unanswered("no-contracts")
     if snapshot(company):
@@ -46,14 +49,18 @@ def require_leavers(company: Company, tenures_will_do: bool = False) -> None:
 
 
 def undated(company: Company) -> int:
-    """Count customers of whom it is not known when they joined."""
+    """Count customers without a known start."""
     return int(everyone(company).filter(_.started.isnull()).count().execute())
 
 
 def whole_periods(company: Company, period: str, periods: int) -> list[date]:
-    """Return the first days of the last whole periods and, last, the day after them.
+    """Return the first days of the last whole periods, oldest first, and then the day after the last period.
 
-    Errors: InputError for a period other than week, month, quarter, year.
+    A period is whole if the as-of date is its last day or later. Errors: InputError for a period other than week,
+    month, quarter, year.
+
+    >>> whole_periods(company, "quarter", 2)  # as of 30 December 2025
+    [date(2025, 4, 1), date(2025, 7, 1), date(2025, 10, 1)]
     """
     known(period)
     following = pd.Timestamp(company.as_of) + pd.Timedelta(days=1)
@@ -61,13 +68,13 @@ def whole_periods(company: Company, period: str, periods: int) -> list[date]:
 
 
 def known(period: str) -> None:
-    """Refuse a period that is none (InputError)."""
+    """Raise InputError for a period other than week, month, quarter, year."""
     if period not in STARTS:
-        raise InputError("is not a period", value=period, remedy=f"Write one of {', '.join(STARTS)}.")
+        raise InputError("unknown period", value=period, remedy=f"Write one of {', '.join(STARTS)}.")
 
 
 def level_of(company: Company, by: str) -> str:
-    """Return the column to cut by: the one asked for, else the first declared segment, else none ("").
+    """Return the column to cut by: the one asked for, else the first declared segment, else "".
 
     Errors: InputError for a column that customers do not have.
     """
@@ -77,6 +84,7 @@ def level_of(company: Company, by: str) -> str:
 
 
 def _sum(condition: ir.BooleanValue) -> ir.Value:
+    """Count the rows for which a condition holds."""
     return condition.fill_null(False).cast("int64").sum()
 
 
@@ -84,12 +92,16 @@ def _sum(condition: ir.BooleanValue) -> ir.Value:
 
 
 def by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count, for each period from one date to the next, by (``by``, period, fold).
+    """Count joiners and leavers by (``by``, period, fold), for each period from one date to the next.
 
-    ``starts`` are the first days of the periods and, last, the end of the last one. here: at the start; lost: those of them
-    who left in the period, chosen: by choice; joined: in the period; gone: all who left in it, the newly joined too.
-    Where monthly_revenue is mapped: fee_here, fee_lost, fee_gained (joined and still here at the end) and unpriced (here
-    without a fee).
+    ``starts``: the first days of the periods, and then the end of the last one. Columns: here (at the start), lost (of
+    these, left in the period), chosen (of the lost, by choice), joined, gone (all who left, new customers included).
+    Somebody who leaves on the first day of a period was here at its start. Somebody who joins on that day was not.
+
+    If monthly_revenue is mapped, also fee_here, fee_lost, fee_gained (joined and still here at the end) and unpriced
+    (here without a fee).
+
+    Example: ``by_period(company, whole_periods(company, "month", 12), ["plan"])``.
     """
     who, priced = (
         as_text(everyone(company).filter(_.started.notnull()), by),
@@ -127,10 +139,10 @@ def by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) 
 
 
 def cohorts(company: Company, every: str, ages: Sequence[int]) -> pd.DataFrame:
-    """Count by (cohort, days): joined, and stayed so many days or longer; equal follow-up.
+    """Count by (cohort, days): joined, and stayed (longer than so many days), with equal follow-up.
 
-    A cohort is everybody who joined in one week, month, quarter or year; an age is there only if even the last day of that
-    period was followed for so long. ``ages`` are days.
+    ``ages``: the days. A cohort is everybody who joined in one week, month, quarter or year. An age is included only if
+    customers who joined on the last day of that period were followed for so long.
     """
     known(every)
     who = everyone(company).filter(_.started.notnull())
@@ -147,6 +159,7 @@ def cohorts(company: Company, every: str, ages: Sequence[int]) -> pd.DataFrame:
 
 
 def _last_day(first: pd.Timestamp, every: str) -> pd.Timestamp:
+    """Return the last day of the period that begins on a day."""
     return (first + pd.tseries.frequencies.to_offset(STARTS[every])) - pd.Timedelta(days=1)
 
 
@@ -154,14 +167,17 @@ def _last_day(first: pd.Timestamp, every: str) -> pd.Timestamp:
 
 
 def tenures(company: Company, by: Sequence[str] = (), reasons: bool = False, since: date | None = None) -> pd.DataFrame:
-    """Count customers by (``by``, duration, cause, entry): how long they had been here when last seen.
+    """Count customers by (``by``, duration, cause, entry): n.
 
-    duration: days, both ends counted; for a snapshot its tenure, in its own unit. cause: "" for still here, else "left" or,
-    with ``reasons``, the left_reason. ``since``: nobody is seen before that day, so that who joined earlier enters late, at
-    the age of ``entry`` days, and who left earlier is not counted.
+    duration: days from joining to the last day, both counted. cause: "" for censored (still here), else "left", or with
+    ``reasons`` the left_reason. For a snapshot the duration is the tenure, in its own unit. ``since``: observation
+    starts on that day. A customer who joined earlier enters late, at an age of ``entry`` days; one who left earlier is
+    not counted.
 
-    Entries and ends are counted apart and put together in order: who belongs to which makes no difference to how many are
-    at risk at any time, and there are as many rows as days instead of their square.
+    Entries and ends are counted separately and matched in order. The matching does not change how many are at risk at
+    any age. It needs as many rows as there are days instead of their square.
+
+    Example: ``tenures(company, ["plan"], since=date(2024, 1, 1))``.
     """
     who = everyone(company)
     if seen_to_leave(company):
@@ -187,7 +203,7 @@ def tenures(company: Company, by: Sequence[str] = (), reasons: bool = False, sin
 
 
 def _in_order(entries: pd.DataFrame, ends: pd.DataFrame) -> pd.DataFrame:
-    """Put the earliest entry to the earliest end, and so on; where any pairing has entry < duration, this one has."""
+    """Match entries to ends, earliest first; entry < duration holds if any matching can satisfy it."""
     into, out = entries["n"].cumsum().to_numpy(), ends["n"].cumsum().to_numpy()
     cuts = np.union1d(into, out)
     rows = ends.iloc[np.searchsorted(out, cuts)].reset_index(drop=True)
@@ -206,8 +222,8 @@ def first_leaving(company: Company) -> date | None:
 def contract_ends(company: Company, first: date, last: date, within_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
     """Count by ``by`` the customers whose contract ended from ``first`` to ``last``.
 
-    due: here on the day before; kept: of these, not gone ``within_days`` after the end; before: had left in the
-    ``within_days`` up to the end, and so are not due.
+    due: here on the day before the end. kept: of these, did not leave within ``within_days`` after the end. before:
+    left in the ``within_days`` before the end, and so not due.
     """
     who = everyone(company)
     who = as_text(who.filter(who.contract_ends_on.between(ibis.literal(first), ibis.literal(last))), by)
@@ -220,14 +236,14 @@ def contract_ends(company: Company, first: date, last: date, within_days: int, b
 
 
 def contract_dates(company: Company) -> pd.Series:
-    """Count the customers who are here by where their contract's end lies: past (up to the as-of date) and ahead."""
+    """Count the customers here by the end of their contract: past (up to the as-of date) and ahead."""
     who = everyone(company).filter(_.left_on.isnull() & _.contract_ends_on.notnull())
     past = who.contract_ends_on <= ibis.literal(company.as_of)
     return who.agg(past=_sum(past), ahead=_sum(~past)).execute().iloc[0].fillna(0).astype(int)
 
 
 def _payments(company: Company) -> ir.Table:
-    """Return the days on which a customer paid for a new or a further term, with ``gap`` days to the next renewal."""
+    """Return the days on which a customer paid for a term, with ``gap``: the days to the next renewal."""
     orders = company.orders.filter(_.kind.isin(["new", "renewal"])).mutate(day=_.ordered_at.cast("date"))
     rows = orders.group_by(["customer_id", "fold", "day"]).agg(renewal=(_.kind == "renewal").any())
     in_turn = ibis.window(group_by="customer_id", order_by="day")
@@ -236,7 +252,7 @@ def _payments(company: Company) -> ir.Table:
 
 
 def payment_gaps(company: Company) -> pd.DataFrame:
-    """Count the renewals in orders by the days since the payment before: gap, n."""
+    """Count renewals in orders by the days since the previous payment: gap, n."""
     rows = _payments(company).filter(_.gap.notnull())
     return rows.group_by("gap").agg(n=_.count()).order_by("gap").execute()
 
@@ -244,9 +260,9 @@ def payment_gaps(company: Company) -> pd.DataFrame:
 def payments_due(
     company: Company, first: date, last: date, term: int, grace: int, by: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Count by (``by``, fold) the payments whose ``term`` (days) ran out from ``first`` to ``last``.
+    """Count by (``by``, fold) the payments whose ``term`` (days) ended from ``first`` to ``last``.
 
-    due: all; kept: those followed by a renewal at most ``grace`` days after the term.
+    due: all of them; kept: those followed by a renewal at most ``grace`` days after the term.
     """
     rows = _payments(company)
     paid = [ibis.literal(d - timedelta(days=term)) for d in (first, last)]
@@ -261,7 +277,7 @@ def payments_due(
 
 
 def _purchase_days(company: Company) -> ir.Table:
-    """Return one row per customer and day of buying, with the next one; refunds are no purchases."""
+    """Return one row per customer and day of buying, refunds excluded, with the next day of buying."""
     rows = bought(company).select("customer_id", "fold", "day").distinct()
     in_turn = ibis.window(group_by="customer_id", order_by="day")
     rows = rows.mutate(following=rows.day.lead().over(in_turn), turn=ibis.row_number().over(in_turn))
@@ -270,14 +286,17 @@ def _purchase_days(company: Company) -> ir.Table:
 
 
 def first_orders(company: Company) -> tuple[date, int]:
-    """Return the day of the first order and the number of orders that are refunds, and so no purchases."""
+    """Return the day of the first order and the number of refunds among the orders."""
     orders = company.orders
     found = orders.agg(first=orders.ordered_at.min().cast("date"), refunds=_sum(orders.revenue < 0)).execute().iloc[0]
     return pd.Timestamp(found["first"]).date(), int(found["refunds"])
 
 
 def second_purchases(company: Company, every: str) -> pd.DataFrame:
-    """Count buyers by (cohort of their first purchase, duration, event): days until they bought again, or to the as-of date."""
+    """Count buyers by (cohort of the first purchase, duration, event): days to the second purchase or the as-of date.
+
+    Columns n and followed: the days for which all buyers of the cohort were followed.
+    """
     known(every)
     rows = _purchase_days(company).filter(_.turn == 0)
     keys = ["cohort", "duration", "event"]
@@ -290,6 +309,6 @@ def second_purchases(company: Company, every: str) -> pd.DataFrame:
 
 
 def gaps(company: Company) -> pd.DataFrame:
-    """Count the stretches between two days of buying by (duration, event, fold); event 0: open on the as-of date."""
+    """Count the intervals between days of buying by (duration, event, fold); event 0: open on the as-of date."""
     keys = ["duration", "event", "fold"]
     return _purchase_days(company).group_by(keys).agg(n=_.count()).order_by(keys).execute()

@@ -1,7 +1,7 @@
-"""What became of customers after a question: episodes in the engine, and counts of them.
+"""What customers did after a question: episodes in the engine, and counts of them.
 
-A spell runs from the day a score was known to the day of leaving (without contracts: of buying again) or to the as-of
-date. Every table here is made of the spells of one metric, which an engine of ours writes down once.
+A spell runs from the day a score was known to the day of leaving (without contracts: of the next order) or to the as-of
+date. All tables here come from the spells of one metric, which the engine stores once.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from cxlib.counts.people import NONE, STAGE, as_text, days, everyone, segments, 
 from cxlib.intake.company import Company
 
 FOLDS = 256
-RECENT_DAYS = 90  # before an episode, in which support cases are counted
+RECENT_DAYS = 90  # before an answer, in which support cases count
 PRICE = "price"
-PAYMENTS = ("new", "renewal", "upsell")  # kinds of orders by which a contract is paid
+PAYMENTS = ("new", "renewal", "upsell")  # kinds of orders that pay for a contract
 PRICES = ("price: low", "price: middle", "price: high", "price: not known")
-BETTER, SAME, WORSE = "better", "the same", "worse"  # than the answer before
+BETTER, SAME, WORSE = "better", "the same", "worse"  # than the previous answer
 CASES = ("no case", "1 case", "2 or more cases")
 
 
 @lru_cache(maxsize=8)
 def spells(company: Company, metric: str) -> ir.Table:
-    """Return one row for each dated question of a metric that was put to a customer still there.
+    """Return one row for each dated question of a metric to a customer still here.
 
-    Columns: customer_id, fold, the declared segments (as text), STAGE (of the customer then), band, asked, when (the score
-    was known: the day of the answer, or of the question where no answer came), next_asked (null: none came), started,
-    last_day (of follow-up), event (left, or bought again, on that day) and chosen (by choice), all dates being days.
+    Columns (dates are days): customer_id, fold, the declared segments as text, STAGE at that time, band (the score
+    group), asked, when (the score was known: the day of the answer, else of the question), next_asked (null if never),
+    started, last_day (of follow-up), event (left, or bought again, on that day) and chosen (by choice).
     """
     own = segments(company)
     rows = questions(company, metric).filter(_.when.notnull())
@@ -63,7 +63,7 @@ def spells(company: Company, metric: str) -> ir.Table:
 
 
 def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Table:
-    """Add the outcome to rows that have ``when``: leaving (contractual) or the next order; and the segments ``own``."""
+    """Add segments ``own`` and the outcome after ``when``: leaving, or without contracts the next order."""
     who = as_text(everyone(company), own)
     if company.settings.relationship == "contractual":
         who = who.select("customer_id", *own, "started", "left_on", "last_day", "chosen")
@@ -75,7 +75,7 @@ def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Ta
     following = later.group_by(["customer_id", "when"]).agg(next_order=later.bought.min())
     joined = rows.left_join(following, ["customer_id", "when"]).drop("customer_id_right", "when_right")
     joined = joined.inner_join(who.select("customer_id", *own, "started"), "customer_id")
-    joined = joined.filter(_.when >= _.started)  # before the first purchase nobody can buy again
+    joined = joined.filter(_.when >= _.started)  # nobody can buy again before the first purchase
     return joined.mutate(
         last_day=ibis.coalesce(joined.next_order, ibis.literal(company.as_of)),
         event=joined.next_order.notnull(),
@@ -84,31 +84,35 @@ def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Ta
 
 
 def watched_from(company: Company) -> date | None:
-    """Return the day before which leavers are missing (``leavers_since``), None if none are."""
+    """Return the day from which exits are recorded (``leavers_since``), None if always."""
     return company.settings.leavers_since if company.settings.relationship == "contractual" else None
 
 
 def follow_up(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count answers by (stratum, band, duration, fold): the clock starts when the score was known.
+    """Count answers by (stratum, band, duration, fold): n (last seen then), events and chosen (left by choice).
 
-    Columns n (all last seen then), events (of these, who left, or without contracts bought again) and chosen (who left by
-    choice); duration in days, both ends counted, cut at ``horizon_days``. The stratum is ``by``, declared segments, STAGE or
-    PRICE, as one text. Answers from before ``leavers_since`` are not followed: of those who gave them, only who stayed is
-    known.
+    The clock starts when the score was known. duration: days, both ends counted, cut at ``horizon_days``. events: left,
+    or without contracts bought again. The stratum joins ``by`` (declared segments, STAGE or PRICE) to one text. Answers
+    before ``leavers_since`` are left out, because customers who left before that date are missing.
+
+    Example: ``follow_up(company, "nps", 365, ["plan"])``.
     """
     return _followed(company, metric, spells(company, metric), horizon_days, by)
 
 
 def follow_changes(company: Company, metric: str, horizon_days: int, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count second and later answers as ``follow_up`` does, "band" being how they differ from the customer's answer before.
+    """Count second and later answers as ``follow_up`` does, with the change from the previous answer as band.
 
-    The stratum starts with the band of the answer before.
+    The stratum starts with the score group of the previous answer.
     """
     return _followed(company, metric, changed(company, metric), horizon_days, ["was", *by])
 
 
 def changed(company: Company, metric: str) -> ir.Table:
-    """Return the spells of second and later answers; ``was`` is the band of the answer before, ``band`` BETTER, SAME or WORSE."""
+    """Return the spells of second and later answers: ``band`` is BETTER, SAME or WORSE than the previous answer.
+
+    ``was`` is the score group of that previous answer.
+    """
     worst_first = [b.name for b in bands(company, metric)]
     rows = spells(company, metric).filter(_.band != NO_ANSWER)
     rows = rows.mutate(rank=ibis.cases(*((rows.band == name, i) for i, name in enumerate(worst_first))))
@@ -121,6 +125,7 @@ def changed(company: Company, metric: str) -> ir.Table:
 
 
 def _followed(company: Company, metric: str, rows: ir.Table, horizon_days: int, by: Sequence[str]) -> pd.DataFrame:
+    """Count spells as ``follow_up`` describes."""
     if since := watched_from(company):
         rows = rows.filter(_.when >= ibis.literal(since))
     rows = _with_covariates(company, metric, rows, [k for k in by if k == PRICE])
@@ -135,9 +140,7 @@ def _followed(company: Company, metric: str, rows: ir.Table, horizon_days: int, 
     rows = rows.mutate(fold=rows.fold.cast("int16")).group_by(keys)
     sums = {"n": _.count(), "events": _.gone.sum(), "chosen": _.left.sum()}
     counted = rows.agg(**{k: v.cast("int32") for k, v in sums.items()}).execute()
-    return counted.astype(
-        {"stratum": "category", "band": "category"}
-    )  # at 10 million customers it has millions of rows
+    return counted.astype({"stratum": "category", "band": "category"})  # millions of rows with 10 million customers
 
 
 # ---- episodes --------------------------------------------------------------------------------------------------------
@@ -145,7 +148,7 @@ def _followed(company: Company, metric: str, rows: ir.Table, horizon_days: int, 
 
 @dataclass(frozen=True)
 class Episodes:
-    """Stretches of time in the engine: who is at risk after day ``start`` until and with day ``stop``, ``event`` at its end.
+    """Time at risk in the engine: from after day ``start`` to day ``stop``, with ``event`` at its end.
 
     ``rows`` has the columns stratum, ``keys``, start, stop, event (0 or 1) and fold.
     """
@@ -155,22 +158,22 @@ class Episodes:
 
     @property
     def cells(self) -> list[str]:
-        """Return the columns that say to which group a row belongs: the stratum and the keys."""
+        """Return the columns that define the group of a row: the stratum and the keys."""
         return ["stratum", *self.keys]
 
     def counts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Count by (stratum, keys, day): those entering after it (n), and those last seen on it (n, events)."""
+        """Count by (stratum, keys, day): entries after that day (n), and ends on it (n, events)."""
         rows = self.rows
         entered = rows.group_by(self.cells, day=rows.start).agg(n=_.count())
         left = rows.group_by(self.cells, day=rows.stop).agg(n=_.count(), events=_.event.sum())
         return entered.execute(), left.execute()
 
     def add_up(self, ticks: pd.DataFrame, steps: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
-        """Add up per fold what each row collects on its way: folds x names.
+        """Sum per fold what each row accumulates over its time at risk: folds x names.
 
-        ``ticks``: stratum, day, tick (the number of steps up to and with that day), a row for each day. ``steps``: stratum,
-        keys, tick, and for each name ``name`` (collected from the beginning until that tick) and ``name_end`` (what ending
-        with the event there adds).
+        ``ticks``: stratum, day, tick (number of steps up to and including that day), one row per day. ``steps``:
+        stratum, keys, tick and, for each name, ``name`` (accumulated from the start to that tick) and ``name_end``
+        (added by an event there).
         """
         clock, values, totals = ibis.memtable(ticks), ibis.memtable(steps), np.zeros((FOLDS, len(names)))
         for side, sign in (("stop", 1), ("start", -1)):
@@ -183,18 +186,20 @@ class Episodes:
 
 
 def _stratum(rows: ir.Table, columns: Sequence[str]) -> ir.Value:
-    """Return one text of several columns, "Basic | North"; "all" for none."""
+    """Return several columns as one text, "Basic | North"; "all" for none."""
     return ibis.literal(" | ").join([rows[c] for c in columns]) if columns else ibis.literal("all")
 
 
 def in_force(
     company: Company, metric: str, strata: Sequence[str] = (), delay_days: int = 0, covariates: Sequence[str] = ()
 ) -> Episodes:
-    """Return the episodes in which a score was in force: from its answer to the next question (start-stop).
+    """Return the episodes in which a score was in force: from its answer to the next question.
 
-    The clock is tenure in days (non-contractual: days since the answer); the days between a question and its answer belong
-    to no score, nor do the ``delay_days`` after it, and with ``leavers_since`` nobody is at risk before that date.
-    ``covariates``: "price" and "cases", as known when the score was. event: left by choice, or bought again.
+    The clock is tenure in days; without contracts, days since the answer. The days between a question and its answer
+    belong to no score, nor do the ``delay_days`` after the answer. Nobody is at risk before ``leavers_since``.
+    ``covariates``: "price" and "cases", as known when the score was known. event: left by choice, or bought again.
+
+    Example: ``in_force(company, "nps", ["plan"], delay_days=30)``.
     """
     rows = spells(company, metric)
     contractual = company.settings.relationship == "contractual"
@@ -212,7 +217,7 @@ def in_force(
         stratum=_stratum(rows, strata),
     )
     episodes = _answered(rows, covariates)
-    if covariates:  # costly joins, read several times
+    if covariates:  # expensive joins that are read several times
         name = f"_in_force_{metric}_{'_'.join([*strata, *covariates])}"
         episodes = replace(episodes, rows=company.put_by(name, episodes.rows))
     return episodes
@@ -221,7 +226,7 @@ def in_force(
 def since_answer(company: Company, metric: str, horizon_days: int, strata: Sequence[str] = ()) -> Episodes:
     """Return every answer followed from its day to the horizon, whatever was answered later; event as in ``in_force``.
 
-    The half-year of tenure in which it was given is part of the stratum: scores and leaving both change with tenure.
+    The half-year of tenure at the answer is part of the stratum, because both scores and churn change with tenure.
     """
     rows = spells(company, metric)
     if since := watched_from(company):
@@ -240,9 +245,10 @@ def since_answer(company: Company, metric: str, horizon_days: int, strata: Seque
 def landmarks(
     company: Company, metric: str, tenures: Sequence[int], horizon_days: int, strata: Sequence[str] = ()
 ) -> Episodes:
-    """Return customers still there so many days after joining, by the last score known then, followed to the horizon.
+    """Return the customers still here at given tenures (days), by their last score known then, followed to the horizon.
 
-    The key "landmark" is the tenure; it is part of the stratum too, so that like is compared with like.
+    The key "landmark" is the tenure. It is also part of the stratum, so that like is compared with like. Van
+    Houwelingen 2007, Scandinavian Journal of Statistics 34:70.
     """
     parts, since = [], watched_from(company)
     for tenure in tenures:
@@ -274,19 +280,20 @@ def landmarks(
 
 
 def _answered(rows: ir.Table, keys: Sequence[str] = ()) -> Episodes:
+    """Keep time at risk after an answer."""
     rows = rows.filter((_.stop > _.start) & (_.band != NO_ANSWER))
     return Episodes(rows.select("stratum", "band", *keys, "start", "stop", "event", "fold"), ("band", *keys))
 
 
 def covariates(company: Company) -> list[str]:
-    """Return what is known of customers beside tenure and segments: "price" (monthly_revenue), "cases" (contacts)."""
+    """Return the covariates at hand: "price" (monthly_revenue) and "cases" (contacts); contracts only."""
     if company.settings.relationship != "contractual":
         return []
     return [PRICE] * company.has("customers", "monthly_revenue") + ["cases"] * company.has("contacts")
 
 
 def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Sequence[str]) -> ir.Table:
-    """Add ``price`` (see ``_with_price``, of the fee last paid by then) and ``cases`` (in RECENT_DAYS before the score)."""
+    """Add ``price`` (from the fee last paid by then) and ``cases`` (in the RECENT_DAYS before the answer)."""
     if PRICE in names:
         if priced_by_payments(company):
             paid = company.orders.filter(_.kind.isin(PAYMENTS)).mutate(paid_on=_.ordered_at.cast("date"))
@@ -311,12 +318,12 @@ def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Seque
 
 
 def priced_by_payments(company: Company) -> bool:
-    """Tell whether orders are payments, so that the fee of any day is known; else it is the one exported."""
+    """Tell whether orders are payments, which give the fee of any day; else only today's is known."""
     return company.has("orders", "kind") and company.has("customers", "monthly_revenue")
 
 
 def _with_price(company: Company, rows: ir.Table) -> ir.Table:
-    """Add ``price``: in which third of what today's customers of the same first segment pay a month the ``fee`` lies."""
+    """Add ``price``: the third in which ``fee`` lies among the fees of today's customers of its segment."""
     first = segments(company)[:1]
     here = as_text(everyone(company).filter(_.left_on.isnull()), first)
     cuts = here.group_by([here[k].name("of") for k in first] or [ibis.literal("all").name("of")]).agg(
@@ -341,15 +348,15 @@ def asked(company: Company, metric: str) -> int:
 
 
 def followed_by_event(company: Company, metric: str) -> int:
-    """Count the customers who answered and later left (contractual) or bought again (non-contractual)."""
+    """Count the customers who answered and later left (without contracts: bought again)."""
     rows = spells(company, metric).filter(_.event & (_.band != NO_ANSWER))
     return int(rows.customer_id.nunique().execute() or 0)
 
 
 def paying(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Count the customers who are here today by (stratum, fold): n, and revenue (their monthly_revenue added up).
+    """Count the customers here today by (stratum, fold): n, and revenue (monthly_revenue summed).
 
-    The stratum is that of ``follow_up``; the stage is that of today.
+    The stratum is that of ``follow_up``, with the stage of today.
     """
     rows = as_text(everyone(company).filter(_.left_on.isnull()), [k for k in by if k not in (STAGE, PRICE)])
     rows = rows.mutate(**{STAGE: stage(days(ibis.literal(company.as_of), rows.started))})
@@ -361,9 +368,9 @@ def paying(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def today(company: Company, metric: str, within_days: int = 365) -> pd.DataFrame:
-    """Count the customers who are here by (band of their last answer, fold); answers older than that do not count.
+    """Count the customers here today by (band of their last answer, fold): n. Contracts only.
 
-    Columns band, fold, n. Contractual only: without contracts nobody knows who is here.
+    Answers older than ``within_days`` do not count.
     """
     here = everyone(company).filter(
         _.left_on.isnull() & (_.started.isnull() | (_.started <= ibis.literal(company.as_of)))
@@ -378,9 +385,9 @@ def today(company: Company, metric: str, within_days: int = 365) -> pd.DataFrame
 
 
 def last_score(company: Company, metric: str) -> pd.DataFrame:
-    """Count customers by (band of their last answer, duration from sign-up, event).
+    """Count customers by (band of their last answer, duration from sign-up, event): n.
 
-    The layout behind the usual, wrong curve: it knows the score before it was given. Only ever drawn as a warning.
+    This is the common but wrong layout: it uses a score before it was given. It serves only as a warning.
     """
     rows = spells(company, metric).filter((_.band != NO_ANSWER) & _.started.notnull())
     length = days(rows.last_day, rows.started) + 1

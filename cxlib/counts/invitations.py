@@ -1,4 +1,4 @@
-"""Count tables of questions put to customers, answered or not, made in the engine like those of ``counts``."""
+"""Survey questions as small count tables, answered or not: response rates, weights, delays, comments."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from cxlib.intake.company import Company
 
 @dataclass(frozen=True)
 class Asked:
-    """Which questions of a metric to count: asked after ``since``, up to ``until``, and by which columns.
+    """The questions to count: those of a metric asked after ``since`` and up to ``until``, and the columns to count by.
 
-    ``leaving_days`` adds the column "left": whether the customer left within so many days of the question - yes, no, or
-    not yet known. ``year`` adds the year of the question.
+    ``leaving_days`` adds the column "left": whether the customer left within so many days of the question (yes, no, or
+    not yet known). ``year`` adds the year of the question.
     """
 
     metric: str
@@ -35,6 +35,7 @@ class Asked:
 
 
 def _questions(company: Company, asked: Asked) -> ibis.Table:
+    """Return the questions of ``asked``, with its columns as text."""
     rows = answers.questions(company, asked.metric, asked.by)
     rows = rows.mutate(asked_on=ibis.coalesce(rows.asked_at, rows.when).cast("date"))
     if asked.since is not None:
@@ -52,9 +53,11 @@ def _questions(company: Company, asked: Asked) -> ibis.Table:
 
 
 def response_counts(company: Company, asked: Asked, folds: bool = True) -> pd.DataFrame:
-    """Count questions by (keys of ``asked``, fold): asked, answered, and their weights added (``_weight``).
+    """Count questions by (keys of ``asked``, fold): asked, answered, customers, asked_weight and answered_weight.
 
-    ``customers`` is that of ``counts.score_counts``.
+    ``customers`` counts as in ``answers.score_counts``. Without ``folds`` one row per key.
+
+    Example: ``response_counts(company, Asked("nps", by=("plan",)))``.
     """
     rows, keys = _questions(company, asked), asked.keys
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", *keys], order_by="response_id"))
@@ -67,10 +70,10 @@ def response_counts(company: Company, asked: Asked, folds: bool = True) -> pd.Da
 
 
 def weighted_scores(company: Company, asked: Asked, factors: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Count answers by (score, fold) after multiplying their weights by a factor for their cell, in each of several ways.
+    """Count answers by (score, fold) under several weightings, each a factor for the cell of the answer.
 
-    ``factors`` has the keys of ``asked`` and a column for each way. Returns for each way a frame with columns score,
-    fold, n, weight, squares (of the weights) and largest (weight of a single answer).
+    ``factors``: the keys of ``asked`` and one column per weighting. Returns a frame per weighting: score, fold, n,
+    weight, squares (of the weights) and largest (the largest weight of one answer).
     """
     ways = [c for c in factors if c not in asked.keys]
     mapped = factors[[*asked.keys, *ways]].set_axis([*asked.keys, *(f"_{i}" for i in range(len(ways)))], axis=1)
@@ -97,7 +100,7 @@ def answer_lags(company: Company, metric: str) -> pd.DataFrame:
 
 
 def heard(company: Company, metric: str, since: date | None = None) -> dict[str, int]:
-    """Count the customers who were here since a day, those of them asked since, and those who answered."""
+    """Count the customers here since a day, those of them asked since, and those who answered."""
     who = people.everyone(company)
     if since is not None:
         who = who.filter(_.left_on.isnull() | (_.left_on > ibis.literal(since)))
@@ -109,7 +112,10 @@ def heard(company: Company, metric: str, since: date | None = None) -> dict[str,
 
 
 def comment_counts(company: Company, metric: str) -> pd.DataFrame:
-    """Count answers by (band, fold): n, weight, weight of those with a comment, customers as in score_counts."""
+    """Count answers by (band, fold): n, weight, commented (weight of those with a comment) and customers.
+
+    ``customers`` counts as in ``answers.score_counts``.
+    """
     rows = answers.questions(company, metric).filter(_.answered)
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", "band"], order_by="response_id"))
     rows = rows.mutate(new=(mine == 0).cast("int64"), said=(rows.comment.strip().length() > 0).fill_null(False))

@@ -1,6 +1,6 @@
-"""Whom a programme reached and whom not, and what both did month by month: counts made in the engine.
+"""Customers a programme reached and customers it did not, and what both did month by month: counts from the engine.
 
-A customer stays in its panel after leaving, so that a programme that keeps customers is not judged by those it kept.
+A customer stays in its panel after leaving, so that a programme is not judged only by the customers it kept.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from cxlib.counts import answers, people
 from cxlib.counts.people import as_text, days
 from cxlib.intake.company import Company
 
-BEFORE = 6  # months before the start that are looked at
-# Added up by month: who is still here at its end, who has gone not by choice, money, cases, orders, upsells, answers.
-COLUMNS = (
-    "here", "unchosen", "revenue", "margin", "service", "contacts", "orders", "upsells", "points", "answers"
-)  # fmt: skip
-WITHIN = 182  # days before and after a date within which two answers are set against each other
-# Days as a customer, finer than the stages of a page: new customers leave soonest, and are reached soonest.
+BEFORE = 6  # months before the start that are compared
+# Summed by month: still here at its end, left not by choice, money, cases, orders, upsells, answers.
+COLUMNS = ("here", "unchosen", "revenue", "margin", "service", "contacts", "orders", "upsells", "points", "answers")
+WITHIN = 182  # days before and after a date, within which two answers are compared
+# Days as a customer, finer than the stages of a page: new customers leave soonest and are reached soonest.
 TENURE, TENURES = "time as a customer", (91, 182, 365, 547, 730, 1095, 1826)
 CASES, PAID, SCORE = "support cases in 3 months", "paid in 3 months", "last score"
 LATELY = 91
@@ -33,10 +31,10 @@ QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarte
 
 @dataclass(frozen=True)
 class Reach:
-    """Whom a programme reached: how many, in which arms, when, and how long they had been customers by then (days).
+    """Customers a programme reached: how many, in which arms, when, and after how many days as a customer.
 
-    ``here``: customers of the company on the first day; ``early`` and ``late``: the 5 % and 95 % points of the tenure when
-    reached; ``days``: different dates; ``months``: first days of months, with how many were reached in each.
+    ``here``: customers of the company on the first day. ``early`` and ``late``: the 5 % and 95 % points of tenure when
+    reached. ``days``: number of different dates. ``months``: customers reached per month (index: its first day).
     """
 
     treated: int
@@ -51,7 +49,7 @@ class Reach:
 
 
 def reach(company: Company, programme: str) -> Reach:
-    """Count whom a programme reached (Reach); nobody is 0."""
+    """Count the customers a programme reached: see Reach; all zero if there are none."""
     nobody = Reach(0, 0, 0, None, None, 0, 0.0, 0.0, pd.Series(dtype=int))
     if company.exposures is None:
         return nobody
@@ -60,31 +58,42 @@ def reach(company: Company, programme: str) -> Reach:
     )
     reached = who.arm == "treated"
     age = days(who.exposed_on, who.started)
-    found = who.agg(
-        treated=reached.cast("int64").sum(), control=(~reached).cast("int64").sum(), first=who.exposed_on.min(),
-        last=who.exposed_on.max(), days=who.exposed_on.nunique(), early=age.quantile(0.05), late=age.quantile(0.95),
-    ).execute().iloc[0]  # fmt: skip
+    sums = {"treated": _number(reached), "control": _number(~reached)}
+    sums |= {"first": who.exposed_on.min(), "last": who.exposed_on.max(), "days": who.exposed_on.nunique()}
+    sums |= {"early": age.quantile(0.05), "late": age.quantile(0.95)}
+    found = who.agg(**sums).execute().iloc[0]
     if (not found["treated"] and not found["control"]) or pd.isna(found["first"]):
         return nobody
     first, last = (pd.Timestamp(found[k]).date() for k in ("first", "last"))
     months = who.filter(reached).group_by(origin=_.origin).agg(n=_.count()).order_by("origin").execute()
-    here = int(on_day(company, first).count().execute())
     return Reach(
-        int(found["treated"]), int(found["control"]), here, first, last, int(found["days"]), float(found["early"]),
-        float(found["late"]), pd.Series(months["n"].to_numpy(), pd.to_datetime(months["origin"])),
-    )  # fmt: skip
+        treated=int(found["treated"]),
+        control=int(found["control"]),
+        here=int(on_day(company, first).count().execute()),
+        first=first,
+        last=last,
+        days=int(found["days"]),
+        early=float(found["early"]),
+        late=float(found["late"]),
+        months=pd.Series(months["n"].to_numpy(), pd.to_datetime(months["origin"])),
+    )
+
+
+def _number(condition: ir.BooleanValue) -> ir.Value:
+    """Count the rows for which a condition holds."""
+    return condition.cast("int64").sum()
 
 
 def on_day(company: Company, day: date) -> ir.Table:
-    """Return the customers here on a day (``people``)."""
+    """Return the customers here on a day, with the columns of ``people.everyone``."""
     day_ = ibis.literal(day)
     return people.everyone(company).filter((_.started <= day_) & (_.left_on.isnull() | (_.left_on >= day_)))
 
 
 def assigned(company: Company, programme: str) -> ir.Table:
-    """Return one row per customer in the exposures of a programme: arm, exposed_on and origin (first day of its month).
+    """Return one row per customer in the exposures of a programme: arm, exposed_on and origin.
 
-    Who is named several times counts from the first time, in the arm of then.
+    origin: the first day of that month. A customer with several exposures counts from the first one, in its arm.
     """
     rows = company.exposures.filter(_.initiative_id == programme)
     rows = rows.mutate(arm=ibis.coalesce(rows.arm, "treated"))
@@ -95,13 +104,13 @@ def assigned(company: Company, programme: str) -> ir.Table:
 
 
 def months_seen(company: Company, origin: date) -> int:
-    """Count the whole calendar months from the first day of one to the as-of date."""
+    """Count the whole calendar months from the month of ``origin`` to the as-of date."""
     end = pd.Timestamp(company.as_of) + pd.Timedelta(days=1)
     return max((end.year - origin.year) * 12 + end.month - origin.month, 0)
 
 
 def months_before(company: Company, origin: date) -> int:
-    """Count the whole months before a day, at most BEFORE, in which payments (else cases) are on record."""
+    """Count the whole months of payments (else cases) on record before a day, BEFORE at most."""
     firsts = []
     for table, column in (("orders", "ordered_at"), ("contacts", "opened_at")):
         if company.has(table):
@@ -117,29 +126,29 @@ def months_before(company: Company, origin: date) -> int:
 def by_month(
     company: Company, members: ir.Table, before: int, months: int, keys: Sequence[str], metric: str = ""
 ) -> pd.DataFrame:
-    """Add up what members of a panel did, by (``keys``, month): customers (of the panel) and COLUMNS.
+    """Sum what the members of a panel did by (``keys``, month): customers (of the panel) and COLUMNS.
 
     ``members``: customer_id, origin (first day of month 0) and ``keys``. Months are calendar months from ``-before`` to
-    ``months`` - 1. ``margin`` is what orders carry of it; ``upsells``: orders of kind upsell or cross_sell; ``points`` of the
-    answers to ``metric``: 100, 0, -100 for a promoter, passive, detractor, of other metrics the score.
+    ``months`` - 1. margin: that of orders. upsells: orders of kind upsell or cross_sell. points, of the answers to
+    ``metric``: 100, 0 or -100 for a promoter, passive or detractor; for other metrics the score.
+
+    Example: ``by_month(company, members, 6, 12, ["arm", "fold"], "nps")``.
     """
     keys = list(keys)
     who = members.inner_join(_ends(company), "customer_id")
-    index = lambda t, d: (d.year() - t.origin.year()) * 12 + d.month() - t.origin.month()  # noqa: E731
     size = who.group_by(keys).agg(customers=_.count()).execute()
     gone = who.filter(_.left_on.notnull())
-    gone = gone.mutate(month=ibis.greatest(index(gone, gone.left_on), -before))
-    parts = [_sums(gone, keys, months, gone=_.count(), gone_unchosen=(~gone.chosen).cast("int64").sum())]
+    gone = gone.mutate(month=ibis.greatest(_month(gone, gone.left_on), -before))
+    parts = [_sums(gone, keys, months, gone=_.count(), gone_unchosen=_number(~gone.chosen))]
     if company.orders is not None:
         rows = company.orders.select("customer_id", "ordered_at", "revenue", "margin", "kind")
         rows = rows.inner_join(members, "customer_id")
-        rows = rows.mutate(month=index(rows, rows.ordered_at)).filter(_.month >= -before)
-        one = lambda truth: truth.cast("int64").sum()  # noqa: E731
-        sums = {"revenue": _.revenue.sum(), "margin": _.margin.sum(), "orders": one(rows.revenue >= 0)}
-        parts.append(_sums(rows, keys, months, **sums, upsells=one(rows.kind.isin(("upsell", "cross_sell")))))
+        rows = rows.mutate(month=_month(rows, rows.ordered_at)).filter(_.month >= -before)
+        sums = {"revenue": _.revenue.sum(), "margin": _.margin.sum(), "orders": _number(rows.revenue >= 0)}
+        parts.append(_sums(rows, keys, months, **sums, upsells=_number(rows.kind.isin(("upsell", "cross_sell")))))
     if company.contacts is not None:
         rows = company.contacts.select("customer_id", "opened_at", "cost").inner_join(members, "customer_id")
-        rows = rows.mutate(month=index(rows, rows.opened_at)).filter(_.month >= -before)
+        rows = rows.mutate(month=_month(rows, rows.opened_at)).filter(_.month >= -before)
         parts.append(_sums(rows, keys, months, service=_.cost.sum(), contacts=_.count()))
     if metric:
         rows = (
@@ -149,7 +158,7 @@ def by_month(
         )
         points = 100.0 * ((rows.score >= 9).cast("int64") - (rows.score <= 6).cast("int64"))
         rows = rows.mutate(point=points if metric == "nps" else rows.score).inner_join(members, "customer_id")
-        rows = rows.mutate(month=index(rows, rows.when)).filter(_.month >= -before)
+        rows = rows.mutate(month=_month(rows, rows.when)).filter(_.month >= -before)
         parts.append(_sums(rows, keys, months, points=_.point.sum(), answers=_.count()))
     grid = size.merge(pd.DataFrame({"month": range(-before, months)}), how="cross")
     for part in parts:
@@ -163,6 +172,11 @@ def by_month(
     return grid.drop(columns=["gone", "gone_unchosen"])
 
 
+def _month(rows: ir.Table, day: ir.DateValue) -> ir.Value:
+    """Return the calendar months from that of ``origin`` to that of a day."""
+    return (day.year() - rows.origin.year()) * 12 + day.month() - rows.origin.month()
+
+
 def _ends(company: Company) -> ir.Table:
     """Return when customers left, and whether by choice."""
     rows, reasons = company.customers, list(company.settings.involuntary_reasons or [])
@@ -171,16 +185,18 @@ def _ends(company: Company) -> ir.Table:
 
 
 def _sums(rows: ir.Table, keys: list[str], months: int, **sums: object) -> pd.DataFrame:
+    """Sum by (keys, month) before the last month."""
     return rows.filter(_.month < months).group_by([*keys, "month"]).agg(**sums).execute()
 
 
 def candidates(company: Company, programme: str, origin: date, metric: str = "") -> tuple[ir.Table, list[str]]:
-    """Return those who could have been reached in a month, and the names of what was known of them before it.
+    """Return the customers a programme could have reached in a month, and the names of what was known of them before.
 
-    Everybody here at the end of the day before ``origin`` and not in exposures earlier: arm "treated" if reached (and not held
-    back) in that month, "control" otherwise. Who is in no exposures must still have been here on a day drawn from those on
-    which others were reached (by fold): who left first could not have been reached. Columns: customer_id, fold, origin, arm, later
-    (reached in a later month: 0 or 1), and as text what was known.
+    Candidates are here at the end of the day before ``origin`` (the first day of the month) and in no earlier exposure.
+    arm: "treated" if reached in that month and not held back, else "control". A customer without exposures gets, by
+    fold, a day on which others were reached, and must still be here then: who left earlier could not have been reached.
+
+    Columns: customer_id, fold, origin, arm, later (reached in a later month: 0 or 1), and as text what was known.
     """
     known_on = origin - timedelta(days=1)
     scored = bool(metric) and answers.dated(company)
@@ -218,7 +234,7 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
 
 
 def _with_cases(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
-    """Add how many support cases the customer opened in the three months up to a day."""
+    """Add the number of support cases the customer opened in the three months up to a day."""
     n = _lately(company.contacts, "opened_at", on, LATELY).group_by("customer_id").agg(_n=_.count())
     rows = rows.left_join(n, "customer_id").drop("customer_id_right")
     level = ibis.cases((rows._n.isnull(), "none"), (rows._n == 1, "one"), (rows._n == 2, "two"), else_="more")
@@ -226,26 +242,29 @@ def _with_cases(company: Company, rows: ir.Table, on: date, metric: str) -> ir.T
 
 
 def _with_paid(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
-    """Add the quarter in which the payments of the three months up to a day lie; nothing paid is a level of its own."""
+    """Add the quarter in which the payments of the three months up to a day lie, or "nothing"."""
     past = _lately(company.orders, "ordered_at", on, LATELY).group_by("customer_id").agg(_paid=_.revenue.sum())
     ends = past.agg([_._paid.quantile(q).name(f"q{q}") for q in (0.25, 0.5, 0.75)]).execute().iloc[0]
     low, middle, high = (float(v) if pd.notna(v) else 0.0 for v in ends)
     rows = rows.left_join(past, "customer_id").drop("customer_id_right")
     level = ibis.cases(
-        (rows._paid.isnull(), "nothing"), (rows._paid <= low, QUARTERS[0]), (rows._paid <= middle, QUARTERS[1]),
-        (rows._paid <= high, QUARTERS[2]), else_=QUARTERS[3],
-    )  # fmt: skip
+        (rows._paid.isnull(), "nothing"),
+        (rows._paid <= low, QUARTERS[0]),
+        (rows._paid <= middle, QUARTERS[1]),
+        (rows._paid <= high, QUARTERS[2]),
+        else_=QUARTERS[3],
+    )
     return rows.mutate(**{PAID: level}).drop("_paid")
 
 
 def _lately(rows: ir.Table, column: str, on: date, span: int) -> ir.Table:
-    """Return rows of the days up to a day."""
+    """Return rows of the ``span`` days that end with a day."""
     day_ = rows[column].cast("date")
     return rows.filter((day_ <= ibis.literal(on)) & (day_ > ibis.literal(on - timedelta(days=span))))
 
 
 def _with_score(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
-    """Add the last score of the year up to a day, as text, or that there is none."""
+    """Add the last score of the year up to a day, as text, or NO_ANSWER."""
     known = _lately(answers.questions(company, metric).filter(_.answered), "when", on, 365)
     order = [ibis.desc("when"), ibis.desc("response_id")]
     known = known.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
@@ -256,12 +275,12 @@ def _with_score(company: Company, rows: ir.Table, on: date, metric: str) -> ir.T
 
 
 def reached_on(company: Company, programme: str) -> ir.Table:
-    """Return those reached, with the day: customer_id, on."""
+    """Return the customers reached, with the day: customer_id, on."""
     return assigned(company, programme).filter(_.arm == "treated").select("customer_id", on="exposed_on")
 
 
 def everybody_on(company: Company, days_: Sequence[date]) -> ir.Table:
-    """Return every customer once for each of some days: customer_id, on."""
+    """Return every customer once for each of several days: customer_id, on."""
     each = [company.customers.select("customer_id", on=ibis.literal(d)) for d in days_]
     return ibis.union(*each) if len(each) > 1 else each[0]
 
@@ -269,8 +288,8 @@ def everybody_on(company: Company, days_: Sequence[date]) -> ir.Table:
 def around(company: Company, metric: str, index: ir.Table) -> pd.DataFrame:
     """Count customers by (last score before their day, fold): n, again and second.
 
-    ``index``: customer_id and a day ``on``. Only answers of the WITHIN days before the day count, and of those after it;
-    again: how many answered then, second: the sum of those scores (the first each).
+    ``index``: customer_id and a day ``on``. Only answers less than WITHIN days before or after that day count. again:
+    customers who answered on that day or later; second: the sum of the first such scores.
     """
     rows = answers.questions(company, metric).filter(_.answered & _.when.notnull())
     rows = rows.select("customer_id", "fold", "when", "response_id", "score").inner_join(index, "customer_id")

@@ -1,10 +1,10 @@
-"""From the six tables to small count tables, inside the engine.
+"""Customers: who is here, since when, and how they left; and the rules that all count tables share.
 
-Every function builds one Ibis expression and brings back counts as a pandas frame, each row with its ``fold``
-(0-255, from a hash of customer_id): the estimates need no more, however many customers there are.
+Every function of this folder builds one Ibis expression and returns counts as a pandas frame. Each row carries its
+``fold`` (0-255, from a hash of customer_id). The estimates need no more, however many customers there are.
 
-Clock: dates are days. Somebody is here from the start of the day of entry to the end of the day of leaving, so
-a stay is (last day - first day + 1) days long and never zero.
+Clock: dates are days. A customer is here from the start of the day of entry to the end of the day of leaving. A stay is
+(last day - first day + 1) days long and never zero.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ def days(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
 
 
 def stage(age: ibis.Value) -> ibis.Value:
-    """Return how long somebody has been a customer, as text, from days since the start."""
+    """Return the stage of a customer (STAGES, LAST_STAGE; NONE if unknown) from the days since they started."""
     cases = [(age < until, name) for until, name in STAGES]
     return ibis.cases((age.isnull(), NONE), *cases, else_=LAST_STAGE)
 
 
 def as_text(rows: ibis.Table, by: Sequence[str]) -> ibis.Table:
-    """Return rows whose columns ``by`` are text, the empty ones a level of their own."""
+    """Return rows with the columns ``by`` as text; an empty value becomes the level NONE."""
     return rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by}) if by else rows
 
 
 def everyone(company: Company) -> ibis.Table:
-    """Return customers with ``started`` (joined, else first order), ``left_on``, ``last_day`` and ``chosen``.
+    """Return the customers with four more columns: ``started``, ``left_on``, ``last_day`` and ``chosen``.
 
-    ``chosen`` tells whether somebody who left did so by choice (not one of the involuntary reasons).
+    started: the day of joining, else of the first order. last_day: the day of leaving, else the as-of date. chosen:
+    left, and not for one of the involuntary reasons.
     """
     customers, first = company.customers, None
     started = customers.joined_on
@@ -62,7 +63,7 @@ def everyone(company: Company) -> ibis.Table:
 
 
 def require(company: Company, table: str, *columns: str) -> None:
-    """Raise Unanswered where a table, or a column of it, is missing."""
+    """Raise Unanswered if a table, or one of these columns of it, is missing."""
     if not company.has(table):
         raise Unanswered("no-table", table=table)
     if missing := [c for c in columns if not company.has(table, c)]:
@@ -70,13 +71,13 @@ def require(company: Company, table: str, *columns: str) -> None:
 
 
 def in_order(cut: str, levels: Iterable[str]) -> list[str]:
-    """Return the levels of a cut as they are read: the stages by time, others by name."""
+    """Return the levels of a cut in reading order: stages by time, other levels by name."""
     stages = [name for __, name in STAGES] + [LAST_STAGE]
     return sorted(levels, key=lambda k: (stages.index(k), k) if cut == STAGE and k in stages else (len(stages), k))
 
 
 def segments(company: Company) -> list[str]:
-    """Return the columns of customers to cut by, the one that matters most first."""
+    """Return the declared segments (columns of customers), the most important first."""
     return list(company.settings.segments)
 
 

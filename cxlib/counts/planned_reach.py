@@ -1,4 +1,4 @@
-"""Whom programmes reach and what becomes of customers without one, as small count tables made in the engine."""
+"""Which programmes reach whom, and the recent past of customers without a new one: small count tables."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cxlib.counts.purchases import bought
 from cxlib.intake.company import Company
 
 REACHED, CUSTOMERS = "reached", "customers"
-EVERYTHING = 100_000  # days: longer than anybody has been a customer
-_ENDS = (0, *(until for until, __ in STAGES), EVERYTHING)  # ages in days between which the stages lie
+EVERYTHING = 100_000  # days: more than any tenure
+_ENDS = (0, *(until for until, __ in STAGES), EVERYTHING)  # limits of the stages, in days
 _STAGE_NAMES = (*(name for __, name in STAGES), LAST_STAGE)
 
 
@@ -29,39 +29,37 @@ _STAGE_NAMES = (*(name for __, name in STAGES), LAST_STAGE)
 def patterns(company: Company) -> pd.DataFrame:
     """Count customers by the set of initiatives that reached them: ``reached`` (sorted tuple of ids), ``customers``.
 
-    Customers held back (arm control) are not reached. One row per set that occurs, the largest first.
+    Customers held back (arm control) were not reached. One row per set, the largest first.
     """
     empty = pd.DataFrame({REACHED: pd.Series(dtype=object), CUSTOMERS: pd.Series(dtype="int64")})
     if not (company.has("exposures") and company.has("initiatives")):
         return empty
     ids = sorted(company.initiatives.select("initiative_id").distinct().execute()["initiative_id"])
     rows = company.exposures.filter(ibis.coalesce(_.arm, "treated") != "control")
-    columns = [f"set_{i}" for i in range(len(ids))]  # an id may be no name that an engine takes
+    columns = [f"set_{i}" for i in range(len(ids))]  # an id may not be a valid column name in the engine
     inside = {c: (rows.initiative_id == k).cast("int64").max() for c, k in zip(columns, ids, strict=True)}
     found = rows.group_by("customer_id").agg(**inside).group_by(columns).agg(customers=_.count()).execute()
     if found.empty:
         return empty
     sets = [tuple(k for k, on in zip(ids, row, strict=True) if on) for row in found[columns].to_numpy()]
-    return (
-        pd.DataFrame({REACHED: sets, CUSTOMERS: found["customers"].astype("int64")})
-        .sort_values([CUSTOMERS, REACHED], ascending=[False, True], kind="stable", ignore_index=True)
-    )  # fmt: skip
+    counted = pd.DataFrame({REACHED: sets, CUSTOMERS: found["customers"].astype("int64")})
+    return counted.sort_values([CUSTOMERS, REACHED], ascending=[False, True], kind="stable", ignore_index=True)
 
 
-# ---- the months behind us, without anything new ----------------------------------------------------------------------
+# ---- past months, without a new programme ----------------------------------------------------------------------------
 
 
 def _among(rows: ir.Table, among: Mapping[str, str] | None) -> ir.Table:
-    """Keep the customers with these values of their columns."""
+    """Keep the customers that have these values in their columns."""
     for column, value in (among or {}).items():
         rows = rows.filter(rows[column].cast("string") == value)
     return rows
 
 
 def followed_since(company: Company, months: int) -> tuple[date, int]:
-    """Return the first day of the last so many whole calendar months, fewer where customers are not followed so far back.
+    """Return the first day of the last ``months`` whole calendar months, and the number of those months.
 
-    Second: the months from that day to the end of the last whole one (0: none).
+    There are fewer months if customers are not followed so far back (0: none).
     """
     end = (pd.Timestamp(company.as_of) + pd.Timedelta(days=1)).replace(day=1)
     begun = everyone(company).started.min().execute()
@@ -77,8 +75,8 @@ def followed_since(company: Company, months: int) -> tuple[date, int]:
 def past_months(company: Company, first: date, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Follow the customers here on ``first`` over the whole calendar months from it: rows of (fold, month).
 
-    Columns as in ``panels.by_month``: customers, here, revenue, margin, service, contacts ... Where there is
-    no orders table, revenue is the monthly_revenue of those still here.
+    Columns as in ``panels.by_month``. Without an orders table, revenue is the monthly_revenue of those still here.
+    ``among``: only customers with these values.
     """
     rows = _among(everyone(company), among)
     day = ibis.literal(first)
@@ -94,7 +92,10 @@ def past_months(company: Company, first: date, months: int, among: Mapping[str, 
 def left_within(
     company: Company, first_days: Sequence[date], until: date, among: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Count by (span, fold) the customers here on each of some days (here) and those of them gone before ``until`` (lost)."""
+    """Count by (span, fold) the customers here on a day (here) and those of them who left before ``until`` (lost).
+
+    ``span`` is the position of the day in ``first_days``.
+    """
     rows, sums = _among(everyone(company), among), {}
     for i, first in enumerate(first_days):
         day = ibis.literal(first)
@@ -109,12 +110,12 @@ def left_within(
 
 
 def here_today(company: Company, among: Mapping[str, str] | None = None) -> int:
-    """Count the customers who are here."""
+    """Count the customers here today."""
     return int(_among(everyone(company).filter(_.left_on.isnull()), among).count().execute())
 
 
 def orders_since(company: Company, first: date, among: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Count the orders from a day on by fold, refunds left out: orders, revenue."""
+    """Count the orders from a day on by fold, refunds excluded: orders, revenue."""
     rows = bought(company).filter(_.day >= ibis.literal(first))
     if among:
         rows = rows.inner_join(_among(company.customers, among).select("customer_id"), "customer_id")
@@ -122,7 +123,10 @@ def orders_since(company: Company, first: date, among: Mapping[str, str] | None 
 
 
 def answering(company: Company, metric: str, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Count by fold the customers here today (customers) and those of them who answered a metric lately (answered)."""
+    """Count by fold the customers here today (customers), and those who answered a metric recently (answered).
+
+    Recently: in the ``months`` up to the as-of date.
+    """
     since = (pd.Timestamp(company.as_of) - pd.DateOffset(months=months)).date()
     rows = company.responses.filter((_.metric == metric) & _.score.notnull())
     rows = rows.filter(ibis.coalesce(rows.answered_at, rows.asked_at).cast("date") > ibis.literal(since))
@@ -133,11 +137,11 @@ def answering(company: Company, metric: str, months: int, among: Mapping[str, st
     return joined.group_by("fold").agg(**sums).order_by("fold").execute()
 
 
-# ---- leaving after a contact -----------------------------------------------------------------------------------------
+# ---- churn after a contact -------------------------------------------------------------------------------------------
 
 
 def _yearly(company: Company, who: ir.Table) -> ir.Table:
-    """Add ``a_year``: what a customer paid in a year, by the fee, else by the orders of the 365 days before leaving."""
+    """Add ``a_year``: 12 monthly fees, else the orders of the 365 days before leaving."""
     if company.has("customers", "monthly_revenue"):
         return who.mutate(a_year=12 * ibis.coalesce(who.monthly_revenue, 0.0))
     amount = "margin" if company.has("orders", "margin") and company.settings.money.value_is == "margin" else "revenue"
@@ -150,7 +154,10 @@ def _yearly(company: Company, who: ir.Table) -> ir.Table:
 
 
 def _leavers(company: Company, since: date) -> tuple[ir.Table, ir.Value]:
-    """Return customers with ``stratum`` (the first segment) and ``a_year``, and whether they left by choice after a day."""
+    """Return customers with ``stratum`` (first segment) and ``a_year``, and the condition that marks churn by choice.
+
+    The condition: left by choice after ``since``, and by the as-of date.
+    """
     first = segments(company)[:1]
     who = _yearly(company, as_text(everyone(company), first).filter(_.started.notnull()))
     who = who.mutate(stratum=who[first[0]] if first else ibis.literal("all"))
@@ -158,14 +165,14 @@ def _leavers(company: Company, since: date) -> tuple[ir.Table, ir.Value]:
 
 
 def _by_stage(rows: ir.Table, keys: list[str]) -> pd.DataFrame:
-    """Add up the days after day ``begins`` up to ``ends`` by stage of the customer then, and those who left on the last one."""
+    """Sum the days after ``begins`` up to ``ends`` by stage at the time, and the exits on the last day."""
     rows = rows.mutate(low=days(rows.begins, rows.started), high=days(rows.ends, rows.started))
     sums = {}
     for i, (least, until) in enumerate(pairwise(_ENDS)):
         inside = ibis.least(rows.high, until - 1) - ibis.greatest(rows.low, least - 1)
         here = rows.gone & (rows.age >= least) & (rows.age < until)
-        sums |= {f"days_{i}": ibis.greatest(inside, 0).sum(), f"lost_{i}": here.cast("int64").sum(),
-                 f"paid_{i}": here.ifelse(rows.a_year, 0.0).sum()}  # fmt: skip
+        sums |= {f"days_{i}": ibis.greatest(inside, 0).sum(), f"lost_{i}": here.cast("int64").sum()}
+        sums |= {f"paid_{i}": here.ifelse(rows.a_year, 0.0).sum()}
     wide = rows.group_by(keys).agg(**sums).order_by(keys).execute()
     parts = [
         wide[keys].assign(**{STAGE: name}, **{c: wide[f"{c}_{i}"].astype(float) for c in ("days", "lost", "paid")})
@@ -175,9 +182,9 @@ def _by_stage(rows: ir.Table, keys: list[str]) -> pd.DataFrame:
 
 
 def at_risk(company: Company, since: date) -> pd.DataFrame:
-    """Add up the days of all customers after ``since`` by (stratum, stage, fold), and who left by choice then.
+    """Sum the days at risk of all customers after ``since``, and churn by choice, by (stratum, stage, fold).
 
-    stratum: the first declared segment. Columns days, lost (left by choice), paid (what those lost paid in a year).
+    stratum: the first declared segment. Columns: days, lost (left by choice), paid (what the lost paid in a year).
     """
     who, gone = _leavers(company, since)
     who = who.mutate(gone=gone, age=days(who.left_on, who.started))
@@ -188,9 +195,9 @@ def at_risk(company: Company, since: date) -> pd.DataFrame:
 
 
 def after_contact(company: Company, since: date, within_days: int) -> pd.DataFrame:
-    """Add up as ``at_risk`` the days from 1 to ``within_days`` after a contact, by its topic (column topic).
+    """Sum as ``at_risk`` does the days 1 to ``within_days`` after a contact, by (topic, stratum, stage, fold).
 
-    A day counts once for a topic, however many contacts came before it; the day of a contact itself does not count, as who
+    A day counts once per topic, however many contacts preceded it. The day of a contact is excluded: a customer who
     leaves on it may have called to say so.
     """
     who, gone = _leavers(company, since)
@@ -209,14 +216,14 @@ def after_contact(company: Company, since: date, within_days: int) -> pd.DataFra
 
 
 def _opened(company: Company, since: date, within_days: int) -> ir.Table:
-    """Return one row per customer, topic and day of a contact whose days after it reach beyond ``since``."""
+    """Return one row per customer, topic and day of contact whose following days reach beyond ``since``."""
     rows = company.contacts.mutate(opened=_.opened_at.cast("date"), topic=ibis.coalesce(_.topic, NONE))
     rows = rows.filter(rows.opened > ibis.literal(since - timedelta(days=within_days)))
     return rows.select("customer_id", "topic", "opened").distinct()
 
 
 def reasons(company: Company, since: date) -> pd.DataFrame:
-    """Count by (reason, fold) those who left by choice after ``since``: lost, and paid, what they paid in a year."""
+    """Count churn by choice after ``since`` by (reason, fold): lost, and paid (in a year)."""
     who, gone = _leavers(company, since)
     rows = who.filter(gone).mutate(reason=ibis.coalesce(_.left_reason, NONE))
     keys = ["reason", "fold"]

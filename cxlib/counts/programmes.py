@@ -1,4 +1,4 @@
-"""What is recorded of a customer-experience programme: one row of the table initiatives, and whom it reached."""
+"""Customer-experience programmes as recorded: one object per row of the table initiatives."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cxlib.intake.company import Company
 class Programme:
     """One initiative. What was not given is NaN, "" or 0.
 
-    ``outcome``: what it is meant to move (churn, contacts, order_value, upsell or a metric). ``smallest_effect``: the least
-    improvement worth having, declared beforehand, above 0; ``expected_effect``: of a planned one. Both are ``effect_is``
-    "relative" (0.1: a tenth of the level without it) or "points" (of a share, 0.02; contacts a customer; money an order; points
-    of a score). ``effect_months``: the months after the start over which it is to be judged. ``attribution_share``: the part of
-    the effect claimed for it.
+    ``outcome``: what it should improve (churn, contacts, order_value, upsell or a metric). ``smallest_effect``: the
+    smallest improvement that matters, declared beforehand, above 0. ``expected_effect``: that of a planned one.
+    ``effect_is`` says what both are: "relative" (0.1: a tenth of the level without it) or "points" (of a share, 0.02;
+    contacts per customer; money per order; points of a score). ``effect_months``: the months after the start over which
+    it is judged. ``attribution_share``: the part of the effect claimed for it.
     """
 
     id: str
@@ -40,12 +40,12 @@ class Programme:
     planned_customers: int = 0
 
     def cost(self, months: float) -> float:
-        """Return what it costs to run for so many months, the set-up included."""
+        """Return the cost of running it for so many months, set-up included."""
         return self.cost_upfront + self.cost_per_month * months
 
 
 def programmes(company: Company) -> list[Programme]:
-    """Return the initiatives of a company, by the date they started (none without the table)."""
+    """Return the initiatives of a company in order of their start; none without the table."""
     if company.initiatives is None:
         return []
     rows = company.frame("initiatives").sort_values(["started_on", "initiative_id"], kind="stable")
@@ -53,8 +53,14 @@ def programmes(company: Company) -> list[Programme]:
 
 
 def _programme(row: dict) -> Programme:
-    text = lambda k: row[k].strip() if isinstance(row.get(k), str) else ""  # noqa: E731
-    amount = lambda k, empty: float(row[k]) if pd.notna(row.get(k)) else empty  # noqa: E731
+    """Return a row of initiatives as a Programme."""
+
+    def text(column: str) -> str:
+        return row[column].strip() if isinstance(row.get(column), str) else ""
+
+    def amount(column: str, empty: float) -> float:
+        return float(row[column]) if pd.notna(row.get(column)) else empty
+
     return Programme(
         id=str(row["initiative_id"]),
         name=row["name"].strip(),

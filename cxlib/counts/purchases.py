@@ -1,4 +1,4 @@
-"""Count tables of orders and money, made in the engine like those of ``counts``."""
+"""Orders and revenue as small count tables, for the models of repeat buying. The clock is that of ``people``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cxlib.counts import answers, people
 from cxlib.counts.people import as_text
 from cxlib.intake.company import Company
 
-PAST = ("frequency", "recency", "age", "spend")  # of a buyer, as the models of repeat buying want it
+PAST = ("frequency", "recency", "age", "spend")  # of a buyer: the inputs of the models of repeat buying
 
 
 def bought(company: Company) -> ir.Table:
-    """Return the orders that are purchases, with their ``day``; refunds (revenue below 0) are none."""
+    """Return the purchases: orders with their ``day``, refunds (revenue below 0) excluded."""
     return company.orders.filter(_.revenue >= 0).mutate(day=_.ordered_at.cast("date"))
 
 
@@ -41,8 +41,10 @@ def paying_base(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
 def purchases(company: Company, until: date | None = None, by: Sequence[str] = ()) -> pd.DataFrame:
     """Count buyers by (``by`` as text, frequency, recency, age, spend, fold): n.
 
-    Frequency counts the days of buying after the first one, recency is weeks (days / 7) from the first to the last, age
-    weeks from the first to ``until`` (default: the as-of date); spend is the mean revenue of those further days.
+    frequency: days of buying after the first. recency: weeks (days / 7) from the first to the last. age: weeks from the
+    first to ``until`` (default: the as-of date). spend: mean revenue of the days after the first.
+
+    Example: ``purchases(company, by=["plan"])``.
     """
     buyers = _buyers(company, until or company.as_of)
     if by:
@@ -52,10 +54,10 @@ def purchases(company: Company, until: date | None = None, by: Sequence[str] = (
 
 
 def held_out(company: Company, cut: date, metric: str = "") -> pd.DataFrame:
-    """Count the buyers known by ``cut`` as ``purchases`` does, with what they bought after it, up to the as-of date.
+    """Count the buyers known by ``cut`` as ``purchases`` does, with what they bought later, up to the as-of date.
 
-    purchases: days of buying after the cut, revenue: what was bought on them, both summed over the n buyers. With a
-    ``metric`` also by band, that of the last answer given by the cut.
+    purchases: days of buying after the cut; revenue: the money of those days; both summed over the n buyers. With a
+    ``metric`` also by band, the score group of the last answer up to the cut.
     """
     keys, rows = [*PAST, "fold"], _buyers(company, cut)
     if metric:
@@ -70,7 +72,7 @@ def held_out(company: Company, cut: date, metric: str = "") -> pd.DataFrame:
 
 
 def by_day(company: Company, cut: date) -> pd.DataFrame:
-    """Count, day by day up to the as-of date, the purchases of buyers known by ``cut``: day, first ones, repeats."""
+    """Count the purchases of buyers known by ``cut``, day by day to the as-of date: day, first, repeats."""
     rows = _purchase_days(company).filter(_.first_day <= ibis.literal(cut))
     first = rows.day == rows.first_day
     found = rows.group_by("day").agg(first=first.cast("int64").sum(), repeats=(~first).cast("int64").sum())
@@ -78,13 +80,13 @@ def by_day(company: Company, cut: date) -> pd.DataFrame:
 
 
 def _purchase_days(company: Company) -> ir.Table:
-    """Return one row per buyer and day of buying: revenue, and the buyer's first day."""
+    """Return one row per buyer and day of buying: revenue, and first_day of the buyer."""
     rows = bought(company).group_by(["customer_id", "fold", "day"]).agg(revenue=_.revenue.sum())
     return rows.mutate(first_day=_.day.min().over(ibis.window(group_by="customer_id")))
 
 
 def _buyers(company: Company, cut: date) -> ir.Table:
-    """Return one row per buyer known by ``cut``: their past up to it, and what they bought later."""
+    """Return one row per buyer known by ``cut``: frequency, recency, age, spend up to it, and later purchases."""
     end = ibis.literal(cut)
     rows = _purchase_days(company).filter(_.first_day <= end)
     known = rows.day <= end

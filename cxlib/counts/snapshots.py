@@ -1,7 +1,7 @@
-"""Snapshots: all customers here at a date with everything known by the end of it, and who left by choice soon after.
+"""Snapshots: all customers here at a date, what was known at the end of that day, and who left by choice soon after.
 
-A snapshot knows nothing of what came later: an answer of the next day is not in it. Only what an export gives as one value
-per customer (segments, monthly_revenue) is as it was exported, not as it was on the date.
+A snapshot contains nothing later than its date: no answer of the next day. Exception: what an export gives as one value
+per customer (segments, monthly_revenue) is as exported, not as of the date.
 
 Landmarks on calendar dates: van Houwelingen 2007, Scandinavian Journal of Statistics 34:70.
 """
@@ -32,18 +32,18 @@ CASES = ("none in 90 days", "1 in 90 days", "2 or more in 90 days")
 ORDERS = ((30, "within 30 days"), (91, "31 to 91 days ago"), (365, "92 to 365 days ago"))
 NO_ORDER = "none in a year"
 CONTACT_DAYS, ANSWER_DAYS, YEAR = 90, 365, 365
-STEP_DAYS, MOST = 91, 4  # between snapshots, and how many are taken
+STEP_DAYS, MOST = 91, 4  # between snapshots, and how many at most
 
 
 def answer(metric: str) -> str:
-    """Return the name of the column with the band of the last answer to a metric."""
+    """Return the name of the column with the score group of the last answer to a metric."""
     return f"{metric.upper()} answer"
 
 
 def predictors(company: Company) -> list[str]:
     """Return what is known of a customer at a date, beside answers: columns of ``rows``.
 
-    Orders of a company that also states a monthly_revenue are taken to be its invoices, which say nothing of use.
+    If a company states monthly_revenue, its orders count as invoices, which say nothing about use.
     """
     price, orders = company.has("customers", "monthly_revenue"), company.has("orders")
     return [
@@ -56,9 +56,10 @@ def predictors(company: Company) -> list[str]:
 
 
 def dates(company: Company, until: date, horizon_days: int) -> tuple[date, ...]:
-    """Return the days of the snapshots whose outcome is known by ``until``, the latest first; at most MOST, STEP_DAYS apart.
+    """Return the days of the snapshots whose outcome is known by ``until``, the latest first.
 
-    Days before ``leavers_since`` are left out: of the customers of then, those who left are missing.
+    At most MOST days, STEP_DAYS apart. Days before ``leavers_since`` are excluded: customers who had left are missing
+    then.
     """
     since = company.settings.leavers_since or date.min
     found = [until - timedelta(days=horizon_days + STEP_DAYS * i) for i in range(MOST)]
@@ -66,20 +67,22 @@ def dates(company: Company, until: date, horizon_days: int) -> tuple[date, ...]:
 
 
 def rows(company: Company, on: date, horizon_days: int, metrics: Sequence[str] = ()) -> ir.Table:
-    """Return a row for each customer here at the end of the day ``on``: who they are, what was known, what came.
+    """Return a row for each customer here at the end of the day ``on``: identity, what was known, and the outcome.
 
-    Columns: customer_id, fold, the ``predictors``, an ``answer`` column per metric (the band of the last answer of the
-    ANSWER_DAYS up to and with that day, else NO_ANSWER), left (by choice within ``horizon_days``: 0 or 1), other (left
-    within them, not by choice) and a_month (the monthly_revenue; without one, a twelfth of the orders of the year before;
-    null where neither is there).
+    Columns: customer_id, fold, the ``predictors``, and an ``answer`` column per metric (score group of the last answer
+    in the ANSWER_DAYS up to and including that day, else NO_ANSWER). Outcome: left (by choice within ``horizon_days``:
+    0 or 1), other (left within them, not by choice). a_month: monthly_revenue, else a twelfth of the orders of the year
+    before, else null.
     """
     return stacked(company, (on,), horizon_days, metrics).drop("at")
 
 
 def patterns(company: Company, on: date, horizon_days: int, metrics: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Count the customers of a snapshot by (predictors, answers, fold): n, left, other, a_month (see ``rows``) and lost.
+    """Count the customers of a snapshot by (predictors, answers, fold): n, left, other, a_month and lost, all summed.
 
-    ``lost`` is the a_month of those who left by choice; all are added up.
+    ``lost`` is the a_month of those who left by choice. For the other columns see ``rows``.
+
+    Example: ``patterns(company, date(2025, 6, 30), 182, ("nps",))``.
     """
     latest = company.as_of - timedelta(days=horizon_days)
     usual = {company.as_of, *(d for end in (company.as_of, latest) for d in (end, *dates(company, end, horizon_days)))}
@@ -90,6 +93,7 @@ def patterns(company: Company, on: date, horizon_days: int, metrics: tuple[str, 
 
 @lru_cache(maxsize=16)
 def _patterns(company: Company, on: tuple[date, ...], horizon_days: int, metrics: tuple[str, ...]) -> pd.DataFrame:
+    """Count the customers of several snapshots as ``patterns`` does."""
     keys = ["at", *predictors(company), *(answer(m) for m in metrics), "fold"]
     sums = {k: _[k].sum() for k in ("left", "other", "a_month")} | {"lost": (_.left * _.a_month).sum()}
     counted = stacked(company, on, horizon_days, metrics).group_by(keys).agg(n=_.count(), **sums)
@@ -133,12 +137,13 @@ def stacked(company: Company, on: tuple[date, ...], horizon_days: int, metrics: 
 
 
 def _joined(found: ir.Table, other: ir.Table, *columns: str) -> ir.Table:
-    """Add columns of a table that has a row for some customers (``who``) of some snapshots (``of``)."""
+    """Add columns of a table with a row for some customers (``who``) of some snapshots (``of``)."""
     both = found.left_join(other, [found.customer_id == other.who, found.at == other.of])
     return both.select(*found.columns, *columns)
 
 
 def _price(company: Company, fees: ir.Value) -> ir.Value:
+    """Return the quarter in which a fee lies, or NOT_KNOWN."""
     cuts = _price_cuts(company)
     if not cuts:
         return ibis.literal(NOT_KNOWN)
@@ -148,28 +153,28 @@ def _price(company: Company, fees: ir.Value) -> ir.Value:
 
 @lru_cache(maxsize=4)
 def _price_cuts(company: Company) -> tuple[float, ...]:
-    """Return the quartiles of the monthly revenue of all customers; none where it is not known of anybody."""
+    """Return the quartiles of monthly_revenue over all customers; none if no value is known."""
     fees = company.customers.monthly_revenue
     cuts = company.customers.agg(**{f"q{i}": fees.quantile(i / 4) for i in (1, 2, 3)}).execute().iloc[0]
     return () if cuts.isna().any() else tuple(float(c) for c in cuts)
 
 
 def _contacts(company: Company, moments: ir.Table) -> ir.Table:
-    """Count the cases opened in the CONTACT_DAYS up to and with the day."""
+    """Count the cases opened in the CONTACT_DAYS up to and including the day."""
     opened = company.contacts.select("customer_id", when="opened_at").cross_join(moments)
     recent = _recent(opened, CONTACT_DAYS)
     return recent.group_by(who="customer_id", of="at").agg(cases=_.count())
 
 
 def _orders(company: Company, moments: ir.Table) -> ir.Table:
-    """Give for those who ordered in the year up to and with the day: days since the last, and a twelfth of the revenue."""
+    """Return, for customers with orders in the past year, days since the last and a twelfth of the revenue."""
     recent = _recent(company.orders.select("customer_id", "revenue", when="ordered_at").cross_join(moments), YEAR)
     spent = recent.revenue.sum().cast("float64") / (YEAR / DAYS_A_MONTH)
     return recent.group_by(who="customer_id", of="at").agg(since=recent.ago.min(), spent=spent)
 
 
 def _last_answer(company: Company, metric: str, moments: ir.Table) -> ir.Table:
-    """Give the band of the last answer known by the end of the day, if it is not too old."""
+    """Return the score group of the last answer in the ANSWER_DAYS up to and including the day."""
     given = answers.questions(company, metric).filter(_.answered & _.when.notnull())
     given = given.select("customer_id", "response_id", "when", "band").cross_join(moments)
     given = _recent(given, ANSWER_DAYS + 1)
@@ -179,30 +184,31 @@ def _last_answer(company: Company, metric: str, moments: ir.Table) -> ir.Table:
 
 
 def _recent(moved: ir.Table, length: int) -> ir.Table:
-    """Keep what happened (``when``) on one of the ``length`` days that end with the day of the snapshot; adds ``ago``."""
+    """Keep events (``when``) of the ``length`` days that end with the snapshot, with their age in days, ``ago``."""
     moved = moved.mutate(ago=days(moved.day, moved.when))
     return moved.filter((_.ago >= 0) & (_.ago < length))
 
 
-# ---- a list of customers -------------------------------------------------------------------------------------------
+# ---- a list of customers ---------------------------------------------------------------------------------------------
 
 
 def check_list(company: Company) -> None:
-    """Raise InputError if customers must not be listed."""
+    """Raise InputError if the settings do not allow a list of customers."""
     if not company.settings.privacy.at_risk_list:
         raise InputError(
-            "The list of customers at risk is not allowed",
-            remedy="Set privacy: {at_risk_list: true} in company.yaml if those who read the list may know the customers.",
+            "the privacy settings do not allow a list of customers at risk",
+            remedy="Set privacy: {at_risk_list: true} in company.yaml if its readers may see who the customers are.",
         )
 
 
 def listed(
     company: Company, kinds: pd.DataFrame, horizon_days: int, metrics: tuple[str, ...], worth: float, most: int
 ) -> pd.DataFrame:
-    """List the customers of today: customer_id, probability, value_at_risk, reasons and answers; the costliest risk first.
+    """List customers of today, highest value at risk first, with probability, value_at_risk, reasons and answers.
 
-    ``kinds`` has a row per pattern (predictors and answers) with its probability and reasons. value_at_risk is probability x
-    a_month x ``worth``; NaN where that is not known. The only rows of customers that leave the engine: see ``check_list``.
+    ``kinds`` has a row per pattern (predictors and answers) with its probability and reasons. value_at_risk is
+    probability x a_month x ``worth``, NaN if unknown. ``most``: length of the list. These are the only rows of
+    customers that leave the engine. Errors: InputError, see ``check_list``.
     """
     check_list(company)
     of_metrics = [answer(m) for m in metrics]
@@ -210,18 +216,18 @@ def listed(
     found = found.inner_join(ibis.memtable(kinds), [*predictors(company), *of_metrics])
     value = found.probability * found.a_month * worth if math.isfinite(worth) else ibis.null("float64")
     found = found.mutate(value_at_risk=value)
-    # What has no value comes last on every engine.
+    # Engines differ in where they sort missing values: here they come last.
     order = [_.value_at_risk.isnull(), ibis.desc("value_at_risk"), ibis.desc("probability"), "customer_id"]
     found = found.order_by(order).limit(most)
     columns = ["customer_id", "probability", "value_at_risk", "reasons", *of_metrics]
     return found.select(*columns).execute().astype({"value_at_risk": float})
 
 
-# ---- what cannot have been known, or knows too well -----------------------------------------------------------------
+# ---- signs of leakage ------------------------------------------------------------------------------------------------
 
 
 def after_leaving(company: Company) -> pd.DataFrame:
-    """Count what is dated on or after the day its customer left: source (a metric, or contacts), n and all."""
+    """Count records dated on or after the day the customer left: source (a metric, or contacts), n and all."""
     gone = people.everyone(company).filter(_.left_on.notnull()).select("left_on", who=_.customer_id)
     sources = []
     if company.has("responses") and answers.dated(company):
@@ -249,10 +255,10 @@ def columns(company: Company) -> list[str]:
 
 
 def split(company: Company, column: str, least: int, filled: bool) -> dict[str, float]:
-    """Tell how a column of customers splits those who have left from those who have not.
+    """Count how the levels of a column of customers separate those who left from those who stayed.
 
-    ``filled``: by whether there is a value, else by value, those of fewer than ``least`` customers taken together.
-    Returns the numbers of customers and ``left``, of levels, and of those levels where all or nobody left (``pure``).
+    ``filled``: by whether there is a value, else by value. Levels of fewer than ``least`` customers are merged. Returns
+    n, left, levels, and pure (levels in which all customers left, or none).
     """
     who = people.everyone(company)
     level = who[column].isnull().cast("string") if filled else ibis.coalesce(who[column].cast("string"), NONE)

@@ -1,7 +1,7 @@
-"""Count tables of what customers buy on top, of orders after an answer, and of new customers.
+"""Counts of upsells and cross-sells, of orders after an answer, and of new customers.
 
-An upgrade is an order of kind upsell or cross_sell. All tables are made by the engine, each row with its ``fold``; the clock is
-that of ``counts``, and an order of the day of an answer is not yet one that followed it.
+An upgrade is an order of kind upsell or cross_sell. All tables come from the engine, each row with its ``fold``. The
+clock is that of ``people``. An order on the day of an answer does not follow it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,18 @@ from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 
 UPSELL, CROSS_SELL = "upsell", "cross_sell"
-FINER = 2  # parts of the stratum of ``orders_after`` that may be given up, the last one first
-NONE_EARLIER, MANY = "no earlier purchase", 3  # purchase days before an answer, the last level being MANY or more
+FINER = 2  # parts of the stratum of ``orders_after`` that can be dropped, the last one first
+NONE_EARLIER, MANY = "no earlier purchase", 3  # purchase days before an answer; the last level is MANY or more
 HALVES = ("lower half", "upper half")
 YEAR = 365
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """How many orders are renewals, upsells, cross-sells; upsells ``after`` another payment, those of them not ``smaller``."""
+    """The numbers of renewals, upsells and cross-sells among orders.
+
+    ``after``: upsells that follow another payment; ``not_smaller``: those of them that are at least as large.
+    """
 
     renewals: int
     upsells: int
@@ -40,12 +43,12 @@ class Kinds:
 
     @property
     def replace(self) -> bool:
-        """Tell whether an upsell is a payment at a new price, in place of a renewal, and not an order of its own."""
+        """Tell whether an upsell is a payment at a new price that replaces a renewal, not an extra order."""
         return self.renewals > 0 and self.after > 0 and 2 * self.not_smaller >= self.after
 
 
 def require_upsells(company: Company) -> None:
-    """Raise Unanswered where no order can be seen to be an upsell or a cross-sell."""
+    """Raise Unanswered if no order is marked as an upsell or a cross-sell."""
     people.require(company, "orders", "kind")
     found = kinds(company)
     if not found.upsells + found.cross_sells:
@@ -54,7 +57,7 @@ def require_upsells(company: Company) -> None:
 
 @lru_cache(maxsize=4)
 def kinds(company: Company) -> Kinds:
-    """Count orders by kind, and hold upsells against the payment before them."""
+    """Count orders by kind, and compare upsells with the previous payment: see Kinds."""
     rows = _with_payment_before(company)
     upsell = rows.kind == UPSELL
     sums = {
@@ -69,7 +72,7 @@ def kinds(company: Company) -> Kinds:
 
 
 def _with_payment_before(company: Company) -> ir.Table:
-    """Return orders with the revenue of the customer's payment before (``before``; of payments only)."""
+    """Return orders with ``before``, the revenue of the previous payment (payments only)."""
     rows = company.orders.mutate(payment=_.kind.isin(follow_up.PAYMENTS))
     in_turn = ibis.window(group_by=["customer_id", "payment"], order_by=["ordered_at", "order_id"])
     return rows.mutate(before=rows.revenue.lag().over(in_turn))
@@ -78,8 +81,8 @@ def _with_payment_before(company: Company) -> ir.Table:
 def _sales(company: Company) -> ir.Table:
     """Return upgrades: buyer, bought (day) and gained.
 
-    gained: of a cross-sell, its revenue; of an upsell too, but where upsells are payments (``Kinds.replace``), what it is
-    above the payment before it, null where there is none.
+    gained: the revenue. If upsells replace payments (``Kinds.replace``), an upsell gains what it exceeds the previous
+    payment by, null if there is none.
     """
     rows = _with_payment_before(company).filter(_.kind.isin([UPSELL, CROSS_SELL]))
     extra = rows.revenue - rows.before if kinds(company).replace else rows.revenue
@@ -91,7 +94,7 @@ def _sales(company: Company) -> ir.Table:
 
 
 def _windows(company: Company, metric: str, window_days: int, changed: bool = False) -> ir.Table:
-    """Return the questions put to customers still there whose whole window lies before the as-of date: see ``stays.spells``."""
+    """Return the ``follow_up.spells`` whose whole window lies before the as-of date."""
     rows = follow_up.changed(company, metric) if changed else follow_up.spells(company, metric)
     if since := follow_up.watched_from(company):
         rows = rows.filter(_.when >= ibis.literal(since))
@@ -104,10 +107,11 @@ def _mix(company: Company, rows: ir.Table) -> ir.Value:
 
 
 def after_answer(company: Company, metric: str, window_days: int) -> pd.DataFrame:
-    """Count answers by (stratum, band, fold): n, bought (an upgrade followed within the window), upgrades, gained, unpriced.
+    """Count answers and the upgrades that followed by (stratum, band, fold).
 
-    The stratum is the first declared segment and the stage of the customer. Who left in the window is among n. gained adds
-    up the money (see ``_sales``), unpriced counts upgrades of which it is not known.
+    Columns: n, bought (an upgrade followed within the window), upgrades, gained (money, see ``_sales``) and unpriced
+    (upgrades without a known gain). The stratum is the first declared segment and the stage of the customer. Customers
+    who left in the window count in n.
     """
     rows = _windows(company, metric, window_days)
     moments, sales = rows.select("customer_id", "when").distinct(), _sales(company)
@@ -126,7 +130,7 @@ def after_answer(company: Company, metric: str, window_days: int) -> pd.DataFram
 
 
 def _by_day(company: Company) -> ir.Table:
-    """Return days of buying: buyer, bought, revenue, made (1; 0 for a day of returns only). Orders of one day are one."""
+    """Return days of buying: buyer, bought, revenue, made (1; 0 for a day of refunds only)."""
     orders = company.orders.mutate(bought=_.ordered_at.cast("date"))
     return orders.group_by(["customer_id", "fold", "bought"]).agg(
         revenue=orders.revenue.sum().cast("float64"), made=(orders.revenue >= 0).any().cast("int64")
@@ -136,17 +140,17 @@ def _by_day(company: Company) -> ir.Table:
 def orders_after(company: Company, metric: str, window_days: int, changed: bool = False) -> pd.DataFrame:
     """Count answers and the orders of the window after them by (stratum, band, fold): n, orders, revenue.
 
-    The stratum says who is alike: with contracts the first declared segment and the stage of the customer, else the purchase
-    days up to the answer, in which half of all answers their mean value lies, and the stage: "2 | upper half | second year".
-    ``changed``: of second and later answers, by how they differ from the one before, whose band comes first in the stratum.
+    Stratum with contracts: the first declared segment and the stage. Without: the purchase days up to the answer, the
+    half in which their mean value lies, and the stage ("2 | upper half | second year"). ``changed``: count second and
+    later answers, with the change from the previous one as band; its score group then starts the stratum.
     """
     rows = _windows(company, metric, window_days, changed)
     moments, bought = rows.select("customer_id", "when").distinct(), _by_day(company)
     both = moments.inner_join(bought.drop("fold"), "customer_id")
     gap = days(both.bought, both.when)
     inside, earlier = (gap > 0) & (gap <= window_days), gap <= 0
-    sums = {"orders": (both.made, inside), "revenue": (both.revenue, inside), "past": (both.made, earlier),
-            "past_revenue": (both.revenue, earlier)}  # fmt: skip
+    sums = {"orders": (both.made, inside), "revenue": (both.revenue, inside)}
+    sums |= {"past": (both.made, earlier), "past_revenue": (both.revenue, earlier)}
     found = both.group_by(who="customer_id", at="when").agg(
         **{k: ibis.coalesce(v.sum(where=where), 0) for k, (v, where) in sums.items()}
     )
@@ -174,15 +178,16 @@ def orders_after(company: Company, metric: str, window_days: int, changed: bool 
 
 
 def predictors(company: Company) -> list[str]:
-    """Return what is known of a customer on a day, but the monthly price: as exported, it has the later upsells in it."""
+    """Return what is known of a customer on a day, except the price: as exported it includes later upsells."""
     return [k for k in snapshots.predictors(company) if k != PRICE]
 
 
 @lru_cache(maxsize=4)
 def patterns(company: Company, on: tuple[date, ...], horizon_days: int, metrics: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Count the customers of several snapshots by (at, predictors, answers, fold): n, and bought (an upgrade within the horizon).
+    """Count the customers of several snapshots by (at, predictors, answers, fold): n, and bought.
 
-    ``at`` is the position of the day in ``on``; who, and what is known: see ``snapshots.rows``.
+    bought: with an upgrade within the horizon. ``at``: the position of the day in ``on``. For customers and predictors
+    see ``snapshots.rows``.
     """
     rows, sales = snapshots.stacked(company, on, horizon_days, metrics), _sales(company)
     moments = ibis.memtable(pd.DataFrame({"of": range(len(on)), "day": pd.to_datetime(list(on))}))
@@ -195,14 +200,15 @@ def patterns(company: Company, on: tuple[date, ...], horizon_days: int, metrics:
     return counted.order_by(keys).execute()
 
 
-# ---- a customer's life -----------------------------------------------------------------------------------------------
+# ---- customer lifetimes ----------------------------------------------------------------------------------------------
 
 
 def lifetimes(company: Company) -> pd.DataFrame:
-    """Count customers by (here, fold): n and years (added up): those gone over their whole stay, the others so far.
+    """Count customers by (here, fold): n and years (summed), over the whole stay or, for those still here, so far.
 
-    With contracts from joining to the last day; without, who has not bought for ``inactive_after_days`` is gone, after the
-    time from the first to the last purchase.
+    With contracts: from joining to the last day. Without: from the first to the last purchase for customers who have
+    not bought for ``inactive_after_days``; they count as gone. For the others: from the first purchase to the as-of
+    date.
     """
     if company.settings.relationship == "contractual":
         who = everyone(company).filter(_.started.notnull() & (_.started <= ibis.literal(company.as_of)))
@@ -220,7 +226,7 @@ def lifetimes(company: Company) -> pd.DataFrame:
 
 
 def year_of_orders(company: Company) -> pd.DataFrame:
-    """Add up the orders of the YEAR up to the as-of date by fold: buyers, orders (days of buying) and revenue."""
+    """Sum the orders of the YEAR up to the as-of date by fold: buyers, orders (days of buying), revenue."""
     rows = _by_day(company)
     rows = rows.filter(days(ibis.literal(company.as_of), rows.bought) < YEAR)
     sums = {"buyers": _.customer_id.nunique(), "orders": _.made.sum(), "revenue": _.revenue.sum()}
@@ -228,7 +234,7 @@ def year_of_orders(company: Company) -> pd.DataFrame:
 
 
 def first_and_later(company: Company) -> pd.DataFrame:
-    """Add up purchases by fold: first (those of a buyer's first day), first_revenue, later, later_revenue."""
+    """Sum purchases by fold: first (on a buyer's first day), first_revenue, later, later_revenue."""
     rows = _by_day(company).filter(_.made == 1)
     first = rows.bought == rows.bought.min().over(ibis.window(group_by="customer_id"))
     rows = rows.mutate(first=first)
@@ -243,10 +249,11 @@ def first_and_later(company: Company) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Newcomers:
-    """Stays from joining on, and who joined of late, by (stratum, fold).
+    """Stays from joining on, and customers who joined recently, by (stratum, fold).
 
-    ``entered``: day (of age after which they are seen; 0 unless ``leavers_since`` is set), n. ``ended``: day (of age when
-    last seen, cut at the horizon), n, events (left). ``joined``: in the last year, n, priced (with a fee) and fee (added up).
+    ``entered``: day (age from which they are observed; 0 unless ``leavers_since`` is set), n. ``ended``: day (age when
+    last seen, cut at the horizon), n, events (left). ``joined``, in the last year: n, priced (with a fee), fee
+    (summed).
     """
 
     entered: pd.DataFrame
@@ -255,7 +262,7 @@ class Newcomers:
 
 
 def newcomers(company: Company, horizon_days: int) -> Newcomers:
-    """Count stays from joining on and the customers of the last year; the stratum is the first declared segment."""
+    """Count stays from joining on and the joiners of the last year; the stratum is the first declared segment."""
     own, since, end = segments(company)[:1], follow_up.watched_from(company), ibis.literal(company.as_of)
     who = as_text(everyone(company).filter(_.started.notnull() & (_.started <= end)), own)
     who = who.mutate(stratum=who[own[0]] if own else ibis.literal("all"))

@@ -168,24 +168,76 @@ def test_contract_ends_by_hand():
 
 def test_payments_due_by_hand():
     orders = [
-        ("c0", "2025-01-01", 9, "new"), ("c0", "2025-01-31", 9, "renewal"), ("c0", "2025-01-31", 2, "upsell"),
-        ("c0", "2025-04-10", 9, "renewal"), ("c1", "2025-01-01", 9, "new"), ("c1", "2025-02-05", 9, "new"),
-    ]  # fmt: skip
+        ("c0", "2025-01-01", 9, "new"),
+        ("c0", "2025-01-31", 9, "renewal"),
+        ("c0", "2025-01-31", 2, "upsell"),
+        ("c0", "2025-04-10", 9, "renewal"),
+        ("c1", "2025-01-01", 9, "new"),
+        ("c1", "2025-02-05", 9, "new"),
+    ]
     company = made(orders, joined_on=days("2025-01-01", "2025-01-01"))
     assert customer_base.payment_gaps(company).to_numpy().tolist() == [[30, 1], [69, 1]]
     found = customer_base.payments_due(company, date(2025, 1, 31), date(2025, 3, 31), 30, 10).sum()
-    # terms ran out on 31 January (twice), 2 March and 7 March; one was renewed in time, one late, a new sale is no renewal
+    # terms ended on 31 January (twice), 2 March and 7 March; one renewed in time, one late; a new sale is no renewal
     assert found[["due", "kept"]].tolist() == [4, 1]
 
 
 def test_purchases_of_one_day_are_one_and_refunds_none():
     orders = [
-        ("c0", "2025-01-01 09:00", 5), ("c0", "2025-01-01 18:00", 5), ("c0", "2025-01-11", 5), ("c0", "2025-01-05", -5),
+        ("c0", "2025-01-01 09:00", 5),
+        ("c0", "2025-01-01 18:00", 5),
+        ("c0", "2025-01-11", 5),
+        ("c0", "2025-01-05", -5),
         ("c1", "2025-12-01", 5),
-    ]  # fmt: skip
+    ]
     company = made(orders, settings=SHOP, plan=["x", "y"])
     gaps = customer_base.gaps(company).groupby(["duration", "event"])["n"].sum()
     assert gaps.to_dict() == {(10, 1): 1, (30, 0): 1, (354, 0): 1}
     second = customer_base.second_purchases(company, "quarter")
     assert second[["duration", "event", "n", "followed"]].to_numpy().tolist() == [[10, 1, 1, 275], [30, 0, 1, 0]]
     assert customer_base.first_orders(company) == (date(2025, 1, 1), 1)
+
+
+# ---- first and last days ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def edges():
+    """As of 31 December 2024: joined today; left today; one day in all; a leap year and a day; left on 1 December."""
+    return made(
+        settings=SETTINGS | {"as_of": "2024-12-31"},
+        joined_on=days("2024-12-31", "2024-12-01", "2024-01-01", "2023-12-31", "2024-11-30"),
+        left_on=days(None, "2024-12-31", "2024-01-01", None, "2024-12-01"),
+    )
+
+
+def test_a_stay_counts_its_first_and_its_last_day_once(edges):
+    rows = customer_base.tenures(edges)[["duration", "cause", "n"]].to_numpy().tolist()
+    assert rows == [[1, "", 1], [1, "left", 1], [2, "left", 1], [31, "left", 1], [367, "", 1]]
+
+
+def test_late_entry_is_the_age_on_the_first_day_observed(edges):
+    """Those who joined on 30 November 2024 and 31 December 2023 enter on 1 December, aged 1 and 336 days."""
+    rows = customer_base.tenures(edges, since=date(2024, 12, 1))
+    assert rows.groupby("entry")["n"].sum().to_dict() == {0: 2, 1: 1, 336: 1}
+    assert rows.groupby("duration")["n"].sum().to_dict() == {1: 1, 2: 1, 31: 1, 367: 1}  # gone in January: not seen
+
+
+def test_who_leaves_on_the_as_of_date_has_left(edges):
+    found = customer_base.by_period(edges, [date(2024, 12, 1), date(2025, 1, 1)]).sum(numeric_only=True)
+    assert found[["here", "lost", "joined", "gone"]].tolist() == [2, 1, 2, 2]
+    assert customer_base.first_leaving(edges) == date(2024, 1, 1)
+
+
+def test_whole_periods_run_forwards_and_the_as_of_date_can_end_one(edges):
+    assert customer_base.whole_periods(edges, "month", 3) == [
+        date(2024, 10, 1),
+        date(2024, 11, 1),
+        date(2024, 12, 1),
+        date(2025, 1, 1),
+    ]
+    assert customer_base.whole_periods(edges, "year", 1) == [date(2024, 1, 1), date(2025, 1, 1)]
+    # 31 December 2024 is a Tuesday: the last whole week ended on Sunday the 29th
+    assert customer_base.whole_periods(edges, "week", 1) == [date(2024, 12, 23), date(2024, 12, 30)]
+    months = customer_base.by_period(edges, customer_base.whole_periods(edges, "month", 3))
+    assert months.groupby("period", sort=False)["joined"].sum().tolist() == [0, 1, 2]

@@ -1,11 +1,11 @@
-"""Episodes of a company small enough to follow each customer by hand, and what they may never know."""
+"""Episodes of companies small enough to follow each customer by hand, and what no episode may know."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 
-from cxlib.counts import follow_up
+from cxlib.counts import answers, follow_up, upsells
 from cxlib.intake.company import Company
 
 SETTINGS = {
@@ -104,7 +104,7 @@ def test_a_delay_leaves_out_the_first_days_of_every_episode_alike(company):
     assert [(b, start + 60, stop, e) for _, b, start, stop, e in plain] == [r[1:] for r in late]
 
 
-def test_exits_nobody_chose_end_an_episode_without_the_event(company):
+def test_involuntary_exits_are_censored(company):
     answered = frames()
     answered["responses"].loc[3, ["answered_at", "score"]] = [pd.Timestamp("2024-04-02"), 2.0]
     del answered["contacts"]
@@ -172,3 +172,113 @@ def test_customers_of_today_are_those_who_have_not_left(company):
         "detractor": 1,
         "no answer": 1,
     }
+
+
+# ---- first and last days, several things on one day ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def edges():
+    """Customers who joined on 1 June 2024, as of 31 December.
+
+    a answers on the as-of date. b leaves on it, 30 days after an answer. c answers on the day of leaving. d gives two
+    answers on 1 July. e is asked after leaving.
+    """
+    customers = pd.DataFrame(
+        {
+            "customer_id": list("abcde"),
+            "joined_on": stamps(*["2024-06-01"] * 5),
+            "left_on": stamps(None, "2024-12-31", "2024-06-10", None, "2024-07-15"),
+            "left_reason": [None, "price", "price", None, "price"],
+        }
+    )
+    answered = stamps("2024-12-31", "2024-12-01", "2024-06-10", "2024-07-01", "2024-07-01", "2024-07-20")
+    responses = pd.DataFrame(
+        {
+            "response_id": ["1", "2", "3", "4", "5", "6"],
+            "customer_id": list("abcdde"),
+            "metric": "nps",
+            "asked_at": answered,
+            "answered_at": answered,
+            "score": [7.0, 9.0, 0.0, 10.0, 3.0, 5.0],
+        }
+    )
+    settings = {k: v for k, v in SETTINGS.items() if k != "segments"} | {"involuntary_reasons": []}
+    return Company.from_frames(settings, {"customers": customers, "responses": responses})
+
+
+def test_an_episode_counts_its_first_and_its_last_day_once(edges):
+    rows = follow_up.follow_up(edges, "nps", 1000)
+    assert {(r.band, r.duration, r.events): r.n for r in rows.itertuples()} == {
+        ("passive", 1, 0): 1,  # a: the as-of date alone
+        ("promoter", 31, 1): 1,  # b: 1 to 31 December
+        ("detractor", 1, 1): 1,  # c: gone on the day of the answer
+        ("promoter", 184, 0): 1,  # d: both answers are followed
+        ("detractor", 184, 0): 1,
+    }
+    assert rows_of(follow_up.in_force(edges, "nps")) == [
+        ("all", "detractor", 9, 10, 1),
+        ("all", "passive", 213, 214, 0),
+        ("all", "promoter", 30, 214, 0),  # d: of two answers on one day only one is in force
+        ("all", "promoter", 183, 214, 1),
+    ]
+
+
+def test_an_exit_on_the_last_day_of_the_horizon_is_in_it(edges):
+    def exits(horizon):
+        rows = follow_up.follow_up(edges, "nps", horizon)
+        return int(rows.loc[rows["band"] == "promoter", "events"].sum())
+
+    assert [exits(30), exits(31)] == [0, 1]
+
+
+def test_of_two_answers_on_one_day_the_change_is_from_worse_to_better(edges):
+    rows = follow_up.follow_changes(edges, "nps", 1000)
+    assert rows[["stratum", "band", "duration", "n"]].to_numpy().tolist() == [["detractor", "better", 184, 1]]
+    latest = answers.score_counts(edges, "nps", latest_only=True)
+    assert latest["score"].tolist() == [0, 3, 5, 7, 9]  # d: the last of the day in the order of response_id
+
+
+def test_an_answer_on_the_day_of_leaving_came_too_late_to_warn(edges):
+    def scores(within_days):
+        return answers.said_before_leaving(edges, "nps", within_days)["score"].tolist()
+
+    assert [scores(29), scores(30)] == [[], [9]]
+
+
+def test_an_order_on_the_day_of_an_answer_does_not_follow_it():
+    """Both bought on 1 January and on 1 March, the day of the answer; a bought again on 31 March, 30 days later."""
+    responses = pd.DataFrame(
+        {
+            "response_id": ["1", "2"],
+            "customer_id": ["a", "b"],
+            "metric": "nps",
+            "asked_at": stamps("2024-03-01 09:00", "2024-03-01 09:00"),
+            "answered_at": stamps("2024-03-01 09:00", "2024-03-01 09:00"),
+            "score": [9.0, 9.0],
+        }
+    )
+    orders = pd.DataFrame(
+        {
+            "order_id": ["1", "2", "3", "4", "5"],
+            "customer_id": list("aaabb"),
+            "ordered_at": stamps(
+                "2024-01-01 12:00", "2024-03-01 18:00", "2024-03-31 12:00", "2024-01-01 12:00", "2024-03-01 18:00"
+            ),
+            "revenue": [10.0, 10.0, 7.0, 20.0, 20.0],
+        }
+    )
+    settings = {k: v for k, v in SETTINGS.items() if k not in ("segments", "involuntary_reasons")}
+    settings |= {"relationship": "noncontractual", "inactive_after_days": 90}
+    customers = pd.DataFrame({"customer_id": ["a", "b"]})
+    shop = Company.from_frames(settings, {"customers": customers, "responses": responses, "orders": orders})
+    rows = follow_up.follow_up(shop, "nps", 1000)
+    assert sorted(zip(rows["duration"], rows["events"], strict=True)) == [(31, 1), (306, 0)]
+
+    def after(window):
+        counted = upsells.orders_after(shop, "nps", window)
+        return counted[["stratum", "orders", "revenue"]].to_numpy().tolist()
+
+    low, high = "2 | lower half | first 3 months", "2 | upper half | first 3 months"
+    assert after(30) == [[low, 1, 7.0], [high, 0, 0.0]]
+    assert after(29) == [[low, 0, 0.0], [high, 0, 0.0]]
