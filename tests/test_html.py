@@ -86,6 +86,14 @@ def test_a_list_of_contents_leads_to_every_section_even_if_two_have_one_name():
     ]
 
 
+def test_a_link_to_another_notebook_leads_to_its_page_and_is_plain_text_where_the_report_has_none():
+    text = page_of("# T\n\n[Return](06_roi.ipynb), [part](06_roi.ipynb#Method), [none](03_churn.ipynb), [x](x/y.ipynb)")
+    body = text.split("<h1", 1)[1]
+    assert [a["href"] for a in Outline(body).all("a")][:3] == ["06_roi.html", "06_roi.html#Method", "x/y.ipynb"]
+    assert ">Return</a>" in body
+    assert ", none, " in body
+
+
 def test_code_is_folded_away_and_messages_too():
     text = page_of("# T", nbformat.v4.new_output("stream", name="stderr", text="beware <b>"))
     assert '<details class="code"><summary>Code</summary>' in text
@@ -255,7 +263,7 @@ def test_headline_numbers_show_interval_unit_base_and_how_they_are_known():
     text = re.sub(r"<[^>]+>", " ", html.index_page(record(), [], figures).split('id="numbers"')[1])
     text = " ".join(text.split())
     assert "NPS 12.3 (10.0–14.5) points 1,234 answers count of the company&#39;s own records" in text
-    assert "Leaving 8.12% (7.70–8.55%) of all 1,234 answers" in text
+    assert "Leaving 8.1% (7.7–8.6%) of all 1,234 answers" in text
     assert "Payback One programme. 7 months –" in text
     assert "Unknown – points" in text
 

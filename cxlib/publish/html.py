@@ -160,8 +160,9 @@ def _refuse_unseen_images(notebook: Mapping) -> None:
 
 
 def _arrange(soup: object, page: Page) -> None:
-    """Give the page its one title, its list of contents and tables that scroll by themselves."""
+    """Give the page its one title, its list of contents, links to other pages and tables that scroll by themselves."""
     main = soup.find(id="content")
+    _link_pages(main, page)
     titles = main.find_all("h1")
     if not titles:
         heading = soup.new_tag("h1")
@@ -212,6 +213,18 @@ def _arrange(soup: object, page: Page) -> None:
             if not cell.get_text().strip() and not cell.find("img"):
                 cell.name = "td"  # an empty corner is no heading
         _align_numbers(table)
+
+
+def _link_pages(main: object, page: Page) -> None:
+    """Turn links to other notebooks into links to their pages; one to a notebook not in this report becomes text."""
+    pages = {link.href for link in page.links}
+    for link in main.find_all("a", href=re.compile(r"^[^/:?#]+\.ipynb(#|$)")):
+        name, mark, place = link["href"].partition("#")
+        target = f"{name.removesuffix('.ipynb')}.html"
+        if target in pages:
+            link["href"] = target + mark + place
+        else:
+            link.unwrap()
 
 
 def _align_numbers(table: object) -> None:
