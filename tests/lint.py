@@ -47,4 +47,5 @@ def faults(finding) -> list[str]:
     for text in (finding.title, *finding.texts):
         found += [f"sentence of {words(s)} words: {s}" for s in sentences(text) if words(s) > MOST_WORDS]
         found += [f"dialect {m.group(0)!r}: {text}" for m in DIALECT.finditer(text)]
+        found += [f"no space after a sentence: {text}" for _ in re.finditer(r"[a-z)%][.!?][A-Z]", text)]
     return found

@@ -59,6 +59,6 @@ def test_the_figures_of_a_report_are_those_of_its_notebooks(tmp_path):
     done = run_report("demo-shop", reports=tmp_path / "reports", notebooks=[paths.notebooks() / "04_value.ipynb"])
     assert done.ok, done.error
     figures = json.loads((done.folder / "figures.json").read_text())
-    assert {"name", "value", "low", "high", "unit", "n", "grade"} <= set(figures[0])
-    assert [f["grade"] for f in figures if f["name"] == "value-gap"] == ["C"]
+    assert {"name", "value", "low", "high", "unit", "n", "known"} <= set(figures[0])
+    assert [f["known"] for f in figures if f["name"] == "value-gap"] == ["adjusted"]
     assert (done.folder / "tables" / "04_value--value-by-score.csv").exists()

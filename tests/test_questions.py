@@ -70,7 +70,7 @@ def test_the_initiative_given_to_everybody_at_once_gets_no_number(company, initi
     assert not found.identified
     assert "were reached on 1 October 2025, so no comparison is possible" in found.why
     assert found.why in " ".join(returns.statement(company, found).texts)
-    assert not returns.finding(company, found).figures
+    assert not returns.payback(company, found).figures
 
 
 def test_wording_follows_how_a_thing_is_known(company, initiatives):
@@ -180,7 +180,7 @@ def test_the_shop_answers_with_repeat_purchases(shop):
 
 
 def test_the_board_shows_each_number_with_interval_base_and_how_it_is_known(company):
-    shown = board.overview(board.findings(company))
+    shown = board.overview(company, board.findings(company))
     assert len(shown) >= 10
     assert shown["Value (95% interval)"].str.contains(r"\d.*\(.*\d").all()
     assert set(shown["How we know"]) <= set(KNOWN.values())

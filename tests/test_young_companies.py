@@ -59,7 +59,7 @@ def every_finding(company):
         returns.statement,
         returns.checks,
         returns.over_time,
-        returns.finding,
+        returns.payback,
         returns.adding_up,
         returns.needed,
         returns.sensitivity,
