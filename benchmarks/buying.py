@@ -1,10 +1,10 @@
-"""What a fit of repeat buying costs: BG/NBD here, in lifetimes and in pymc-marketing, and with the number of customers.
+"""Time the fit of BG/NBD here, in lifetimes and in pymc-marketing, and by number of customers.
 
     python -m benchmarks.buying                  CDNOW and up to ten million customers; writes docs/speed.md
-    python -m benchmarks.buying 100000 1000000   other numbers of customers, for a look; nothing is written
+    python -m benchmarks.buying 100000 1000000   other numbers of customers, as a trial; nothing is written
 
-Each way works in a process and an environment of its own; those of the others are made once, in the user's cache folder. All
-must find the same maximum, or there is nothing to compare.
+Each package runs in its own process and environment; those of the other packages are made once, in the user's cache
+folder. All must find the same maximum, or there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# Only the standard library up here: the other environments have no more than their own packages.
+# Only the standard library here: the other environments have nothing but their own packages.
 ROOT = Path(__file__).resolve().parent.parent
 RIVALS = {
     "lifetimes": (
         "lifetimes==0.11.3", "numpy==1.26.4", "pandas==2.0.3", "scipy==1.11.4", "autograd==1.6.2", "setuptools<70",
-    ),  # the last of their kind it was written for
+    ),  # the last versions that lifetimes supports
     "pymc": (
         "pymc-marketing==0.19.2", "pymc==5.28.5", "pytensor==2.38.3", "numpy==2.4.6", "pandas==3.1.1", "scipy==1.17.1",
         "arviz==0.23.4", "numba==0.65.1", "xarray==2026.9.0",
     ),
 }  # fmt: skip
 SIZES = (100_000, 10_000_000)
-WORLD = (0.243, 4.414 * 7, 0.793, 2.426)  # r, alpha (days), a, b of the simulated customers: much like CDNOW's
-WINDOW = 730  # days over which they came
-FITS = 6  # of each number of customers
-DIGITS = 1e-3  # parameters agree to this share, log-likelihoods to this number
-BARS = {"lifetimes": 5, "pymc": 100, "size": 2}  # times faster than, times faster than, times the smallest size
+WORLD = (0.243, 4.414 * 7, 0.793, 2.426)  # r, alpha (days), a, b of the simulated customers, close to CDNOW's
+WINDOW = 730  # days over which they joined
+FITS = 6  # for each number of customers
+DIGITS = 1e-3  # relative difference of parameters and difference of log-likelihoods that are allowed
+GOALS = {"lifetimes": 5, "pymc": 100, "size": 2}  # times faster than, times faster than, times the smallest size
 
 
-# ---- the ways: fit once and return parameters r, alpha, a, b ------------------------------------------------------------
+# ---- the packages: fit once and return parameters r, alpha, a, b -----------------------------------------------------
 
 
 def _ours(rows, collapsed: bool) -> Callable[[], list[float]]:
@@ -82,17 +82,17 @@ def _pymc(rows, flat: bool) -> Callable[[], list[float]]:
     return fit
 
 
-WAYS = {  # name: what it is called, whose environment, fits once warm, what makes the fit
+WAYS = {  # name: label, environment, number of later fits, what makes the fit
     "counts": ("ours, from counts", "ours", 25, lambda rows: _ours(rows, collapsed=True)),
     "rows": ("ours, from rows", "ours", 25, lambda rows: _ours(rows, collapsed=False)),
     "lifetimes": ("lifetimes 0.11.3", "lifetimes", 9, _lifetimes),
-    "pymc": ("pymc-marketing 0.19.2, MAP, its priors", "pymc", 2, lambda rows: _pymc(rows, flat=False)),
+    "pymc": ("pymc-marketing 0.19.2, MAP, default priors", "pymc", 2, lambda rows: _pymc(rows, flat=False)),
     "flat": ("pymc-marketing 0.19.2, MAP, flat priors", "pymc", 2, lambda rows: _pymc(rows, flat=True)),
 }
 
 
 def log_likelihood(params: list[float], rows) -> float:
-    """Return the BG/NBD log-likelihood as Fader, Hardie & Lee (2005) write it, the judge of all ways."""
+    """Return the BG/NBD log-likelihood in the form of Fader, Hardie & Lee (2005), the same for all packages."""
     import numpy as np
     from scipy.special import betaln, gammaln
 
@@ -105,7 +105,7 @@ def log_likelihood(params: list[float], rows) -> float:
 
 
 def fit_cdnow(way: str, data: Path) -> dict[str, object]:
-    """Fit in one way again and again and return seconds, parameters and log-likelihood."""
+    """Fit CDNOW several times in one way; return seconds, parameters and log-likelihood."""
     import numpy as np
 
     rows = np.genfromtxt(data, delimiter=",", skip_header=1)[:, 1:]
@@ -123,17 +123,17 @@ def fit_cdnow(way: str, data: Path) -> dict[str, object]:
 
 
 def processor() -> float:
-    """Return the seconds of processor this process and those it started have used: what else runs does not count."""
+    """Return the processor seconds of this process and those it started; other work on the machine does not count."""
     return time.process_time() + sum(os.times()[2:4])
 
 
-# ---- the number of customers -------------------------------------------------------------------------------------------
+# ---- the number of customers -----------------------------------------------------------------------------------------
 
 
 def simulated(customers: int, seed: int = 1, chunk: int = 1_000_000):
-    """Return one customer a row: frequency, recency and age (weeks) by whole days.
+    """Return one row per customer: frequency, recency and age (weeks) by whole days.
 
-    Purchases of one day are one, as in an order log.
+    Purchases on the same day count as one.
     """
     import numpy as np
 
@@ -157,7 +157,7 @@ def simulated(customers: int, seed: int = 1, chunk: int = 1_000_000):
 
 
 def fit_many(customers: int) -> dict[str, object]:
-    """Count the histories of so many customers, fit the counts several times, and return what each step took."""
+    """Count the histories of so many customers and fit the counts several times; return the seconds of each step."""
     import numpy as np
 
     from cxlib.stats import repeat_buying
@@ -185,7 +185,7 @@ def fit_many(customers: int) -> dict[str, object]:
     repeat_buying.condense = timed("condensing", repeat_buying.condense)
     LikelihoodModel._maximise = timed("fit", LikelihoodModel._maximise)
     LikelihoodModel._finish = timed("fit", LikelihoodModel._finish)
-    steps = {"seconds": [], "condensing": [], "checking": []}  # seconds: of the fit itself
+    steps = {"seconds": [], "condensing": [], "checking": []}  # seconds: the fit itself
     for _ in range(FITS):
         taken |= dict.fromkeys(taken, 0.0)
         begun = processor()
@@ -207,7 +207,7 @@ def fit_many(customers: int) -> dict[str, object]:
 
 
 def environment(whose: str) -> str:
-    """Return the Python of an environment; one that is not there yet is made in the user's cache folder."""
+    """Return the Python of an environment, which is made in the user's cache folder if it is missing."""
     if whose == "ours":
         return sys.executable
     pins = RIVALS[whose]
@@ -224,9 +224,9 @@ def environment(whose: str) -> str:
 
 
 def measure(folder: Path, whose: str, *job: str) -> dict[str, object]:
-    """Do one job in a process of its own, with one thread, and return what it found."""
+    """Run one job in its own process, with one thread, and return its result."""
     bounds = {f"{n}_NUM_THREADS": "1" for n in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
-    bounds["PYTENSOR_FLAGS"] = f"base_compiledir={folder}"  # an empty one, so that the first fit is one
+    bounds["PYTENSOR_FLAGS"] = f"base_compiledir={folder}"  # an empty folder, so that the first fit really compiles
     result = folder / "result.json"
     command = [environment(whose), "-m", "benchmarks.buying", "--job", str(result), *job]
     subprocess.run(command, cwd=ROOT, env=os.environ | bounds, check=True, stderr=subprocess.DEVNULL)
@@ -234,7 +234,7 @@ def measure(folder: Path, whose: str, *job: str) -> dict[str, object]:
 
 
 def compare(folder: Path) -> dict[str, dict]:
-    """Fit CDNOW in every way; ValueError if one finds another maximum than ours from counts."""
+    """Fit CDNOW in every way; ValueError if one finds a maximum that differs from ours from counts."""
     (data,) = [f.locate() for f in importlib.metadata.files("lifetimes") if f.name == "cdnow_customers_summary.csv"]
     found = {way: measure(folder, whose, way, str(data)) for way, (_, whose, *_) in WAYS.items()}
     mine = found["counts"]
@@ -243,8 +243,8 @@ def compare(folder: Path) -> dict[str, dict]:
         other["off"] = max(abs(theirs / ours - 1) for theirs, ours in pairs)
         other["short"] = mine["log_likelihood"] - other["log_likelihood"]
         same = other["off"] < DIGITS and abs(other["short"]) < DIGITS
-        if way != "pymc" and not same:  # whose priors move the maximum
-            raise ValueError(f"{WAYS[way][0]}: parameters {other['params']}, ours {mine['params']}")
+        if way != "pymc" and not same:  # its default priors move the maximum
+            raise ValueError(f"{WAYS[way][0]} finds the parameters {other['params']}, ours are {mine['params']}")
     return found
 
 
@@ -253,12 +253,12 @@ def _warm(found: dict, step: str = "seconds") -> float:
 
 
 def _counted(found: dict) -> float:
-    """Return the seconds of all that comes after counting."""
+    """Return the seconds of all steps after counting."""
     return sum(_warm(found, step) for step in ("checking", "condensing", "seconds"))
 
 
 def ratios(found: dict[str, dict], sizes: dict[int, dict]) -> dict[str, float]:
-    """Return what the bars are set for: times faster than the others once warm, times the smallest size."""
+    """Return what the goals are about: how many times faster later fits are, and times the smallest size."""
     mine = _warm(found["counts"])
     return {
         "lifetimes": _warm(found["lifetimes"]) / mine,
@@ -270,12 +270,12 @@ def ratios(found: dict[str, dict], sizes: dict[int, dict]) -> dict[str, float]:
 
 
 def missed(found: dict[str, float]) -> list[str]:
-    """Return the bars that are not met, in words."""
+    """Return the goals that are missed, in words."""
     said = [
-        f"{found[k]:,.1f} times faster than {k}, not {BARS[k]}" for k in ("lifetimes", "pymc") if found[k] < BARS[k]
+        f"{found[k]:,.1f} times faster than {k}, not {GOALS[k]}" for k in ("lifetimes", "pymc") if found[k] < GOALS[k]
     ]
-    if found["size"] > BARS["size"]:
-        said.append(f"the largest size takes {found['size']:,.1f} times the smallest, not at most {BARS['size']}")
+    if found["size"] > GOALS["size"]:
+        said.append(f"the largest size takes {found['size']:,.1f} times as long as the smallest, not {GOALS['size']}")
     return said
 
 
@@ -294,7 +294,7 @@ def _seconds(value: float) -> str:
 
 
 def tables(found: dict[str, dict], sizes: dict[int, dict]) -> tuple[str, str]:
-    """Return the table of ways and the table of sizes."""
+    """Return the table of packages and the table of sizes."""
     mine, lines = _warm(found["counts"]), []
     for way, (name, *_) in WAYS.items():
         f = found[way]
@@ -309,14 +309,14 @@ def tables(found: dict[str, dict], sizes: dict[int, dict]) -> tuple[str, str]:
                 f"{f['off']:.1g}",
             ]
         )
-    head = ["way", "first fit, s", "warm, s", "times ours", "log-likelihood", "parameters off by"]
+    head = ["package", "first fit, s", "later fits, s", "times ours", "log-likelihood", "parameters off by"]
     sized = []
     for customers, f in sorted(sizes.items()):
         r, alpha, a, b = f["params"]
         took = [_seconds(_warm(f, step)) for step in ("counting", "checking", "condensing", "seconds")]
         numbers = [f"{customers:,}", f"{f['histories']:,}", f"{f['nodes']:,}" if f["nodes"] else "", *took]
         sized.append([*numbers, f"{r:.3f}, {alpha:.2f}, {a:.3f}, {b:.3f}"])
-    titles = ["customers", "different histories", "nodes", "counting, s", "checking, s", "condensing, s", "fit, s"]
+    titles = ["customers", "distinct histories", "nodes", "counting, s", "checking, s", "condensing, s", "fit, s"]
     titles.append("r, alpha, a, b")
     return _table(head, lines), _table(titles, sized)
 
@@ -327,44 +327,47 @@ def report(found: dict[str, dict], sizes: dict[int, dict]) -> str:
     compiler = "g++" if shutil.which("g++") else "no C compiler"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     faster = ratios(found, sizes)
-    bars = "; ".join(missed(faster))
-    return f"""# What a fit of repeat buying costs
+    short = "; ".join(missed(faster))
+    return f"""# How long a fit of repeat buying takes
 
-Made by `python -m benchmarks.buying`, in one run on a machine with {os.cpu_count()} cores and {memory:.0f} GB of memory: Python
-{platform.python_version()}, one thread each. Each way has a process and an environment of its own; the time is what
-the fit alone takes of a processor, the median of several once warm. The first fit of pymc-marketing compiles its model
-({compiler}), of which the one with flat priors finds most done.
+Made by `python -m benchmarks.buying` in one run, on a machine with {os.cpu_count()} cores and {memory:.0f} GB of
+memory, with Python {platform.python_version()} and one thread each. Each package runs in its own process and
+environment. Times are processor times of the fit alone; of the later fits they are the median. The first fit of
+pymc-marketing compiles its model ({compiler}); with flat priors, most of that is already done.
 
 ## BG/NBD on CDNOW
 
-{found["counts"]["customers"]:,} customers, weeks. The log-likelihood is that of the parameters each way found, by one textbook
-formula. With the priors pymc-marketing comes with, its maximum is not that of the likelihood; with flat ones it is. All others
-agree to three digits, or this table is not written.
+{found["counts"]["customers"]:,} customers, with time in weeks. One textbook formula gives the log-likelihood of the
+parameters that each package found. The default priors of pymc-marketing move its maximum away from that of the
+likelihood; flat priors do not. All other fits agree to three digits; otherwise this table is not written.
 
 {ways}
 
-Once warm ours is {faster["lifetimes"]:,.0f} times faster than lifetimes and {faster["pymc"]:,.0f} times faster than
-pymc-marketing as it comes ({faster["flat"]:,.0f} times with flat priors, which let it find the maximum sooner).
+Later fits are {faster["lifetimes"]:,.0f} times faster than those of lifetimes, and {faster["pymc"]:,.0f} times faster
+than those of pymc-marketing with its default priors. With flat priors, which let it find the maximum sooner, the factor
+is {faster["flat"]:,.0f}.
 
 ## The number of customers
 
-Simulated BG/NBD customers who came over {WINDOW} days, by whole days. Counting makes different histories (frequency, recency,
-age) and how many share each from one customer a row; on a page the database does it. What then is a call of `fit` is told
-apart: checking its rows; condensing, where there are very many different histories (`cxlib/stats/condensed.py`); and the
-fit itself, which ends with a step over all histories, so that nothing of its result is condensed.
+Simulated BG/NBD customers who joined over {WINDOW} days, with purchases by whole days. Counting turns one row per
+customer into distinct histories (frequency, recency, age) and the number of customers with each; on a page the database
+does it. A call of `fit` then has three steps. It checks its rows. It condenses them where there are very many distinct
+histories (`cxlib/stats/condensed.py`). It fits, with a last step over all histories, so that the result is that of all
+of them.
 
 {sized}
 
-The fit of {max(sizes):,} takes {faster["size"]:,.1f} times that of {min(sizes):,}; with checking and condensing, all after counting takes
-{faster["counted"]:,.1f} times as long.
+The fit of {max(sizes):,} customers takes {faster["size"]:,.1f} times as long as that of {min(sizes):,}. With checking
+and condensing, everything after counting takes {faster["counted"]:,.1f} times as long.
 
-Wanted: {BARS["lifetimes"]} times faster than lifetimes, {BARS["pymc"]} times faster than pymc-marketing, a fit at most
-{BARS["size"]} times as long for the largest number of customers. {f"Missed: {bars}." if bars else "All three are met."}
+The goals are {GOALS["lifetimes"]} times faster than lifetimes, {GOALS["pymc"]} times faster than pymc-marketing, and a
+fit that takes at most {GOALS["size"]} times as long for the largest number of customers as for the smallest.
+{f"Missed: {short}." if short else "All three are met."}
 """
 
 
 def main(given: list[str]) -> int:
-    """Measure, print, and (for the default sizes) write docs/speed.md; 1 if a bar is missed."""
+    """Measure and print; with the default sizes, write docs/speed.md. Returns 1 if a goal is missed."""
     if given[:1] == ["--job"]:
         _, result, way, *data = given
         found = fit_cdnow(way, Path(*data)) if data else fit_many(int(way))
@@ -377,9 +380,9 @@ def main(given: list[str]) -> int:
     print(*tables(found, sizes), sep="\n\n")
     if wanted == SIZES:
         (ROOT / "docs" / "speed.md").write_text(report(found, sizes), encoding="utf-8")
-    bars = missed(ratios(found, sizes))
-    print(*bars, sep="\n")
-    return int(bool(bars))
+    short = missed(ratios(found, sizes))
+    print(*short, sep="\n")
+    return int(bool(short))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Do the intervals cover the truth, and do they find nothing where there is nothing?
+"""Do the intervals cover the truth, and claim nothing where there is nothing?
 
-Simulates companies with known truth, walks each through the same code as a report, and writes docs/validity.md.
+Simulates companies with known truth, evaluates each with the code of a report, and writes docs/validity.md.
 
     make calibrate                              everything, about three hours on two cores
-    python -m benchmarks.calibrate leaving      one part (scores, leaving, worth, money, programmes); the others stay as they are
-    python -m benchmarks.calibrate leaving 20   fewer companies, for a look; nothing is written
+    python -m benchmarks.calibrate leaving      one part: scores, leaving, worth, money or programmes
+    python -m benchmarks.calibrate leaving 20   fewer companies, as a trial; nothing is written
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import leavers, leaving, programmes, surveys, worth
-from benchmarks.simulation import simulate
+from benchmarks.simulation import margin_of_error, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 TRUTH = ROOT / "tests" / "truth" / "demo.json"
@@ -46,22 +46,17 @@ NAMES = {
 }
 
 
-def _company(seed: int, **world: object):
-    from cxlib import demo
-    from cxlib.intake.company import Company
-
-    return Company.from_frames(demo.settings("demo", draws=400), demo.subscription(seed, CUSTOMERS, **world))
-
-
 def estimates(seed: int) -> dict[str, tuple[float, float, float]]:
     """Return value, low and high of each quantity for one simulated company."""
+    from cxlib import demo
     from cxlib.churn import hazard_ratios
+    from cxlib.intake.company import Company
     from cxlib.roi import returns
     from cxlib.value import by_score
 
-    company = _company(seed)
-    figures = [f for k in (hazard_ratios.ratios(company, "nps"), by_score.by_score(company, "nps")) for f in k.figures]
-    found = {f.name: f.estimate for f in figures}
+    company = Company.from_frames(demo.settings("demo", draws=400), demo.subscription(seed, CUSTOMERS))
+    findings = hazard_ratios.ratios(company, "nps"), by_score.by_score(company, "nps")
+    found = {f.name: f.estimate for finding in findings for f in finding.figures}
     effects = {r.initiative: r.effect for r in returns.results(company)}
     wanted = {
         "hazard_ratio_detractor": found["nps-hazard-ratio-detractor"],
@@ -74,7 +69,7 @@ def estimates(seed: int) -> dict[str, tuple[float, float, float]]:
 
 
 def coverage(found: pd.DataFrame) -> pd.DataFrame:
-    """Return, by quantity: truth, mean estimate, share of companies whose interval holds the truth."""
+    """Return by quantity the truth, the mean estimate and the share of companies whose interval contains the truth."""
     true, rows = truths(), []
     for name, words in NAMES.items():
         value, low, high = (found[name].map(lambda t, i=i: t[i]) for i in range(3))
@@ -97,104 +92,104 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def _of_scores(companies: int) -> str:
-    """Return the part of the report that is about scores: intervals, silence and alarms."""
+    """Return the part of the report about scores: intervals, non-response and alarms."""
     nps = surveys.nps_coverage()
-    silent, nearer = surveys.silence_table(companies)
+    nonresponse, closer = surveys.nonresponse_table(companies)
     quiet = simulate(surveys.alarms, companies).mean()
     named = simulate(surveys.harbour, max(companies // 5, 4)).mean()
     alarms = pd.DataFrame(
         [
-            {
-                "alarm": "early warning, four quarterly reports of 13 segments",
-                "stated at most": 0.05,
-                "found": quiet["warning"],
-            },
-            {
-                "alarm": "control chart, four quarters or twelve months",
-                "stated at most": 0.05,
-                "found": quiet["control"],
-            },
-        ]
+            ("early warning, four quarterly reports of 13 segments", 0.05, quiet["warning"]),
+            ("control chart, four quarters or twelve months", 0.05, quiet["control"]),
+        ],
+        columns=["alarm", "promised at most", "found"],
     )
     return f"""## The interval of an NPS
 
 {surveys.SURVEYS:,} simulated surveys in each of {len(nps)} settings: {len(surveys.SIZES)} sizes, {len(surveys.SCORES)}
-true scores from {min(surveys.SCORES)} to {max(surveys.SCORES)}, answers from like-minded to split. The share of surveys
-whose 95 % interval holds the true NPS:
+true scores from {min(surveys.SCORES)} to {max(surveys.SCORES)}, opinions from similar to divided. The table shows the
+share of surveys whose 95 % interval contains the true NPS.
 
 {_markdown(surveys.nps_table(nps))}
 
-Where no answer can be bad (five answers, three quarters promoters, one quarter passives) it is {surveys.hardest():.3f}.
+With five answers from a population without detractors (three quarters promoters, one quarter passives) the share is
+{surveys.hardest():.3f}.
 
-## Five answers of each customer
+## Five answers from each customer
 
-Answers of one customer alike to .6. The interval of a page takes the folds into account; answers taken as independent claim
-too much.
+The opinions behind one customer's answers correlate at 0.6. The interval on a page allows for that through the folds.
+Intervals that treat the answers as independent are too narrow.
 
 {_markdown(surveys.clustered_coverage())}
 
-## Silence
+## Non-response
 
-{companies} companies like the demo (6,000 customers): who is about to leave, or has a small plan, answers less. The truth is the NPS of all
-questions asked, had each been answered. Weighted NPS is nearer to it than the raw one in {100 * nearer:.1f} % of the companies.
+{companies} companies like the demo (6,000 customers). Customers who are about to leave, or have a small plan, respond
+less often. The truth is the NPS of all questions asked, as if each had been answered. The weighted NPS is closer to it
+than the raw one in {100 * closer:.1f} % of the companies.
 
-{_markdown(silent)}
+{_markdown(nonresponse)}
 
-Where silence depends on the score itself no weights mend it; a test shows that the page says so and that its bounds hold the truth.
+Where non-response depends on the score itself, weighting cannot correct it. A test shows that the page says so, and
+that its worst and best cases contain the truth.
 
-## Alarms in quiet years
+## Alarms in stable years
 
-{companies} companies in which nothing changes, three years of answers, the last of them watched. The share of years with any false alarm:
+{companies} companies in which nothing changes, with three years of answers. The last year is watched. The table shows
+the share of years with any false alarm.
 
 {_markdown(alarms)}
 
-In {100 * named["harbour"]:.0f} % of {max(companies // 5, 4)} companies like the demo the region whose experience falls in
-July 2025 is named in the report of September 2025, one quarter before its exits rise.
+In one region of the demo, experience worsens in July 2025. In {100 * named["harbour"]:.0f} % of
+{max(companies // 5, 4)} such companies the report of September 2025 names that region, one quarter before its exits
+rise.
 """
 
 
 def _of_leaving(companies: int) -> str:
-    """Return the part of the report that is about who leaves."""
+    """Return the part of the report about churn."""
     claims = simulate(leavers.claims, companies).mean()
-    nothing = pd.DataFrame({"route": claims.index, "claims a link": claims.to_numpy()})
+    nothing = pd.DataFrame({"method": claims.index, "claims a link": claims.to_numpy()})
     known = leavers.coverage(simulate(leavers.known, companies), leaving.truths(leaving.KNOWN))
     late = leavers.coverage(simulate(leavers.late, companies), leaving.truths(leaving.World(leavers_since=True)))
     decided = simulate(leavers.decided, companies // 5).mean()
     return f"""## Who leaves
 
-{companies} companies of {leavers.CUSTOMERS:,} customers for each of the first three tables: they join over six years, are
-asked every half-year (up to 12 times), 35 % answer, scores drift up with tenure and differ by plan, as leaving does; some exits are failed
-payments. With so many a share of 95 % is known to about {100 * 1.96 * (0.95 * 0.05 / companies) ** 0.5:.1f} points.
+{companies} companies of {leavers.CUSTOMERS:,} customers for each of the first three tables. Customers join over six
+years and are asked every half-year, up to 12 times; 35 % answer. Scores rise with tenure. Scores and churn differ by
+plan. Some exits are failed payments. The margin of error of a share of 95 % is about
+{margin_of_error(companies):.1f} points.
 
 ### No link at all
 
-Scores have nothing to do with leaving: a sound route claims a link in about 5 of 100 companies.
+Scores have nothing to do with leaving. A sound method claims a link in about 5 of 100 companies.
 
 {_markdown(nothing)}
 
-### Ratios of 2.0 and 1.3
+### Hazard ratios of 2.0 and 1.3
 
 {_markdown(known)}
 
-### The same, where who left more than three years ago is missing
+### The same, without customers who left more than three years ago
 
 {_markdown(late)}
 
 ### Leaving decided before the score falls
 
-{companies // 5} companies in which the score has no say, but falls once leaving is decided, 20 to 80 days before: the ratio
-of detractors is {decided["at once"]:.2f} on average when a score counts at once and {decided["after 90 days"]:.2f} when it
-counts from 90 days later on; the page says that it shrinks toward 1 in {100 * decided["said"]:.0f} % of them.
+{companies // 5} companies in which the score does not affect churn. It falls once customers have decided to leave, 20
+to 80 days before they do. The hazard ratio of detractors is {decided["at once"]:.2f} on average when a score counts at
+once, and {decided["after 90 days"]:.2f} when it counts from 90 days after its answer. The page says that the delay
+removes some of the link in {100 * decided["shrinks"]:.0f} % of the companies.
 """
 
 
 def _of_money(companies: int) -> str:
-    """Return the part of the report that is about the chain from score to money."""
+    """Return the part of the report about the chain from score to money."""
     covered = coverage(simulate(estimates, companies))
     return f"""## The chain from score to money
 
-{companies} simulated companies of {CUSTOMERS:,} customers, walked through the same code as a report;
-with {companies} of them a share of 95 % is known to about {100 * 1.96 * (0.95 * 0.05 / companies) ** 0.5:.1f} points.
+{companies} simulated companies of {CUSTOMERS:,} customers, each evaluated by the code of a report.
+The margin of error of a share of 95 % is about {margin_of_error(companies):.1f} points.
 
 {_markdown(covered)}
 """
@@ -207,14 +202,14 @@ PARTS = {
     "money": (_of_money, 200),
     "programmes": (programmes.report, 500),
 }
-HEAD = """# Do the intervals hold what they promise?
+HEAD = """# Do the intervals keep their promise?
 
-Made by `make calibrate`. A 95 % interval should hold the truth in about 95 of 100 simulations.
+Made by `make calibrate`. A 95 % interval should contain the truth in about 95 of 100 simulations.
 """
 
 
 def main() -> int:
-    """Simulate the parts asked for (or all), print, and at their full number put them into docs/validity.md."""
+    """Simulate the parts asked for (default: all) and print them; with all companies, write docs/validity.md too."""
     wanted = [a for a in sys.argv[1:] if a in PARTS] or list(PARTS)
     fewer = next((int(a) for a in sys.argv[1:] if a.isdigit()), None)
     path = ROOT / "docs" / "validity.md"

@@ -1,4 +1,4 @@
-"""Does the churn page find what is there, and nothing where there is nothing? Worlds of ``leaving``, walked through the page."""
+"""Does the churn page find the link that exists, and none where there is none? It runs on the worlds of ``leaving``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import pandas as pd
 from benchmarks import leaving
 
 CUSTOMERS = 2500
-ROUTES = ("score in force (start-stop)", "clock at the answer", "landmarks")
 NAMES = {
     "hazard_ratio_detractor": "hazard ratio, detractor against promoter",
     "hazard_ratio_passive": "hazard ratio, passive against promoter",
     "gap": "gap of the curves 12 months after the answer, promoter minus detractor",
-    "gone_chosen_12": "gone by choice 12 months after sign-up",
-    "gone_chosen_24": "gone by choice 24 months after sign-up",
-    "gone_failed_12": "gone by failed payment 12 months after sign-up",
-    "gone_failed_24": "gone by failed payment 24 months after sign-up",
+    "gone_chosen_12": "left by choice within 12 months of sign-up",
+    "gone_chosen_24": "left by choice within 24 months of sign-up",
+    "gone_failed_12": "left by failed payment within 12 months of sign-up",
+    "gone_failed_24": "left by failed payment within 24 months of sign-up",
 }
 
 
@@ -26,7 +25,7 @@ def _company(seed: int, world: leaving.World):
 
 
 def claims(seed: int) -> dict[str, bool]:
-    """Tell which routes claim a link in a world without any."""
+    """Tell which methods claim a link in a world without any."""
     from cxlib.churn import curves, hazard_ratios
     from cxlib.counts import follow_up
     from cxlib.stats import survival
@@ -35,12 +34,12 @@ def claims(seed: int) -> dict[str, bool]:
     rows = follow_up.last_score(company, "nps")
     rows = rows[rows["band"].isin(["detractor", "promoter"])]
     usual = survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"])
+    found = {"usual curve: last score, time from sign-up (log-rank)": usual.p < 0.05}
     table = hazard_ratios.routes(company, "nps").table.set_index("route")
-    found = {r: bool((table.loc[r, "low"] > 1) | (table.loc[r, "high"] < 1)) for r in ROUTES}
+    for way in (hazard_ratios.IN_FORCE, hazard_ratios.AT_ANSWER, hazard_ratios.AT_LANDMARK):
+        found[way] = bool((table.loc[way, "low"] > 1) | (table.loc[way, "high"] < 1))
     gap = curves.by_score(company, "nps").figures[0].estimate
-    return {"usual curve: last score, clock from sign-up (log-rank)": usual.p < 0.05} | found | {
-        "gap of the curves after 12 months": gap.excludes(0)
-    }  # fmt: skip
+    return found | {"gap of the curves after 12 months": gap.excludes(0)}
 
 
 def _estimates(seed: int, world: leaving.World) -> dict[str, tuple[float, float, float]]:
@@ -57,7 +56,7 @@ def _estimates(seed: int, world: leaving.World) -> dict[str, tuple[float, float,
 
 
 def _incidence(company) -> dict[str, tuple[float, float, float]]:
-    """Return the share gone by choice and by failed payment 12 and 24 months after sign-up."""
+    """Return the share who left by choice and by failed payment within 12 and 24 months of sign-up."""
     from cxlib.churn import tenure
 
     table, found = tenure.causes(company).table, {}
@@ -69,26 +68,26 @@ def _incidence(company) -> dict[str, tuple[float, float, float]]:
 
 
 def known(seed: int) -> dict[str, tuple[float, float, float]]:
-    """Estimate in the world of ratios 2.0 and 1.3."""
+    """Estimate in the world with hazard ratios 2.0 and 1.3."""
     return _estimates(seed, leaving.KNOWN)
 
 
 def late(seed: int) -> dict[str, tuple[float, float, float]]:
-    """Estimate in the same world, where who left more than three years ago is missing."""
+    """Estimate in the same world, without the customers who left more than three years ago."""
     return _estimates(seed, leaving.World(leavers_since=True))
 
 
 def decided(seed: int) -> dict[str, float]:
-    """Return the ratio without and with a delay of 90 days in the world where the score only falls after the decision."""
+    """Return the ratio with and without a delay of 90 days where the score falls only after the decision to leave."""
     from cxlib.churn import hazard_ratios
 
     found = hazard_ratios.delayed(_company(seed, leaving.DECIDED_BEFORE), "nps")
     value = found.table.set_index("delay")["value"]
-    return {"at once": value["0 days"], "after 90 days": value["90 days"], "said": "shrinks toward 1" in found.sentence}
+    return {"at once": value["0 days"], "after 90 days": value["90 days"], "shrinks": found.facts["shrinks"]}
 
 
 def coverage(found: pd.DataFrame, true: dict[str, float]) -> pd.DataFrame:
-    """Return, by quantity: truth, mean estimate, share of companies whose interval holds the truth."""
+    """Return by quantity the truth, the mean estimate and the share of companies whose interval contains the truth."""
     rows = []
     for name in found:
         value, low, high = (found[name].map(lambda t, i=i: t[i]) for i in range(3))

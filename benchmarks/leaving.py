@@ -1,8 +1,8 @@
-"""Whole companies in which it is known who leaves, when and why: the truth that the churn page is held against.
+"""Simulated companies with known truth about churn: who leaves, when and why. They test the churn page.
 
-Half-yearly questions, a third of them answered, customers who join over six years, two kinds of exit. The score last asked
-for (answered or not) multiplies the rate of chosen exits until the next question, which is what a start-stop model says.
-Answering has nothing to do with leaving, except that nobody answers who has left.
+Customers join over six years, get half-yearly questions, answer a third of them, and leave by choice or through a
+failed payment. The latest score asked for (answered or not) multiplies the rate of chosen exits until the next
+question: a start-stop model is true. Response does not depend on leaving, except that nobody answers after leaving.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from cxlib.counts.people import STAGES
 from cxlib.demo.paths import MONTH, NEVER, band_of, pick, stream
 
 AS_OF = np.datetime64("2025-12-31", "D")
-SINCE = np.datetime64("2022-12-31", "D")  # who left before is missing where World.leavers_since
+SINCE = np.datetime64("2022-12-31", "D")  # with World.leavers_since, customers who left before are missing
 PLANS = np.array(["Basic", "Plus", "Pro"], dtype=object)
 PLAN_SHARES = (0.4, 0.35, 0.25)
-BANDS = ("promoter", "passive", "detractor")  # as paths.band_of codes them
+BANDS = ("promoter", "passive", "detractor")  # in the order of the codes of paths.band_of
 JOINING = 6 * 365 + 1  # days before AS_OF over which customers join
 YEAR = 365
 FAILED = "payment failed"
 SCORE_MEAN, SCORE_SD, SCORE_MEMORY = np.array([6.2, 7.4, 8.4]), 2.1, 0.65
 DRIFT = 0.18  # points from one question to the next
-ANSWERING, LONGEST_LAG = 0.35, 9  # share that answers, days until the last do
+ANSWERING, LONGEST_LAG = 0.35, 9  # response rate, days until the last answer
 DECIDED = (20, 80)  # days between deciding and leaving
-LOWEST = 5  # scores after the decision are below
+LOWEST = 5  # scores after the decision are lower than this
 
 
 @dataclass(frozen=True)
 class World:
-    """What can be varied. Hazards are per month of 30.4375 days, by plan; ratios are of detractors and passives to promoters."""
+    """Parameters of the simulation. Hazards are per month of 30.4375 days, by plan (Basic, Plus, Pro)."""
 
-    ratios: tuple[float, float] = (2.0, 1.3)
-    chosen: tuple[float, float, float] = (0.0130, 0.0090, 0.0060)  # of promoters
-    failed: tuple[float, float, float] = (0.0040, 0.0025, 0.0015)
+    ratios: tuple[float, float] = (2.0, 1.3)  # chosen exits, detractors and passives relative to promoters
+    chosen: tuple[float, float, float] = (0.0130, 0.0090, 0.0060)  # chosen exits of promoters
+    failed: tuple[float, float, float] = (0.0040, 0.0025, 0.0015)  # failed payments
     leavers_since: bool = False  # customers who left before SINCE are missing altogether
-    decided: bool = False  # who leaves by choice decides some weeks before, and what is answered after is low
+    decided: bool = False  # chosen exits are decided some weeks before, and scores given after that are low
 
 
 KNOWN = World()
@@ -50,11 +50,12 @@ DECIDED_BEFORE = World(ratios=(1.0, 1.0), chosen=(0.0195, 0.0120, 0.0075), decid
 
 @dataclass(frozen=True)
 class Lives:
-    """Every customer's life, one row each, in days since joining; codes index PLANS and BANDS.
+    """One row per customer, in days since joining; codes index PLANS and BANDS.
 
-    ``left`` is the last day there. Question k is put at the start of day ``asked[:, k]`` and, where ``answers``, answered at the
-    start of day ``heard[:, k]`` with ``given[:, k]``. ``in_force[:, k]`` is the band from question k - 1 (k = 0: from joining, a
-    score never asked for) to question k. ``decided`` is the day from which answers are low, NEVER where nobody decides.
+    ``left`` is the last day as a customer. Question k is asked at the start of day ``asked[:, k]`` and, where
+    ``answers``, answered at the start of day ``heard[:, k]`` with ``given[:, k]``. ``in_force[:, k]`` is the score
+    group from question k - 1 to question k (k = 0: from joining, a score never asked for). ``decided`` is the day from
+    which answers are low, NEVER without a decision.
     """
 
     joined: np.ndarray  # days before AS_OF, negative
@@ -62,7 +63,7 @@ class Lives:
     asked: np.ndarray
     heard: np.ndarray
     answers: np.ndarray
-    score: np.ndarray  # customers x (1 + questions): as it would be without a decision
+    score: np.ndarray  # customers x (1 + questions), without the effect of a decision
     given: np.ndarray  # customers x questions
     in_force: np.ndarray
     left: np.ndarray
@@ -71,9 +72,10 @@ class Lives:
 
 
 def live(seed: int, customers: int, world: World, length: int = JOINING) -> Lives:
-    """Draw lives, exactly, for ``length`` days from joining; a longer length draws the same lives and more of them.
+    """Simulate customers for ``length`` days from joining; a greater length continues the same lives.
 
-    Each customer's exponential draw is used up along the cumulative hazard, constant between two questions.
+    Exits are exact draws: each customer leaves where the cumulative hazard, constant between two questions, reaches an
+    exponential draw.
     """
     months = 3 + 6 * np.arange(int((length / MONTH - 3) // 6) + 2)
     uniform = stream(seed, "customers").random((2, customers))
@@ -93,7 +95,7 @@ def live(seed: int, customers: int, world: World, length: int = JOINING) -> Live
     edge = np.concatenate([np.zeros((customers, 1)), asked], axis=1)
     until = np.cumsum(hazard[:, :-1] * np.diff(edge, axis=1), axis=1)
     luck = stream(seed, "exits").standard_exponential((2, customers))
-    piece = (until <= luck[0][:, None]).sum(axis=1)  # the last goes on for ever
+    piece = (until <= luck[0][:, None]).sum(axis=1)  # the last piece has no end
     row = np.arange(customers)
     before = np.where(piece > 0, until[row, piece - 1], 0.0)
     by_choice = edge[row, piece] + (luck[0] - before) / hazard[row, piece]
@@ -159,10 +161,10 @@ def make(seed: int, customers: int, world: World) -> tuple[dict[str, object], di
 
 
 def _after(lives: Lives, world: World) -> Iterator[tuple[str, np.ndarray]]:
-    """Count what is asked of the truth in some lives that are followed to their end: name, bands x cells x 3.
+    """Yield the counts behind the true values, from customers followed to their end: name, score groups x cells x 3.
 
-    The last axis is how many there are, how many of them are still here in the end, and how many have gone by choice. Cells
-    are what curves are put together of: plans, or plans by stage of the customer then.
+    The last axis is: customers, of them still here at the end, of them left by choice. Cells are the strata that the
+    curves average over: plans, or plans by stage of the customer at the time.
     """
     cells = len(PLANS) * (len(STAGES) + 1)
 
@@ -195,17 +197,17 @@ def _after(lives: Lives, world: World) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def truths(world: World, customers: int = 1_000_000, seed: int = 1, chunk: int = 50_000) -> dict[str, float]:
-    """Return the true values of a world, by simulating very many customers and following each to the end.
+    """Return the true values of a world, from very many simulated customers, each followed to the end.
 
-    - ``hazard_ratio_BAND``: of chosen exits against promoters, from one question to the next.
-    - ``still_here_BAND``: share not gone in any way 365 days after an answer given up to AS_OF (with ``leavers_since``: from
-      SINCE on), plans and stages put together in the mix of all questions put; ``gap`` is promoters minus detractors.
+    - ``hazard_ratio_BAND``: of chosen exits, relative to promoters, from one question to the next.
+    - ``still_here_BAND``: share still here 365 days after an answer given up to AS_OF (with ``leavers_since``: from
+      SINCE on), at the mix of plans and stages of all questions asked; ``gap`` is promoters minus detractors.
     - ``gone_chosen_12``, ``gone_failed_12`` (and ``_24``): cumulative incidence 365 (730) days after sign-up.
-    - ``landmark_still_here_BAND``, ``landmark_gone_chosen_BAND``: of those there 365 days after joining, by the last score known
-      then, 365 days later; plans in the mix of all of them.
+    - ``landmark_still_here_BAND``, ``landmark_gone_chosen_BAND``: of customers 365 days after joining, by the last
+      score known then, 365 days later; at the mix of plans of all of them.
 
-    Where leaving is decided before (``decided``) the ratios say what the score does, which is nothing, and the shares
-    what is seen after an answer, which is a lot.
+    With ``decided`` the ratios are the effect of the score, which is none. The shares are what is seen after an answer;
+    they differ a lot.
     """
     sums: dict[str, np.ndarray] = {}
     for i, first in enumerate(range(0, customers, chunk)):

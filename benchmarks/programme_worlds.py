@@ -1,7 +1,7 @@
-"""Simulated companies with one programme each and a known true effect, to test the page on returns.
+"""Simulated companies with one programme each and a known true effect. They test the page on returns.
 
-A customer has a lasting satisfaction and a mood that fades within months. Both drive leaving, contacts and the score,
-so that low scorers recover without any help: a programme given to low scorers looks good in a before/after comparison.
+A customer has a lasting satisfaction and a mood that fades within months. Both drive leaving, contacts and the score.
+So low scorers recover without help, and a programme given to them looks good in a before/after comparison.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pandas as pd
 
 from cxlib.stats import finance
 
-CUSTOMERS, BRANCHES = 5400, 48  # customers who ever joined; some 3,000 are here at the start
+CUSTOMERS, BRANCHES = 5400, 48  # customers who ever joined; about 3,000 are here at the start
 FIRST = np.datetime64("2023-07", "M")
-SPAN, START, STEPS = 30, 18, (12, 15, 18)  # months simulated; month the programme starts in; the three steps
+SPAN, START, STEPS = 30, 18, (12, 15, 18)  # months simulated; month in which the programme starts; the three steps
 FOLLOWED = SPAN - START  # months after the (last) start
 JOINING = 72  # months before FIRST over which customers joined
 PLANS = np.array(["Basic", "Plus", "Pro"], dtype=object)
@@ -25,7 +25,7 @@ FEES = np.array([20.0, 35.0, 60.0])
 LEAVING = np.array([0.026, 0.021, 0.016])  # a month, for a long-standing customer in a neutral mood
 CONTACTS = 0.25  # a month
 CONTACT_COST = (6.0, 14.0)  # uniform
-SCORE_MEAN, LASTING, MOOD, MEMORY = 6.9, 1.2, 1.7, 0.7  # score points; correlation of mood between months
+SCORE_MEAN, LASTING, MOOD, MEMORY = 6.9, 1.2, 1.7, 0.7  # score points; correlation of the mood from month to month
 BRANCH, BRANCH_MONTH, BRANCH_MEMORY = 0.15, 0.15, 0.8  # of log rates of churn and contacts, shared by a branch
 ASKED_EVERY, ANSWERING = 3, 0.6
 LOW = 6
@@ -35,11 +35,12 @@ UPFRONT, MONTHLY = 4000.0, 300.0
 
 @dataclass(frozen=True)
 class Kind:
-    """How a programme is given and what it does. Ratios hold once it has full effect, ``grows`` months after its start.
+    """How customers get a programme and what it does to leaving, contacts and fee (ratios).
 
     ``given``: randomised (half of the customers on Basic and Plus), staggered (by branch), chosen (low scorers, with a
-    probability that depends on score, plan and tenure) or all low (every low scorer). ``smallest``: relative fall in
-    churn declared beforehand as the target; None: any fall counts.
+    probability that depends on score, plan and tenure) or all low (every low scorer). The effect is complete ``grows``
+    months after the start. ``smallest``: relative fall in churn declared beforehand as the target; None: any fall
+    counts.
     """
 
     given: str
@@ -68,9 +69,9 @@ KINDS = {
 class Lives:
     """Customers as they would be without a programme, one row each; columns are the months from FIRST.
 
-    ``joined`` is a month (negative: before FIRST), ``left`` the month of leaving (SPAN: not in the span).
-    ``leaving`` and ``contacts``: monthly probabilities and expected numbers; ``luck`` decides on leaving; ``score``:
-    NaN without an answer.
+    ``joined`` is a month (negative: before FIRST), ``left`` the month of leaving (SPAN: not within the span).
+    ``leaving``: monthly probability; ``luck``: the uniform draw that decides on it; ``contacts``: expected number a
+    month; ``score``: NaN without an answer.
     """
 
     joined: np.ndarray
@@ -82,17 +83,17 @@ class Lives:
     luck: np.ndarray
     left: np.ndarray
     leaving_day: np.ndarray  # 2 to 28
-    asked: np.ndarray  # whether a survey is sent in the month, as long as they are a customer
+    asked: np.ndarray  # whether a survey is sent in the month, if they are a customer then
     asking_day: np.ndarray
     score: np.ndarray
 
     def here(self, month: int) -> np.ndarray:
-        """Tell who joined before a month and is a customer on its first day."""
+        """Return who joined before a month and is a customer on its first day."""
         return (self.joined < month) & (self.left >= month)
 
 
 def live(rng: np.random.Generator, customers: int = CUSTOMERS, branches: int = BRANCHES) -> Lives:
-    """Draw the lives of customers who join evenly from JOINING months before FIRST until the end."""
+    """Simulate customers who join at an even rate from JOINING months before FIRST until the end."""
     shape, months = (customers, SPAN), np.arange(SPAN)
     joined = rng.integers(-JOINING, SPAN, customers)
     plan = np.searchsorted(np.cumsum(PLAN_SHARES)[:-1], rng.random(customers), side="right")
@@ -133,21 +134,21 @@ def _fading(rng: np.random.Generator, rows: int, memory: float) -> np.ndarray:
 
 
 def _first(happens: np.ndarray) -> np.ndarray:
-    """Return the first month in which it happens, SPAN if never."""
+    """Return the first month in which something happens, SPAN if never."""
     return np.where(happens.any(axis=1), happens.argmax(axis=1), SPAN)
 
 
 def last_score(lives: Lives) -> np.ndarray:
-    """Return the last answer of each customer before START, NaN without one."""
+    """Return each customer's last score before START, NaN without an answer."""
     known = lives.asked[:, :START] & ~np.isnan(lives.score[:, :START])
     at = START - 1 - known[:, ::-1].argmax(axis=1)
     return np.where(known.any(axis=1), lives.score[np.arange(len(at)), at], np.nan)
 
 
 def starts(kind: Kind, lives: Lives, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the month from which each customer has the programme (SPAN: never), and who could have had it.
+    """Return the month from which each customer gets the programme (SPAN: never), and who could have got it.
 
-    In a staggered rollout each customer of a branch has it from its step on; those present at the first step count.
+    In a staggered rollout all customers of a branch get it from its step on; those present at the first step count.
     """
     chance = rng.random(len(lives.joined))
     if kind.given == "staggered":
@@ -164,7 +165,7 @@ def starts(kind: Kind, lives: Lives, rng: np.random.Generator) -> tuple[np.ndarr
 
 
 def ratios(kind: Kind, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what the programme does to leaving, contacts and fee: factors, customers x months."""
+    """Return the effect of the programme on leaving, contacts and fee: factors, customers x months."""
     at_work = np.clip((np.arange(SPAN) - start[:, None] + 1) / kind.grows, 0, 1)
     return kind.leaving**at_work, kind.contacts**at_work, kind.fee**at_work
 
@@ -201,7 +202,7 @@ def make(kind: str, seed: int, customers: int = CUSTOMERS) -> tuple[dict[str, pd
     months, ids = np.arange(SPAN), _ids("C", customers)
     joined, day = lives.joined[:, None], lives.leaving_day[:, None]
 
-    there = (months >= joined) & (months <= left[:, None])  # for at least a day
+    there = (months >= joined) & (months <= left[:, None])  # as a customer on at least one day
     who, month = np.nonzero(there)
     paid = lives.fee[who] * fee[who, month] * rng.uniform(0.9, 1.1, who.size)
     orders = pd.DataFrame(
@@ -273,7 +274,7 @@ def _initiative(kind: Kind) -> pd.DataFrame:
 
 
 def _exposures(kind: Kind, ids: np.ndarray, start: np.ndarray, left: np.ndarray, open_to: np.ndarray) -> pd.DataFrame:
-    """Return both arms if randomised; else those reached (in a staggered rollout, those still customers by then)."""
+    """Return both arms if randomised, else those reached; in a staggered rollout they must still be customers then."""
     control = open_to & (start == SPAN) & (kind.given == "randomised")
     who = np.flatnonzero(control | (open_to & (start < SPAN) & (left >= start)))
     return pd.DataFrame(
@@ -287,10 +288,10 @@ def _exposures(kind: Kind, ids: np.ndarray, start: np.ndarray, left: np.ndarray,
 
 
 def naive(score: np.ndarray, called: np.ndarray) -> dict[str, bool]:
-    """Tell what a before/after comparison claims (z above 1.96) for those reached, customers x months.
+    """Return what a before/after comparison claims (z above 1.96) from the customers reached; customers x months.
 
-    ``score``: the last answer before the start and the first within six months after it; ``contacts``: the quarter
-    before and the quarter after.
+    ``score``: the last answer before the start against the first within six months after it; ``called``: contacts in
+    the quarter before against those in the quarter after.
     """
     known = ~np.isnan(score)
     before, after = known[:, :START], known[:, START : START + 6]
@@ -310,9 +311,10 @@ def _z(differences: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Truth:
-    """Per customer reached. By month since their start: ``gain`` in money; ``left``: change in the share who have left.
+    """The true effect per customer reached.
 
-    ``level``: that share without the programme; ``paid``: gain by month since the first start, as long as it runs.
+    By month since each customer's start: ``gain`` in money, ``left`` the change in the share who have left, ``level``
+    that share without the programme. ``paid``: gain by month since the first start, as long as the programme runs.
     """
 
     gain: np.ndarray
@@ -321,7 +323,7 @@ class Truth:
     paid: np.ndarray
 
     def effect(self, months: int = FOLLOWED) -> float:
-        """Return the money of so many months, undiscounted."""
+        """Return the gain of so many months, undiscounted."""
         return float(self.gain[:months].sum())
 
     def present_value(self, months: int = FOLLOWED) -> float:
@@ -338,10 +340,10 @@ def discounts(months: int) -> np.ndarray:
 def truth(kind: str, customers: int = 400_000, seed: int = 1, chunk: int = 40_000) -> Truth:
     """Return the true effect, from very many customers with and without the programme.
 
-    Randomised or chosen: of the treated who were customers on the first day of START, over FOLLOWED months.
-    Staggered: of all customers at the first step, in branches that get it, also those who left before their turn;
-    months count from the branch's own step. Who is a customer and who is chosen is drawn; from then on the expected
-    values of the same customers with the same moods are compared, so no chance variation is left.
+    Randomised or chosen: over treated customers on the first day of START, for FOLLOWED months. Staggered: over all
+    customers at the first step in branches that get it, including those who left before their turn; months count from
+    the branch's own step. Who is a customer and who is chosen is random. From then on the expected values of the same
+    customers with the same moods are compared, so that no chance variation remains.
     """
     sums, reached = np.zeros((3, FOLLOWED)), 0
     paid = np.zeros(SPAN - (STEPS[0] if KINDS[kind].given == "staggered" else START))

@@ -1,9 +1,9 @@
 """Do the intervals of programme effects contain the truth, and is nothing claimed where there is no effect?
 
     python -m benchmarks.programmes           500 companies of each kind
-    python -m benchmarks.programmes 20        fewer, for a look
+    python -m benchmarks.programmes 20        fewer, as a trial
 
-The companies and their truth are those of ``programme_worlds``; each goes through the same code as a report.
+The companies and their truth come from ``programme_worlds``; each is evaluated by the code of a report.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import pandas as pd
 
 from benchmarks import programme_worlds as worlds
 from benchmarks.programme_worlds import BRANCHES, CUSTOMERS, FOLLOWED, KINDS, LOW, MONTHLY, SPAN, UPFRONT, Truth
-from benchmarks.simulation import refilled, simulate
+from benchmarks.simulation import margin_of_error, refilled, simulate
 from cxlib.intake.company import Company
 from cxlib.page.findings import EFFECTS
 from cxlib.stats.estimate import Estimate
 
-# Kinds run for all companies; for the others two fifths are enough.
+# Kinds simulated in full number; for the others two fifths are enough.
 IN_FULL = ("randomised", "randomised, no effect", "staggered, growing", "low scorers, some, no effect")
-_OPENED: dict[str, Company] = {}  # by kind, once in a process
+_OPENED: dict[str, Company] = {}  # by kind, opened once per process
 
 
 def one(seed: int, kind: str) -> dict[str, object]:
     """Evaluate the programme of one company as a page does.
 
-    Effects and net present values are per customer reached; the latter before cost, which is known, so that one truth
-    holds for companies of any size. ``claims`` of an outcome: significantly better, and identified by a comparison.
-    What is not measured is left out.
+    Effects and net present values are per customer reached. Net present values are before cost, which is known, so that
+    one truth holds for companies of any size. ``claims`` of an outcome: it is significantly better, and known from a
+    comparison. What is not measured is left out.
     """
     from cxlib.roi import returns
 
@@ -57,7 +57,7 @@ def _ends(name: str, e: Estimate) -> dict[str, float]:
 
 
 def coverage(found: pd.DataFrame, true: Truth) -> dict[str, object]:
-    """Return how many companies of one kind claim what; intervals are counted where an effect is measured."""
+    """Return coverage and claims over the companies of one kind; coverage is of those where an effect is measured."""
     measured = found[found["effect"].notna()] if "effect" in found else found[:0]
     row: dict[str, object] = {
         "design": found["design"].mode()[0],
@@ -87,19 +87,17 @@ def coverage(found: pd.DataFrame, true: Truth) -> dict[str, object]:
 
 def _table(rows: list[dict[str, object]], columns: dict[str, tuple[str, str]]) -> str:
     """Write rows as a table (columns: heading, and key with format); a missing value is a dash."""
-    write = lambda row, c, how: format(row[c], how).replace("%", " %") if c in row else "-"  # noqa: E731
+
+    def cell(row: dict[str, object], key: str, how: str) -> str:
+        return format(row[key], how).replace("%", " %") if key in row else "-"
+
     lines = [columns, ["---" if how == "" else "---:" for _, how in columns.values()]]
-    lines += [[write(row, c, how) for c, how in columns.values()] for row in rows]
+    lines += [[cell(row, *column) for column in columns.values()] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _points(companies: int) -> float:
-    """Return the margin of error of a share of 95 % of so many companies, in points."""
-    return 100 * 1.96 * (0.95 * 0.05 / companies) ** 0.5
-
-
 def report(companies: int = 500, found: dict[str, pd.DataFrame] | None = None) -> str:
-    """Return the part of docs/validity.md about programmes; ``found``: simulated before, by kind."""
+    """Return the part of docs/validity.md about programmes; ``found``: results of earlier runs by kind."""
     if found is None:
         found = {k: simulate(partial(one, kind=k), companies if k in IN_FULL else companies * 2 // 5) for k in KINDS}
     rows = [{"kind": k, **coverage(found[k], worlds.truth(k))} for k in KINDS if k in found]
@@ -129,28 +127,30 @@ def report(companies: int = 500, found: dict[str, pd.DataFrame] | None = None) -
     return f"""## What programmes bring
 
 Simulated companies with {CUSTOMERS:,} customers in all, {SPAN} months of data and one programme each, followed for
-{FOLLOWED} months after its (last) start. The programme is randomised among customers on Basic and Plus; or rolled out
-in three steps over {BRANCHES} branches with shocks of their own, a quarter of them never; or given to customers whose
-last score was {LOW} or below: to some of them (with a probability that depends on score, plan and tenure) or to all.
-Moods fade, so low scorers recover without any programme. Effects are in GBP per customer reached. Programmes with an
-effect have a target: churn must fall by at least 5 %. Those without have none, so any significant fall would count.
-With 500 companies the margin of error of a share of 95 % is about {_points(500):.1f} points,
-with {fewest} about {_points(fewest):.1f}.
+{FOLLOWED} months after its (last) start. There are three ways to reach customers. The programme is randomised among
+customers on Basic and Plus. Or it is rolled out in three steps over {BRANCHES} branches with shocks of their own; a
+quarter of them never get it. Or it is given to customers whose last score was {LOW} or below: to all of them, or to
+some, with a probability that depends on score, plan and tenure. Moods fade, so low scorers recover without any
+programme.
+
+Effects are in GBP per customer reached. Programmes with an effect have a target: churn must fall by at least 5 %. Those
+without an effect have no target, so any significant fall would count. With 500 companies the margin of error of a share
+of 95 % is about {margin_of_error(500):.1f} points; with {fewest} it is about {margin_of_error(fewest):.1f}.
 
 {_table(rows, covered)}
 
-In some or all companies no effect is measured for: {", ".join(unknown) or "none"}.
+In some or all companies of these kinds no effect is measured: {"; ".join(unknown) or "none"}.
 
-A before/after comparison looks at the same customers: the last score before the start and the first after it, and the
-contacts in the quarter before and after; it claims a significant improvement. The page claims an outcome only where it
-is significantly better and a comparison group supports it.
+A before/after comparison follows the same customers. It compares the last score before the start with the first after
+it, and contacts in the quarter before with those in the quarter after, and claims any significant improvement. The page
+claims an outcome only where it is significantly better and a comparison group supports it.
 
 {_table([r for r in rows if "naive score" in r], claimed)}
 """
 
 
 def main(given: list[str]) -> int:
-    """Simulate so many companies of each kind and print the part."""
+    """Simulate the given number of companies of each kind and print the part."""
     begun = time.monotonic()
     print(report(int(given[0]) if given else 500), f"{time.monotonic() - begun:.0f} s", sep="\n")
     return 0

@@ -1,10 +1,10 @@
-"""What a page about leaving costs, from files to tables, against lifelines on rows.
+"""Time and memory of the churn page, from files to tables, compared with lifelines on rows.
 
     python -m benchmarks.scale                100,000, a million and ten million customers; writes docs/scale.md
-    python -m benchmarks.scale 20000          other sizes, for a look; nothing is written
+    python -m benchmarks.scale 20000          other sizes, as a trial; nothing is written
 
-Each way works in a process of its own with two threads, whose wall time (start-up and all) and largest resident memory
-are taken. Both must give the same numbers.
+Each runs in its own process with two threads. Measured are its wall time, including the start, and its largest resident
+memory. Both must give the same numbers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-# Only the standard library up here: the memory of a child starts from that of its parent.
+# Only the standard library here: the memory of a child starts from that of its parent.
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (100_000, 1_000_000, 10_000_000)
-ALWAYS_FINISHED = 1_000_000  # up to so many customers both ways are waited for
-PATIENCE = 16  # above, lifelines is stopped after so many times our time
+ALWAYS_FINISHED = 1_000_000  # customers up to which lifelines may take as long as it needs
+PATIENCE = 16  # for more customers, lifelines is stopped after this many times our time
 THREADS = 2
-ENGINE_MEMORY = "450MB"  # of the engine in ours; more is quicker
+ENGINE_MEMORY = "450MB"  # limit of our engine; with more it is faster
 AS_OF = "2025-12-31"
-DAYS = (91, 182, 365)  # after the answer, where curves are compared
-STAGES = (91, 365, 730)  # days as a customer then, between which curves are put together
+DAYS = (91, 182, 365)  # after the answer, at which curves are compared
+STAGES = (91, 365, 730)  # days as a customer at the answer that separate the strata of the curves
 BANDS = ("detractor", "passive", "promoter")
-ROBUST = False  # errors clustered by customer in lifelines too, which takes it longer
+ROBUST = False  # True: errors clustered by customer in lifelines too, which takes longer
 CURVE_TOLERANCE, RATIO_TOLERANCE = 1e-9, 1e-6
 
 COMPANY = f"""\
@@ -49,7 +49,8 @@ sources:
   responses:
     file: responses.parquet
     columns:
-      {{response_id: response_id, customer_id: customer_id, metric: metric, asked_at: asked_at, answered_at: answered_at, score: score}}
+      {{response_id: response_id, customer_id: customer_id, metric: metric, asked_at: asked_at,
+        answered_at: answered_at, score: score}}
 """
 
 
@@ -57,9 +58,9 @@ sources:
 
 
 def make(folder: Path, customers: int) -> dict[str, int]:
-    """Write customers.parquet, responses.parquet and company.yaml; the same numbers of customers make the same files.
+    """Write customers.parquet, responses.parquet and company.yaml; the same number of customers gives the same files.
 
-    Up to five half-yearly questions each, 85 % answered; who feels worse answers lower and leaves sooner.
+    Up to five half-yearly questions each, 85 % answered; unhappy customers give lower scores and leave sooner.
     """
     import duckdb
 
@@ -70,7 +71,9 @@ def make(folder: Path, customers: int) -> dict[str, int]:
     engine.execute("CREATE MACRO luck(i, what) AS (hash(i, what) % 1000003 + 0.5) / 1000003")
     engine.execute(f"""
         COPY (
-            SELECT customer_id, joined_on, CASE WHEN joined_on + stay <= DATE '{AS_OF}' THEN joined_on + stay END AS left_on, plan, region
+            SELECT customer_id, joined_on,
+                   CASE WHEN joined_on + stay <= DATE '{AS_OF}' THEN joined_on + stay END AS left_on,
+                   plan, region
             FROM (SELECT 'A' || lpad(i::VARCHAR, 9, '0') AS customer_id,
                          DATE '2019-01-01' + floor(2000 * luck(i, 'joined'))::INT AS joined_on,
                          1 + least(floor(-ln(luck(i, 'stay')) * 1600 * (0.5 + luck(i, 'feeling'))), 20000)::INT AS stay,
@@ -83,7 +86,9 @@ def make(folder: Path, customers: int) -> dict[str, int]:
             SELECT 'R' || lpad((5 * i + wave)::VARCHAR, 10, '0') AS response_id, customer_id, 'nps' AS metric,
                    day::TIMESTAMP AS asked_at,
                    CASE WHEN answered THEN day::TIMESTAMP + INTERVAL 1 DAY END AS answered_at,
-                   CASE WHEN answered THEN least(floor(11 * (luck(i, 'feeling') + luck(5 * i + wave, 'mood')) / 1.8), 10)::INT END AS score
+                   CASE WHEN answered
+                        THEN least(floor(11 * (luck(i, 'feeling') + luck(5 * i + wave, 'mood')) / 1.8), 10)::INT
+                   END AS score
             FROM (SELECT i, wave, customer_id, left_on, luck(5 * i + wave, 'answer') < 0.85 AS answered,
                          joined_on + (85 + 182 * wave + floor(10 * luck(5 * i + wave, 'day')))::INT AS day
                   FROM (SELECT substr(customer_id, 2)::BIGINT AS i, * FROM '{people}'), range(5) t(wave))
@@ -94,12 +99,12 @@ def make(folder: Path, customers: int) -> dict[str, int]:
     return {"questions": asked, "answers": answered}
 
 
-# ---- the two ways ----------------------------------------------------------------------------------------------------
-# Each tells ``done`` what it has finished, and which numbers came out.
+# ---- the analyses ----------------------------------------------------------------------------------------------------
+# Each reports to ``done`` the step it has finished and the numbers that came out.
 
 
 def ours(folder: Path, done: Callable[..., None]) -> None:
-    """Open the company and ask three questions of it."""
+    """Open the company and ask it three questions."""
     from cxlib import open_company
     from cxlib.churn import curves, hazard_ratios
     from cxlib.counts.people import DAYS_A_MONTH
@@ -109,7 +114,7 @@ def ours(folder: Path, done: Callable[..., None]) -> None:
 
     drawn = curves.by_score(company, "nps").table
     day = (drawn["months"] * DAYS_A_MONTH).round()
-    at = drawn[day.isin(DAYS) & curves["band"].isin(BANDS)]
+    at = drawn[day.isin(DAYS) & drawn["band"].isin(BANDS)]
     done("curves", {f"{b} {d:.0f}": v for b, d, v in zip(at["band"], day[at.index], at["value"], strict=True)})
 
     figures = hazard_ratios.ratios(company, "nps").figures
@@ -130,23 +135,24 @@ def theirs(folder: Path, done: Callable[..., None]) -> None:
     from lifelines.statistics import logrank_test
 
     def days(column) -> np.ndarray:
-        """Days since 1970 of an Arrow column; missing: a day that does not come."""
+        """Return days since 1970 of an Arrow column; where a date is missing, a day that never comes."""
         return pc.fill_null(pc.cast(pc.cast(column, "date32"), "int32"), 99_999).to_numpy()
 
     people = pq.read_table(folder / "customers.parquet", read_dictionary=["plan", "region"])
     asked = pq.read_table(folder / "responses.parquet", columns=["customer_id", "asked_at", "answered_at", "score"])
+    put, answered = days(asked["asked_at"]), asked["score"].is_valid().to_numpy()
     rows = pd.DataFrame(
         {
             "who": pc.index_in(asked["customer_id"], people["customer_id"].combine_chunks()).to_numpy(),
-            "asked": days(asked["asked_at"]),
-            "when": np.minimum(days(asked["answered_at"]), days(asked["asked_at"]) + 99_999 * asked["score"].is_valid().to_numpy()),
+            "asked": put,
+            "when": np.minimum(days(asked["answered_at"]), put + 99_999 * answered),
             "score": pc.cast(pc.fill_null(asked["score"], -1), "int8").to_numpy(),
         }
-    )  # fmt: skip
+    )
     end = int(np.datetime64(AS_OF, "D").astype(int))
     joined, left = days(people["joined_on"]), days(people["left_on"])
     segments = people.select(["plan", "region"]).to_pandas()
-    del people, asked
+    del people, asked, put, answered
     rows = rows.sort_values(["who", "asked"], ignore_index=True)
     who = rows["who"].to_numpy()
     rows["band"] = pd.cut(rows["score"], [-2, -1, 6, 8, 10], labels=["none", *BANDS])
@@ -191,7 +197,10 @@ def theirs(folder: Path, done: Callable[..., None]) -> None:
     del rows, who, stage, level, answered
     spells = spells[spells["stop"] > spells["start"]]
     how = {"cluster_col": "who"} if ROBUST else {}
-    how["fit_options"] = {"step_size": 1.0, "precision": 1e-10}  # whole Newton steps: as many, and six digits are right
+    how["fit_options"] = {
+        "step_size": 1.0,
+        "precision": 1e-10,
+    }  # full Newton steps; six digits are right
     model = CoxPHFitter().fit(spells, "stop", "event", entry_col="start", strata=["plan", "region"], **how)
     done("ratios", model.hazard_ratios_.astype(float).to_dict())
     del spells
@@ -207,7 +216,7 @@ def theirs(folder: Path, done: Callable[..., None]) -> None:
 
 
 def usual(folder: Path, done: Callable[..., None]) -> None:
-    """Start on the same with pandas and lifelines as they are usually written: whole tables, merged, ids and dates as they come."""
+    """Start the same analysis as such scripts are usually written: whole tables merged, ids and dates as they come."""
     import numpy as np
     import pandas as pd
     from lifelines import CoxPHFitter, KaplanMeierFitter
@@ -241,7 +250,7 @@ def usual(folder: Path, done: Callable[..., None]) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What a process took. ``stopped`` says why it did not finish, and in what; ``steps`` has seconds and numbers of each."""
+    """Time and memory of a process. ``stopped``: why it did not finish; ``steps``: seconds and numbers of each step."""
 
     seconds: float
     gigabytes: float
@@ -250,10 +259,10 @@ class Run:
 
 
 def child(job: str, folder: Path, log: Path, customers: int) -> None:
-    """Do one job in this process, writing a line for each step that is finished."""
+    """Run one job in this process and write a line for each finished step."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    with contextlib.suppress(OSError):  # where memory runs out, this process goes and not the one that measures
+    with contextlib.suppress(OSError):  # if memory runs out, this process must end, not the one that measures
         Path("/proc/self/oom_score_adj").write_text("1000")
     begun = time.monotonic()
 
@@ -269,12 +278,12 @@ def child(job: str, folder: Path, log: Path, customers: int) -> None:
             done("make", make(folder, customers))
         else:
             {"ours": ours, "theirs": theirs, "usual": usual}[job](folder, done)
-    except MemoryError:  # the same end as where the system steps in
+    except MemoryError:  # end as if the system had done it
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def measure(job: str, folder: Path, customers: int, at_most: float | None = None) -> Run:
-    """Run a job in a process of its own and return what it took; it is stopped after ``at_most`` seconds."""
+    """Run a job in its own process and return its time and memory; it is stopped after ``at_most`` seconds."""
     log = folder / f"{job}.log"
     bounds = {f"{n}_NUM_THREADS": str(THREADS) for n in ("OMP", "OPENBLAS", "MKL")}
     bounds["CXLIB_MEMORY"] = ENGINE_MEMORY
@@ -291,27 +300,27 @@ def measure(job: str, folder: Path, customers: int, at_most: float | None = None
             process.kill()
         time.sleep(0.02)
     seconds, code = time.monotonic() - begun, os.waitstatus_to_exitcode(status)
-    process.returncode = code  # Popen did not see it end
+    process.returncode = code  # Popen did not notice the end
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     steps = {line.pop("step"): line for line in lines}
     stopped = ""
     if not patient:
         stopped = f"not finished after {seconds:,.0f} s"
     elif code == -signal.SIGKILL:
-        stopped = f"killed for want of memory after {seconds:,.0f} s"
+        stopped = f"out of memory after {seconds:,.0f} s"
     elif code:
         stopped = f"failed after {seconds:,.0f} s"
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes in a unit of ru_maxrss
     return Run(seconds, used.ru_maxrss * unit / 1e9, steps, stopped)
 
 
 def differences(a: Run, b: Run) -> dict[str, float]:
-    """Return by step the largest difference between the numbers of two runs; ratios relative, where both have them."""
+    """Return by common step the largest difference between the numbers of two runs, for ratios the relative one."""
     found = {}
     for step in a.steps.keys() & b.steps.keys():
         one, other = a.steps[step]["numbers"], b.steps[step]["numbers"]
         if one.keys() != other.keys():
-            raise ValueError(f"{step}: one way gives {sorted(one)}, the other {sorted(other)}")
+            raise ValueError(f"{step}: one run gives {sorted(one)}, the other {sorted(other)}")
         if one:
             scale = one if step == "ratios" else dict.fromkeys(one, 1.0)
             found[step] = max(abs(one[k] - other[k]) / scale[k] for k in one)
@@ -319,22 +328,24 @@ def differences(a: Run, b: Run) -> dict[str, float]:
 
 
 def compare(customers: int) -> dict[str, object]:
-    """Make a company of this size and return its counts, both runs and their differences; ValueError if they differ."""
+    """Make a company of this size; return its counts, the runs and their differences. ValueError if results differ."""
     with tempfile.TemporaryDirectory() as folder:
         made = measure("make", Path(folder), customers)
         if made.stopped:
-            raise RuntimeError(f"the files for {customers:,} customers: {made.stopped}")
+            raise RuntimeError(f"Files for {customers:,} customers: {made.stopped}")
         mine = measure("ours", Path(folder), customers)
         patience = PATIENCE * mine.seconds if customers > ALWAYS_FINISHED else None
         rival = measure("theirs", Path(folder), customers, patience)
-        loose = measure("usual", Path(folder), customers, max(3 * mine.seconds, 300))  # for its memory
+        loose = measure("usual", Path(folder), customers, max(3 * mine.seconds, 300))  # only for its memory
     found = {"customers": customers, **made.steps["make"]["numbers"], "ours": mine, "theirs": rival, "usual": loose}
     if mine.stopped or rival.stopped.startswith("failed"):
-        raise RuntimeError(f"{customers:,} customers: ours {mine.stopped or 'fine'}, theirs {rival.stopped or 'fine'}")
+        raise RuntimeError(
+            f"{customers:,} customers: ours {mine.stopped or 'done'}, lifelines {rival.stopped or 'done'}"
+        )
     found["off"] = differences(mine, rival)
     for step, off in found["off"].items():
         if not off <= (RATIO_TOLERANCE if step == "ratios" else CURVE_TOLERANCE):
-            raise ValueError(f"{customers:,} customers, {step}: the two ways differ by {off:.2g}")
+            raise ValueError(f"{customers:,} customers, {step}: ours and lifelines differ by {off:.2g}")
     return found
 
 
@@ -364,11 +375,11 @@ def _table(runs: list[dict]) -> str:
         "answers",
         "ours, s",
         "GB",
-        "lifelines on rows, s",
+        "lifelines, s",
         "GB",
         "times faster",
         "share of its memory",
-        "rows as usually written, GB",
+        "usual script, GB",
         "share of that",
     ]
     lines = [head, ["---:"] * len(head), *map(_cells, runs)]
@@ -384,47 +395,50 @@ def report(runs: list[dict]) -> str:
     from importlib.metadata import version
 
     machine = f"a machine with {os.cpu_count()} cores"
-    errors = "errors clustered by customer" if ROBUST else "plain errors, which are quicker"
+    errors = "standard errors clustered by customer" if ROBUST else "plain standard errors, which are faster"
     versions = ", ".join(f"{name} {version(name)}" for name in ("duckdb", "pandas", "lifelines"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     off = {step: max(r["off"].get(step, 0.0) for r in runs) for step in ("curves", "ratios", "usual curve")}
     unfinished = [f"{r['customers']:,} customers: {r['theirs'].stopped}" for r in runs if r["theirs"].stopped]
-    halted = f" Stopped: {'; '.join(unfinished)}, what it had finished by then having agreed." if unfinished else ""
+    halted = f" Stopped: {'; '.join(unfinished)}. The steps finished by then agreed." if unfinished else ""
     largest = max((r for r in runs if not r["theirs"].stopped), key=lambda r: r["customers"])
-    return f"""# What size costs
+    return f"""# Time and memory by number of customers
 
-Made by `python -m benchmarks.scale`, in one run on {machine} and {memory:.0f} GB of memory: Python
-{platform.python_version()}, {versions}; {THREADS} threads each.
+Made by `python -m benchmarks.scale` in one run, on {machine} and {memory:.0f} GB of memory, with Python
+{platform.python_version()}, {versions} and {THREADS} threads each.
 
-From two Parquet files (customers; half-yearly questions, 85 % of them answered) to three tables: the share still here by score
-with its clock at the answer, at one mix of plan and stage; the ratio of the rates of leaving (start-stop rows, strata plan and
-region); and the usual curve from sign-up with its test. Wall time of a whole process, its start and the reading of files
-included, and the largest memory it held.
+Each run leads from two Parquet files (customers; half-yearly questions, 85 % of them answered) to three results. The
+first is the share still here by score, with time from the answer, at one mix of plan and stage. The second is the
+hazard ratio (start-stop rows, stratified by plan and region). The third is the usual curve from sign-up with its
+log-rank test. Times are wall times of a whole process, including its start and the reading of files. Memory is the most
+it held.
 
 {_table(runs)}
 
-Ours counts in the engine (bounded to {ENGINE_MEMORY}) and fits counts, checks every row of the exports first, and has intervals that
-know of several answers of one customer. lifelines gets rows: only the columns it needs, ids as numbers, small types, {errors}.
-It is waited for up to {ALWAYS_FINISHED:,} customers; above, it is stopped after {PATIENCE} times our time.{halted}
+Ours counts in the engine (limited to {ENGINE_MEMORY}) and fits counts. It also checks every row of the exports, and its
+intervals allow for several answers from one customer. lifelines gets rows in a form that saves time and memory: only
+the columns it needs, ids as numbers, small types, {errors}. Up to {ALWAYS_FINISHED:,} customers it runs to its end;
+with more, it is stopped after {PATIENCE} times our time.{halted}
 
-The last two columns are for memory: the same analysis begun as such scripts are usually written (whole tables merged, ids and dates
-as they come), stopped after three times our time, or five minutes.
+The last two columns compare memory. The usual script is the same analysis as such scripts are mostly written: whole
+tables merged, ids and dates as they come. It is stopped after three times our time, but not before five minutes.
 
-Both give the same numbers: the curves at {DAYS[0]}, {DAYS[1]} and {DAYS[2]} days differ by at most {off["curves"]:.1g}, the ratios by
-{off["ratios"]:.1g} of themselves, the usual curve by {off["usual curve"]:.1g}.
+Both give the same numbers. The curves at {DAYS[0]}, {DAYS[1]} and {DAYS[2]} days differ by at most {off["curves"]:.1g},
+the usual curve by {off["usual curve"]:.1g} and the ratios by a relative {off["ratios"]:.1g}.
 
-Where the time goes, {largest["customers"]:,} customers. Ours: {_steps(largest["ours"])}. lifelines: {_steps(largest["theirs"])}.
+Time by step with {largest["customers"]:,} customers. Ours: {_steps(largest["ours"])}. lifelines:
+{_steps(largest["theirs"])}.
 """
 
 
 def main(given: list[str]) -> int:
-    """Measure the sizes given, print, and (for the default ones) write docs/scale.md."""
+    """Measure the sizes given and print; with the default sizes, write docs/scale.md."""
     if given[:1] == ["--job"]:
         job, folder, log, customers = given[1:]
         child(job, Path(folder), Path(log), int(customers))
         return 0
     sizes, runs = tuple(int(n) for n in given) or SIZES, []
-    for customers in sorted(sizes, reverse=True):  # what fails does so early
+    for customers in sorted(sizes, reverse=True):  # the largest first, so that a failure comes early
         runs.insert(0, compare(customers))
         print(_table(runs[:1]), _steps(runs[0]["ours"]), _steps(runs[0]["theirs"]), sep="\n", flush=True)
         print(runs[0]["off"], flush=True)

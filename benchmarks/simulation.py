@@ -1,4 +1,4 @@
-"""Run one simulation for many seeds, side by side."""
+"""Run one simulation for many seeds in parallel, and say how precise the shares of such runs are."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cxlib.intake.company import Company
 
 
 def simulate(one: Callable[[int], dict], companies: int, first_seed: int = 1000, workers: int = 2) -> pd.DataFrame:
-    """Run ``one(seed)`` for that many seeds, a row each."""
+    """Run ``one(seed)`` for ``companies`` consecutive seeds; return a row per seed."""
     seeds = range(first_seed, first_seed + companies)
     if workers == 1:
         return pd.DataFrame([one(s) for s in seeds], index=list(seeds))
@@ -21,23 +21,29 @@ def simulate(one: Callable[[int], dict], companies: int, first_seed: int = 1000,
         return pd.DataFrame(pool.map(one, seeds, chunksize=5), index=list(seeds))
 
 
-def refilled(company: Company, frames: Mapping[str, pd.DataFrame]) -> Company:
-    """Return a company with other rows in its engine: clean ones of the same tables, columns and customer ids.
+def margin_of_error(companies: int) -> float:
+    """Return the margin of error, in points, of a share of 95 % among so many companies."""
+    return 100 * 1.96 * (0.95 * 0.05 / companies) ** 0.5
 
-    The intake is the dearest part of a small company and finds nothing in rows made here: it is gone through once.
+
+def refilled(company: Company, frames: Mapping[str, pd.DataFrame]) -> Company:
+    """Return a copy of a company whose engine holds other rows.
+
+    ``frames``: clean rows by table, with the same columns and customer ids as before. The intake takes most of the
+    time for a small company and finds no fault in simulated rows, so it runs only once.
     """
     engine, folds = company.engine, company.customers.select("customer_id", "fold").to_pandas()
     for name, frame in frames.items():
         rows = frame.assign(_source=0, _row=range(len(frame)), _stop=0, _flags=0, _notes=0)
         if "customer_id" in rows:
             rows = rows.merge(folds, on="customer_id")
-            assert len(rows) == len(frame), f"{name}: other customers than before"
+            assert len(rows) == len(frame), f"{name} has customers that the company does not have"
         engine.con.register("_rows", rows)
         engine.raw_sql(f"DELETE FROM _checked_{name}")
         engine.raw_sql(f"INSERT INTO _checked_{name} BY NAME SELECT * FROM _rows")
         engine.con.unregister("_rows")
-    if "compile" not in vars(engine):  # the same questions each time: put into SQL once
+    if "compile" not in vars(engine):  # each company is asked the same questions: compile each to SQL once
         engine.compile = lru_cache(maxsize=200)(engine.compile)
-    again = copy.copy(company)  # a new object: answers are kept by company
+    again = copy.copy(company)  # a new object, because answers are cached by company
     again.put_by = lambda name, rows: engine.create_table(f"put_by_{name}", rows, overwrite=True)
     return again

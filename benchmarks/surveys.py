@@ -1,4 +1,4 @@
-"""Do the intervals of scores cover, does weighting mend what it says it mends, and how often is an alarm false?"""
+"""Do the intervals of scores cover the truth, does weighting reduce non-response bias, how often are alarms false?"""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from benchmarks.simulation import simulate
 
 SIZES = (5, 10, 20, 50, 100, 250, 1000, 5000)
 SCORES = (-90, -50, -20, 0, 20, 50, 75, 95)
-SPREADS = (1.5, 2.2, 3.0)  # of the feeling behind the answers, in points of the scale: like-minded to split
+SPREADS = (1.5, 2.2, 3.0)  # standard deviations of the opinion behind answers, in points of the scale
 SURVEYS = 10_000
 
 
 def _shares(score: float, spread: float) -> np.ndarray:
-    """Return detractors, passives and promoters where answers are a normal feeling, rounded, and NPS is ``score``."""
+    """Return the shares of detractors, passives and promoters with an NPS of ``score``; answers are rounded normals."""
 
     def at(mean: float) -> np.ndarray:
         below = stats.norm.cdf((np.array([6.5, 8.5]) - mean) / spread)
@@ -25,7 +25,7 @@ def _shares(score: float, spread: float) -> np.ndarray:
 
 
 def _covered(surveys: np.ndarray, score: float) -> dict[str, float]:
-    """Return the share of surveys (rows of three counts) whose interval holds the true score, by kind of interval."""
+    """Return the share of surveys (rows of three counts) whose interval contains the true score, by interval."""
     from cxlib.stats import intervals
 
     distinct, times = np.unique(surveys, axis=0, return_counts=True)
@@ -39,7 +39,7 @@ def _covered(surveys: np.ndarray, score: float) -> dict[str, float]:
 
 
 def nps_coverage(seed: int = 1) -> pd.DataFrame:
-    """Return, by survey size, true NPS and spread: share of 10,000 simulated surveys whose interval holds the truth."""
+    """Return by size, true NPS and spread the share of simulated surveys whose interval contains the truth."""
     rng, rows = np.random.default_rng(seed), []
     for n in SIZES:
         for score in SCORES:
@@ -50,13 +50,13 @@ def nps_coverage(seed: int = 1) -> pd.DataFrame:
 
 
 def hardest(seed: int = 1) -> float:
-    """Return the coverage where no answer can be bad: five answers, three quarters promoters and one quarter passives."""
+    """Return the coverage with five answers from a population without detractors, three quarters of it promoters."""
     surveys = np.random.default_rng(seed).multinomial(5, [0, 0.25, 0.75], size=SURVEYS)
     return _covered(surveys, 75)["ours"]
 
 
 def nps_table(coverage: pd.DataFrame) -> pd.DataFrame:
-    """Return the coverage by survey size: mean and lowest over all true scores, beside plain Wald's."""
+    """Return the coverage by survey size: mean and lowest over all true scores, next to that of plain Wald."""
     by = coverage.groupby("n")
     frame = pd.DataFrame(
         {
@@ -75,7 +75,7 @@ def nps_table(coverage: pd.DataFrame) -> pd.DataFrame:
 
 
 def clustered_coverage(surveys: int = 1000, seed: int = 2) -> pd.DataFrame:
-    """Return coverage with five answers of each customer, alike to .6: by customers, ours and that of the usual interval."""
+    """Return the coverage with five correlated answers per customer, by number of customers and kind of interval."""
     from cxlib import demo
     from cxlib.intake.company import Company
     from cxlib.scores import estimates
@@ -117,48 +117,41 @@ def clustered_coverage(surveys: int = 1000, seed: int = 2) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _asked_and_true(seed: int, customers: int, **world: object) -> float:
-    """Return the NPS of all questions asked in the demo world, had each been answered."""
+def _true_nps(seed: int, customers: int) -> float:
+    """Return the NPS of all questions asked in the demo world, as if each had been answered."""
     from cxlib.demo import paths
 
-    path = paths.simulate(seed, customers, paths.World(**world))
+    path = paths.simulate(seed, customers, paths.World())
     who, wave = np.nonzero(path.seen(path.asked))
     score = path.score[who, wave + 1]
     return 100 * float((score >= 9).mean() - (score <= 6).mean())
 
 
-def silent(seed: int) -> dict[str, float]:
-    """Return the true NPS of all asked in one demo company, and raw and weighted estimates with the weighted interval."""
+def nonresponse(seed: int) -> dict[str, float]:
+    """Return the true NPS of everyone asked in one demo company, and the raw and the weighted estimate."""
     from cxlib import demo
     from cxlib.intake.company import Company
-    from cxlib.scores import nonresponse
+    from cxlib.scores.nonresponse import RAW, WEIGHTED, reweighted
 
     customers = 6000
     company = Company.from_frames(demo.settings("demo", draws=100), demo.subscription(seed, customers))
-    found = {r["weights"]: r["estimate"] for r in nonresponse.reweighted(company, "nps", rake=False).rows}
-    raw, weighted = found[nonresponse.RAW], found[nonresponse.WEIGHTED]
-    return {
-        "truth": _asked_and_true(seed, customers),
-        "raw": raw.value,
-        "weighted": weighted.value,
-        "low": weighted.low,
-        "high": weighted.high,
-    }
+    found = {r["weights"]: r["estimate"].value for r in reweighted(company, "nps", rake=False).rows}
+    return {"truth": _true_nps(seed, customers), "raw": found[RAW], "weighted": found[WEIGHTED]}
 
 
-def silence_table(companies: int) -> tuple[pd.DataFrame, float]:
-    """Return what weighting mends in so many demo companies, and the share in which it brings NPS nearer the truth."""
-    found = simulate(silent, companies)
+def nonresponse_table(companies: int) -> tuple[pd.DataFrame, float]:
+    """Return the errors of raw and weighted NPS in so many demo companies, and the share where weighting is closer."""
+    found = simulate(nonresponse, companies)
     rows = []
     for way in ("raw", "weighted"):
         off = found[way] - found["truth"]
         rows.append({"NPS": way, "mean error": off.mean(), "mean absolute error": off.abs().mean()})
-    nearer = ((found["weighted"] - found["truth"]).abs() < (found["raw"] - found["truth"]).abs()).mean()
-    return pd.DataFrame(rows), float(nearer)
+    closer = ((found["weighted"] - found["truth"]).abs() < (found["raw"] - found["truth"]).abs()).mean()
+    return pd.DataFrame(rows), float(closer)
 
 
-def quiet_company(seed: int, customers: int = 4000):
-    """Return the tables of a company in which nothing changes: three years of half-yearly NPS, three cuts."""
+def quiet_company(seed: int, customers: int = 4000) -> dict[str, pd.DataFrame]:
+    """Return the tables of a company in which nothing changes: three years of half-yearly NPS, three segments."""
     rng = np.random.default_rng(seed)
     ids = np.array([f"Q{i}" for i in range(customers)], dtype=object)
     plan, region = rng.choice(["Basic", "Plus", "Pro"], customers, p=[0.5, 0.3, 0.2]), rng.integers(0, 8, customers)
@@ -181,7 +174,7 @@ def quiet_company(seed: int, customers: int = 4000):
 
 
 def alarms(seed: int) -> dict[str, bool]:
-    """Tell whether a quiet year brings a false early warning in any of its four reports, and a false control alarm."""
+    """Tell whether a stable year has any false early warning in its four reports, or a false control alarm."""
     from cxlib.intake.company import Company
     from cxlib.scores import trend
 
@@ -196,7 +189,7 @@ def alarms(seed: int) -> dict[str, bool]:
 
 
 def harbour(seed: int) -> dict[str, bool]:
-    """Tell whether the demo's falling region is named a quarter before its exits rise, and what else is."""
+    """Tell whether the early warning names the demo's worsening region before exits rise, and names any other."""
     from cxlib import demo
     from cxlib.intake.company import Company
     from cxlib.scores import trend

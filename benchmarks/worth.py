@@ -1,42 +1,41 @@
-"""Do the intervals of a customer base's value hold the truth? Customers with known parameters, valued as a page does.
+"""Do the intervals of a customer base's value contain the truth? Simulated customers are valued as on a page.
 
     python -m benchmarks.worth           200 bases in each setting, about five minutes on one core
-    python -m benchmarks.worth 20        fewer, for a look
+    python -m benchmarks.worth 20        fewer, as a trial
 
-Two questions, two intervals. What will exactly these customers bring? They are given, so only the parameters are drawn. What
-would as many customers of this kind bring? Then who is in the base is drawn too.
+There are two questions with an interval each. What will exactly these customers bring? Then only the parameters are
+resampled. What would as many similar customers bring? Then the customers are resampled too.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from benchmarks.simulation import simulate
+from benchmarks.simulation import margin_of_error, simulate
 
 CUSTOMERS = 5000
-DRAWS = 1000  # as of a page
+DRAWS = 1000  # as on a page
 FOLDS = 256
 YEAR = 52.0  # weeks ahead, where time is in weeks
 TERMS = 12  # monthly payments ahead, where it is in months
-PROMISED = (0.92, 0.98)  # the coverage wanted; a share of 95 % in 200 bases is known to 3 points
+PROMISED = (0.92, 0.98)  # coverage required: 95 % within the margin of error of 200 bases
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A kind of customer: the model they follow, its parameters (weeks or months), and how long they have been customers."""
+    """A kind of customer: the model they follow, its parameters (in weeks or months), and their ages."""
 
     name: str
     model: str
     params: tuple[float, ...]
-    ages: tuple[int, int]  # whole weeks or months since joining, all equally frequent
-    spend: tuple[float, float, float] = (6.25, 3.74, 15.44)  # gamma-gamma; not where fees are paid
+    ages: tuple[int, int]  # lowest and highest, in whole weeks or months since joining, uniform between
+    spend: tuple[float, float, float] = (6.25, 3.74, 15.44)  # gamma-gamma; not used under contract
 
 
 SETTINGS = (
@@ -53,9 +52,9 @@ SETTINGS = (
 
 
 def buyers(setting: Setting, rng: np.random.Generator) -> pd.DataFrame:
-    """Return one buyer a row: frequency, recency, age, mean spend (of repeats), and the purchases of the next year.
+    """Return one row per buyer: frequency, recency, age, mean spend (of repeats), and the purchases of the next year.
 
-    The moments of given purchases are those of uniforms: no buyer is walked through time.
+    Given their number, purchase times are uniform, so no buyer has to be simulated through time.
     """
     n = CUSTOMERS
     age = rng.integers(setting.ages[0], setting.ages[1] + 1, n).astype(float)
@@ -68,8 +67,8 @@ def buyers(setting: Setting, rng: np.random.Generator) -> pd.DataFrame:
         recency = seen * rng.random(n) ** (1 / np.fmax(frequency, 1))
         further = rng.poisson(rate * (np.clip(stays, age, age + YEAR) - age))
     else:
-        leaves = rng.geometric(np.fmax(rng.beta(*leaving, n), 1e-15))  # after so many chances, the first ...
-        last = leaves - (setting.model == "ModifiedBetaGeoNBD")  # ... with the first purchase here, else with a repeat
+        leaves = rng.geometric(np.fmax(rng.beta(*leaving, n), 1e-15))  # the chance they take; the first ...
+        last = leaves - (setting.model == "ModifiedBetaGeoNBD")  # ... comes with the first purchase, else with a repeat
         wanted = rng.poisson(rate * age)
         frequency = np.minimum(wanted, last)
         recency = age * rng.beta(np.fmax(frequency, 1), np.fmax(wanted - frequency, 0) + 1)
@@ -91,7 +90,7 @@ def buyers(setting: Setting, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def subscribers(setting: Setting, rng: np.random.Generator) -> pd.DataFrame:
-    """Return one customer who ever joined a row: age in months, fee, and after how many renewals they leave."""
+    """Return one row per customer who ever joined: age in months, fee, and the renewal at which they leave."""
     n = CUSTOMERS
     leaves = rng.geometric(np.fmax(rng.beta(*setting.params, n), 1e-15))
     age = rng.integers(setting.ages[0], setting.ages[1] + 1, n)
@@ -99,11 +98,14 @@ def subscribers(setting: Setting, rng: np.random.Generator) -> pd.DataFrame:
     return pd.DataFrame({"age": age, "leaves": leaves, "fee": fee, "fold": rng.integers(0, FOLDS, n)})
 
 
-# ---- valued as a page does -------------------------------------------------------------------------------------------
+# ---- valued as on a page ---------------------------------------------------------------------------------------------
 
 
 def _of_buyers(setting: Setting, rng: np.random.Generator, resampling: np.ndarray) -> tuple:
-    """Return of one base: truth, value and its draws (1 + draws), value by fold, what came, customers; as ``buying.base``."""
+    """Value one base as ``buyers.base`` does.
+
+    Returns the true value, the value and its draws (1 + draws), the value by fold, what the year brought, customers.
+    """
     from cxlib.stats import repeat_buying
     from cxlib.stats.likelihood import collapse
     from cxlib.value import purchase_models
@@ -111,7 +113,7 @@ def _of_buyers(setting: Setting, rng: np.random.Generator, resampling: np.ndarra
     rows = buyers(setting, rng)
     model = getattr(repeat_buying, setting.model)().fit(*(rows[c] for c in purchase_models.PAST))
     spends, again = purchase_models.spending(rows)
-    cells, cell = collapse(rows[purchase_models.PAST].to_numpy())  # buyers without a repeat are much alike
+    cells, cell = collapse(rows[purchase_models.PAST].to_numpy())  # many buyers without a repeat share a history
 
     def bought(params: object = None) -> np.ndarray:
         return model.predict(YEAR, *cells.T, params=params)
@@ -130,14 +132,14 @@ def _of_buyers(setting: Setting, rng: np.random.Generator, resampling: np.ndarra
 
 
 def _of_subscribers(setting: Setting, rng: np.random.Generator, resampling: np.ndarray) -> tuple:
-    """Return the same of one base under a contract, as ``contracts.base``: all who joined are fitted, who is here is valued."""
+    """Return the same for one base under contract; all who joined are fitted, customers of today are valued."""
     from cxlib.stats import renewal
     from cxlib.stats.renewal_draws import RenewalFit, refits
 
     rows = subscribers(setting, rng)
     most = setting.ages[1]
     age, leaves, fold = (rows[c].to_numpy() for c in ("age", "leaves", "fold"))
-    # Who came up for each renewal, and who did not make it, by fold; each for as long as they have been followed.
+    # By fold: customers due for each renewal, and those who left at it, as far as each has been followed.
     renewal_of = np.arange(1, most + 1)
     followed = (age[:, None] >= renewal_of) & (leaves[:, None] >= renewal_of)
     leavers = followed & (leaves[:, None] == renewal_of)
@@ -164,7 +166,7 @@ def _sums(fold: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def one(seed: int, setting: Setting) -> dict[str, float]:
-    """Value one simulated base and return truth, estimate, both intervals, and what the year then brought."""
+    """Value one simulated base; return the truth, the estimate, both intervals and what the year brought."""
     from cxlib.stats import draws
 
     resampling = draws.with_plain(draws.fold_weights(DRAWS, 1, FOLDS))
@@ -172,76 +174,74 @@ def one(seed: int, setting: Setting) -> dict[str, float]:
     true, drawn, folds, came, n = value(setting, np.random.default_rng(seed), resampling)
     these = draws.estimate(drawn[0], drawn[1:], n, low=0)
     both = (resampling @ folds) * drawn / drawn[0]
-    such = draws.estimate(both[0], both[1:], n, low=0)
+    similar = draws.estimate(both[0], both[1:], n, low=0)
     return {
         "truth": true, "value": drawn[0], "came": came,
-        "low": these.low, "high": these.high, "se": these.se, "such low": such.low, "such high": such.high,
+        "low": these.low, "high": these.high, "se": these.se, "similar low": similar.low, "similar high": similar.high,
     }  # fmt: skip
 
 
 def coverage(found: pd.DataFrame) -> dict[str, float]:
-    """Return what the simulations of one setting say: truth, bias, coverage and half-width of both intervals.
+    """Return truth, bias, coverage and half-width of both intervals over the simulated bases of one setting.
 
-    Bases differ, so such customers' true value is the mean over all of them.
+    The true value of similar customers is the mean over all bases.
     """
     true = found["truth"].mean()
     return {
         "true value": true,
         "bias, %": 100 * (found["value"].mean() / true - 1),
-        "what came, %": 100 * (found["came"].mean() / true - 1),
-        "these covered": ((found["low"] <= found["truth"]) & (found["truth"] <= found["high"])).mean(),
+        "actual, %": 100 * (found["came"].mean() / true - 1),
+        "covered": ((found["low"] <= found["truth"]) & (found["truth"] <= found["high"])).mean(),
         "half-width, %": 50 * (found["high"] - found["low"]).mean() / true,
         "error, %": 100 * (found["value"] - found["truth"]).std() / true,
         "standard error, %": 100 * found["se"].mean() / true,
-        "unknown": found["low"].isna().mean(),
-        "such covered": ((found["such low"] <= true) & (true <= found["such high"])).mean(),
-        "such half-width, %": 50 * (found["such high"] - found["such low"]).mean() / true,
+        "without interval": found["low"].isna().mean(),
+        "similar covered": ((found["similar low"] <= true) & (true <= found["similar high"])).mean(),
+        "similar half-width, %": 50 * (found["similar high"] - found["similar low"]).mean() / true,
     }
 
 
-def report(
-    runs: int = 200, run: Callable[..., pd.DataFrame] = simulate, found: dict[str, pd.DataFrame] | None = None
-) -> str:
-    """Return the part of docs/validity.md about the value of a base; ``run`` is ``simulate`` or like it.
-
-    ``found``: what ``run`` returned before, by the name of the setting; nothing is run then.
-    """
-    if found is None:
-        found = {s.name: run(partial(one, setting=s), runs) for s in SETTINGS}
+def report(runs: int = 200) -> str:
+    """Return the part of docs/validity.md about the value of a base, from so many bases per setting."""
+    found = {s.name: simulate(partial(one, setting=s), runs) for s in SETTINGS}
     rows = [{"setting": name, "bases": len(each), **coverage(each)} for name, each in found.items()]
     lines = [
-        f"| {r['setting']} | {r['bases']} | {r['true value']:,.0f} | {r['bias, %']:+.1f} | {r['what came, %']:+.1f} | "
-        f"{r['these covered']:.3f} | {r['half-width, %']:.1f} | {r['error, %']:.2f} | {r['standard error, %']:.2f} | "
-        f"{r['such covered']:.3f} | {r['such half-width, %']:.1f} |"
+        f"| {r['setting']} | {r['bases']} | {r['true value']:,.0f} | {r['bias, %']:+.1f} | {r['actual, %']:+.1f} | "
+        f"{r['covered']:.3f} | {r['half-width, %']:.1f} | {r['error, %']:.2f} | {r['standard error, %']:.2f} | "
+        f"{r['similar covered']:.3f} | {r['similar half-width, %']:.1f} |"
         for r in rows
     ]
-    unknown = sum(r["unknown"] for r in rows) / len(rows)
-    outside = [r["setting"] for r in rows if not PROMISED[0] <= r["these covered"] <= PROMISED[1]]
-    said = f"Outside {PROMISED[0]:.2f} to {PROMISED[1]:.2f}: {', '.join(outside)}." if outside else (
-        f"All of them lie between {PROMISED[0]:.2f} and {PROMISED[1]:.2f}."
-    )  # fmt: skip
-    if unknown:
-        said += f" In {100 * unknown:.1f} % of the bases there was no interval (counted as not covered)."
-    fewest, table = min(r["bases"] for r in rows), "\n".join(lines)
+    without = sum(r["without interval"] for r in rows) / len(rows)
+    outside = [r["setting"] for r in rows if not PROMISED[0] <= r["covered"] <= PROMISED[1]]
+    span = f"{PROMISED[0]:.2f} and {PROMISED[1]:.2f}"
+    said = f"The coverage of these customers' value lies between {span} for every kind."
+    if outside:
+        said = f"The coverage of these customers' value does not lie between {span} for: {'; '.join(outside)}."
+    if without:
+        said += f" {100 * without:.1f} % of the bases had no interval (counted as not covered)."
+    table = "\n".join(lines)
     return f"""## The value of today's customers
 
-Simulated bases of {CUSTOMERS:,} customers: {len(rows)} kinds of customer who follow the model fitted, with known parameters.
-Valued is the next year in money, undiscounted: purchases times spend (gamma-gamma), or monthly payments of those still under
-a contract. The truth is what the true parameters expect of exactly these customers given their histories; a page's interval
-is for that: it draws the parameters and keeps the customers. What came is what these customers then did, against the truth.
-The last two columns are for any {CUSTOMERS:,} customers of this kind, of whom these are a sample. With {fewest} bases a share
-of 95 % is known to about {100 * 1.96 * (0.95 * 0.05 / fewest) ** 0.5:.1f} points.
+Simulated bases of {CUSTOMERS:,} customers, of {len(rows)} kinds. Each kind follows the model that is fitted, with known
+parameters. The value is the money of the next year, undiscounted: purchases times spend (gamma-gamma), or monthly
+payments while under contract. The truth is what the true parameters expect of exactly these customers, given their
+histories. The interval on a page is for that: it resamples the parameters and keeps the customers. "Actual" is what
+these customers then brought, relative to the truth. The last two columns are for any {CUSTOMERS:,} customers of this
+kind, of whom these are a sample. With {runs} bases the margin of error of a share of 95 % is about
+{margin_of_error(runs):.1f} points.
 
-| customers | bases | true value | bias, % | came, % | covered | half-width, % | error, % | st. error, % | such: covered | half-width, % |
+| customers | bases | true value | bias, % | actual, % | covered | half-width, % | error, % | standard error, % \
+| any such base: covered | half-width, % |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 {table}
 
-The error is how much estimates scatter about their truths, the standard error what the page makes of it on average. {said}
+The error is the standard deviation of the estimates around their truths. The standard error is the page's own, on
+average. {said}
 """
 
 
 def main(given: list[str]) -> int:
-    """Simulate so many bases a setting and print the part."""
+    """Simulate the given number of bases per setting and print the part."""
     begun = time.monotonic()
     print(report(int(given[0]) if given else 200), f"{time.monotonic() - begun:.0f} s", sep="\n")
     return 0
