@@ -100,7 +100,7 @@ SETTINGS = {
 
 
 class Small:
-    """The files and settings, open to change: ``s.files["orders.csv"] = ...``, ``s.source("orders")["dates"] = ...``."""
+    """Files and settings to change: ``s.files["orders.csv"] = ...``, ``s.source("orders")["dates"] = ...``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.files, self.settings = folder, dict(FILES), copy.deepcopy(SETTINGS)

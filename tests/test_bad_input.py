@@ -27,7 +27,7 @@ ADDED = {
     "row with too few fields": ("orders", "O9,C1", "day", None, ""),
     "no date": ("orders", "O9,C1,yesterday,100", "day", "yesterday", "dates:"),
     "day first, not declared": ("orders", "O9,C1,25/12/2024,1", "day", "25/12/2024", 'dates: "%d/%m/%Y"'),
-    "day or month first": ("orders", "O9,C1,03/04/2024,1", "day", "03/04/2024", "only the export's owner knows"),
+    "day or month first": ("orders", "O9,C1,03/04/2024,1", "day", "03/04/2024", "only the owner of the export knows"),
     "a day that does not exist": ("orders", "O9,C1,2024-02-30,100", "day", "2024-02-30", "ISO dates"),
     "a year 0024": ("orders", "O9,C1,0024-02-01,100", "day", "0024-02-01", "blank:"),
     "a year 9999": ("customers", "C6,2024-01-01,9999-12-31,,Pro,1", "cancelled", "9999-12-31", "blank:"),
@@ -53,7 +53,7 @@ ADDED = {
     "score above its scale": ("responses", "R9,C1,csat,2024-09-01,,6,", "rating", "6", "metrics.csat.scale"),
     "score below its scale": ("responses", "R9,C1,csat,2024-09-01,,0,", "rating", "0", "no_answer:"),
     "an NPS as answer": ("responses", "R9,C1,nps,2024-09-01,,-100,", "rating", "-100", "0-10 answers per person"),
-    "score between two steps": ("responses", "R9,C1,csat,2024-09-01,,4.5,", "rating", "4.5", "single persons"),
+    "score between two steps": ("responses", "R9,C1,csat,2024-09-01,,4.5,", "rating", "4.5", "individual answers"),
     "score in words": ("responses", "R9,C1,csat,2024-09-01,,very good,", "rating", "very good", "codes:"),
     "undeclared metric": ("responses", "R9,C1,ces,2024-09-01,,5,", "kind", "ces", "Declared: nps, csat"),
 }

@@ -50,25 +50,25 @@ WRONG = {
     "judged after no months": ({"effect_months": "0"}, "effect_months", "below 1", "whole number from 1 to 120"),
     "judged after decades": ({"effect_months": "121"}, "effect_months", "above 120", "whole number from 1 to 120"),
     "judged after half months": ({"effect_months": "6.5"}, "effect_months", "whole", "whole number from 1 to 120"),
-    "no effect is worth having": ({"smallest_effect": "0"}, "smallest_effect", "not above 0", "above 0"),
+    "smallest effect of zero": ({"smallest_effect": "0"}, "smallest_effect", "not above 0", "above 0"),
     "a fall written as negative": ({"smallest_effect": "-0.1"}, "smallest_effect", "not above 0", "above 0"),
-    "no effect hoped for": ({"expected_effect": "0"}, "expected_effect", "not above 0", "above 0"),
+    "expected effect of zero": ({"expected_effect": "0"}, "expected_effect", "not above 0", "above 0"),
     "relative or points?": ({"effect_is": ""}, "smallest_effect", "without effect_is", "relative (0.1"),
-    "an effect on what?": ({"outcome": ""}, "smallest_effect", "without outcome", "churn, contacts, order_value, upsell"),
-    "hoped for on what?": (
+    "an effect on what?": ({"outcome": ""}, "smallest_effect", "without outcome", "order_value, upsell"),
+    "expected effect on what?": (
         {"outcome": "", "smallest_effect": "", "expected_effect": "0.1"},
         "expected_effect",
         "without outcome",
         "nps, csat",
     ),
-    "an outcome that is not measured": ({"outcome": "chrun"}, "outcome", "not one", "Did you mean 'churn'"),
-    "a metric that is not declared": ({"outcome": "ces"}, "outcome", "not one", "declared under metrics"),
-    "a unit of its own": ({"effect_is": "percent"}, "effect_is", "not known", "relative, points"),
-    "more than all churn": ({"smallest_effect": "15"}, "smallest_effect", "more than all", "0.1"),
+    "an outcome that is not measured": ({"outcome": "chrun"}, "outcome", "cannot be measured", "Did you mean 'churn'"),
+    "a metric that is not declared": ({"outcome": "ces"}, "outcome", "cannot be measured", "declared under metrics"),
+    "a unit of its own": ({"effect_is": "percent"}, "effect_is", "unknown word", "relative, points"),
+    "more than all churn": ({"smallest_effect": "15"}, "smallest_effect", "more than 100", "0.1"),
     "more contacts than there are": (
         {"outcome": "contacts", "smallest_effect": "", "expected_effect": "1.5"},
         "expected_effect",
-        "more than all",
+        "more than 100",
         "0.1",
     ),
     "points of churn as percent": ({"effect_is": "points", "smallest_effect": "2"}, "smallest_effect", "share", "0.02"),
@@ -76,7 +76,7 @@ WRONG = {
 
 
 def write(small: Small, row: dict[str, str]) -> None:
-    """Write table initiatives with one good row but for these cells; exposures are of I1."""
+    """Write the table initiatives with one valid row except for these cells; exposures are of I1."""
     small.only("initiatives", "exposures")
     head, cells = zip(*((export, row.get(column, good)) for column, (export, good) in GOOD.items()), strict=True)
     small.files["initiatives.csv"] = f"{','.join(head)}\n{','.join(cells)}\n"

@@ -74,7 +74,7 @@ def test_software_company_impossible_tickets_and_two_kinds_of_churn():
     assert aside.to_dict() == {"opened before the customer joined": 1_077, "first response after resolution": 18}
     notes = company.notes.set_index("check")
     assert notes.loc["contacts: first response after resolution", "rows"] == 36
-    two = notes.loc["two definitions of having left disagree"]
+    two = notes.loc["two definitions of churn disagree"]
     assert two["rows"] == (352 - 75) + (110 - 75)
     for number in ("352 ", "110 ", "75 are both", "113 neither"):
         assert number in two["detail"]
@@ -234,7 +234,7 @@ def test_two_definitions_of_having_left(small):
     small.columns("customers")["left"] = "gone"
     company = small.open()
     assert company.frame("customers")["left"].tolist() == [True, False, False, True, False]
-    note = company.notes.set_index("check").loc["two definitions of having left disagree"]
+    note = company.notes.set_index("check").loc["two definitions of churn disagree"]
     assert note["rows"] == 2
     assert "2 customers have a left_on, 2 are flagged as left, 1 are both, 2 neither" in note["detail"]
 
@@ -424,7 +424,7 @@ def test_every_row_is_used_or_set_aside_for_one_reason(customers, contacts, as_o
     try:
         company = Company.from_frames(given, {"customers": people, "contacts": cases})
     except InputError as error:
-        assert "No customer is left" in error.problem
+        assert "No customers remain" in error.problem
         assert all(j > as_of or (d is not None and d < j) for j, d in customers)
         return
     adds_up(company)
@@ -466,7 +466,7 @@ def test_importing_the_library_is_cheap():
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
-def test_a_company_put_by_is_the_same_company(small, tmp_path, monkeypatch):
+def test_a_company_saved_and_opened_again_is_the_same(small, tmp_path, monkeypatch):
     company = small.open()
     company.keep(tmp_path / "kept")
     monkeypatch.setenv("CXLIB_INTAKE", str(tmp_path / "kept"))

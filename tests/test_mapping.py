@@ -48,7 +48,9 @@ def test_a_declared_code_for_no_answer_is_no_answer_and_is_not_averaged(small, c
 def test_one_date_later_than_another_becomes_yes_or_no(small):
     small.only("orders")
     small.files["orders.csv"] = (
-        "oid,cid,day,amount,due,came\nO1,C1,2024-07-01,1,2024-07-05,2024-07-05\nO2,C1,2024-07-01,1,2024-07-05,2024-07-05 08:00\n"
+        "oid,cid,day,amount,due,came\n"
+        "O1,C1,2024-07-01,1,2024-07-05,2024-07-05\n"
+        "O2,C1,2024-07-01,1,2024-07-05,2024-07-05 08:00\n"
         "O3,C1,2024-07-01,1,2024-07-05,\n"
     )
     small.columns("orders")["late"] = {"column": "came", "later_than": "due"}

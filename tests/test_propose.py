@@ -306,7 +306,7 @@ def test_hostile_headers_stay_on_their_lines(tmp_path):
 def test_what_cannot_be_read_is_said(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         propose(tmp_path / "nowhere", "acme")
-    with pytest.raises(InputError, match="no export"):
+    with pytest.raises(InputError, match="no readable export"):
         propose(tmp_path, "acme")
     (tmp_path / "bad.csv").write_text("a,b\n1\n")
     with pytest.raises(InputError, match=r"bad\.csv"):
@@ -334,7 +334,7 @@ def test_a_new_company_points_at_the_exports_and_is_never_written_over(tmp_path)
     assert found["folder"] == "../../my exports"
     assert (path.parent / found["folder"] / "customers.csv").exists()
     before = path.read_bytes()
-    with pytest.raises(InputError, match="is a company"):
+    with pytest.raises(InputError, match="already exists"):
         new_company("acme-uk", exports, tmp_path / "data")
     assert path.read_bytes() == before
 

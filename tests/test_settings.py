@@ -52,14 +52,14 @@ SETTINGS_STOPS = {
     "unknown table": (put("sources.order", ORDERS), "sources", "Did you mean 'orders'"),
     "unknown metric": (put("metrics.nbs", {"scale": [0, 10]}), "metrics", "Did you mean 'nps'"),
     "own signal without its good end": (put("metrics.solved", {"scale": [0, 1]}), "metrics.solved.good", "good: high"),
-    "own signal in capitals": (put("metrics.Solved", {"scale": [0, 1], "good": "high"}), "metrics", "small letters"),
+    "own signal in capitals": (put("metrics.Solved", {"scale": [0, 1], "good": "high"}), "metrics", "lower-case"),
     "target off the scale": (put("metrics.csat.target", 80), "metrics.csat.target", "from 1 to 5"),
     "benchmark off the scale": (put("metrics.nps.benchmark", 101), "metrics.nps.benchmark", "from -100 to 100"),
     "negative weight in the composite": (put("metrics.nps.composite_weight", -1), "metrics.nps.composite_weight", ""),
     "later_than beside codes": (
         put("sources.orders.columns.late", {"column": "day", "later_than": "day", "codes": {"a": "b"}}),
         "sources.orders.columns.late",
-        "Leave it alone",
+        "Use it alone",
     ),
     "later_than for a number": (
         put("sources.orders.columns.revenue", {"column": "amount", "later_than": "day"}),
@@ -71,7 +71,7 @@ SETTINGS_STOPS = {
         "sources.customers.columns.joined_onn",
         "Did you mean 'joined_on'",
     ),
-    "a column in two spellings": (put("sources.orders.columns.Revenue", "oid"), "'revenue'", "Capitals"),
+    "a column in two spellings": (put("sources.orders.columns.Revenue", "oid"), "'revenue'", "capital letters"),
     "required column not mapped": (
         put("sources.orders.columns.revenue", None),
         "sources.orders.columns.revenue",

@@ -86,7 +86,7 @@ def _metrics(company: Company) -> tuple[str, ...]:
 def questions(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Table:
     """Return one row per question of a metric, answered or not, in the engine.
 
-    Columns, beside those of responses: band (the score group, else NO_ANSWER), answered, when (the day of the answer,
+    Columns, besides those of responses: band (the score group, else NO_ANSWER), answered, when (the day of the answer,
     else of the question), weight (of the answer, else of its customer, else 1), fold, and ``by`` as text. ``by`` names
     columns of customers, else of responses, or STAGE (the stage of the customer when asked).
     """

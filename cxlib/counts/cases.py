@@ -25,7 +25,7 @@ ANSWERED, UNANSWERED, CLOSED, BY_CLOCK, OPEN = "answered", "closed without a rep
 NEEDS = {RESPONSE: "first_response_at", RESOLUTION: "resolved_at"}
 # Definitions of coming back, from narrow to wide; each includes those before it.
 REOPENED, SAME_TOPIC, ANY = "reopened", "reopened, or a new contact on the same topic", "reopened, or any new contact"
-RETURNED, CONTACTS = "return", "contacts"  # what can precede an answer, beside RESPONSE and RESOLUTION
+RETURNED, CONTACTS = "return", "contacts"  # what can precede an answer, besides RESPONSE and RESOLUTION
 MINUTE, HOUR, DAY = 60, 3600, 86_400  # seconds
 BEHIND_DAYS, RECENT_DAYS = 60, 90  # maximum age of the case before an answer; span of recent contacts
 _STEPS = ((60, 1), (600, 5), (14_400, 60), (144_000, 360))  # (up to so many minutes, rounded up to a multiple of)

@@ -1,7 +1,7 @@
 """Counts of a contract base for a forecast: who was here, what was known of each customer, and who left when.
 
-Time runs in quarters of a year back from a day. What is known at the start of a quarter comes from ``snapshots``, so
-that no count uses an answer, a case or an exit before its day.
+Time runs in quarters of a year back from a day. What is known at the start of a quarter comes from ``snapshots``: no
+count uses an answer, a case or an exit before its day.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FEE_BANDS = 200
 
 
 def known(company: Company, metrics: Sequence[str]) -> list[str]:
-    """Return the columns known of a customer at a date, beside tenure; every table here has them."""
+    """Return the columns known of a customer at a date, besides tenure; every table here has them."""
     of_customer = [k for k in snapshots.predictors(company) if k != snapshots.TENURE]
     return [*of_customer, *(snapshots.answer(m) for m in metrics)]
 

@@ -1,7 +1,7 @@
 """What customers did after a question: episodes in the engine, and counts of them.
 
-A spell runs from the day a score was known to the day of leaving (without contracts: of the next order) or to the as-of
-date. All tables here come from the spells of one metric, which the engine stores once.
+A spell begins on the day a score was known. It ends on the day of leaving (without contracts: of the next order) or on
+the as-of date. All tables here come from the spells of one metric, which the engine stores once.
 """
 
 from __future__ import annotations
@@ -348,7 +348,7 @@ def asked(company: Company, metric: str) -> int:
 
 
 def followed_by_event(company: Company, metric: str) -> int:
-    """Count the customers who answered and later left (without contracts: bought again)."""
+    """Count the customers with an answer who later left (without contracts: bought again)."""
     rows = spells(company, metric).filter(_.event & (_.band != NO_ANSWER))
     return int(rows.customer_id.nunique().execute() or 0)
 

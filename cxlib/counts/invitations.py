@@ -100,7 +100,7 @@ def answer_lags(company: Company, metric: str) -> pd.DataFrame:
 
 
 def heard(company: Company, metric: str, since: date | None = None) -> dict[str, int]:
-    """Count the customers here since a day, those of them asked since, and those who answered."""
+    """Count the customers here since a day, those of them asked since, and those with an answer."""
     who = people.everyone(company)
     if since is not None:
         who = who.filter(_.left_on.isnull() | (_.left_on > ibis.literal(since)))

@@ -193,8 +193,9 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
     """Return the customers a programme could have reached in a month, and the names of what was known of them before.
 
     Candidates are here at the end of the day before ``origin`` (the first day of the month) and in no earlier exposure.
-    arm: "treated" if reached in that month and not held back, else "control". A customer without exposures gets, by
-    fold, a day on which others were reached, and must still be here then: who left earlier could not have been reached.
+    Their arm is "treated" if reached in that month and not held back, else "control". A customer without exposures
+    gets, by fold, a day on which others were reached, and must still be here on it. Whoever left earlier could not have
+    been reached.
 
     Columns: customer_id, fold, origin, arm, later (reached in a later month: 0 or 1), and as text what was known.
     """
@@ -288,8 +289,8 @@ def everybody_on(company: Company, days_: Sequence[date]) -> ir.Table:
 def around(company: Company, metric: str, index: ir.Table) -> pd.DataFrame:
     """Count customers by (last score before their day, fold): n, again and second.
 
-    ``index``: customer_id and a day ``on``. Only answers less than WITHIN days before or after that day count. again:
-    customers who answered on that day or later; second: the sum of the first such scores.
+    ``index``: customer_id and a day ``on``. Only answers less than WITHIN days before or after that day count.
+    ``again`` counts customers with an answer on that day or later. ``second`` is the sum of the first such scores.
     """
     rows = answers.questions(company, metric).filter(_.answered & _.when.notnull())
     rows = rows.select("customer_id", "fold", "when", "response_id", "score").inner_join(index, "customer_id")

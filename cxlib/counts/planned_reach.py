@@ -123,9 +123,9 @@ def orders_since(company: Company, first: date, among: Mapping[str, str] | None 
 
 
 def answering(company: Company, metric: str, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Count by fold the customers here today (customers), and those who answered a metric recently (answered).
+    """Count by fold the customers here today (customers), and those with a recent answer to a metric (answered).
 
-    Recently: in the ``months`` up to the as-of date.
+    Recent: in the ``months`` up to the as-of date.
     """
     since = (pd.Timestamp(company.as_of) - pd.DateOffset(months=months)).date()
     rows = company.responses.filter((_.metric == metric) & _.score.notnull())

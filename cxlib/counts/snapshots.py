@@ -41,7 +41,7 @@ def answer(metric: str) -> str:
 
 
 def predictors(company: Company) -> list[str]:
-    """Return what is known of a customer at a date, beside answers: columns of ``rows``.
+    """Return what is known of a customer at a date, besides answers: columns of ``rows``.
 
     If a company states monthly_revenue, its orders count as invoices, which say nothing about use.
     """

@@ -1,1 +1,1 @@
-"""From a company's exports to six checked tables, and from these to small count tables."""
+"""From the exports of a company to six checked tables."""

@@ -1,8 +1,8 @@
-"""What stops the intake, what is set aside and what is only noted.
+"""The checks of the six tables: what stops the intake, which rows are set aside, and what is only noted.
 
-Every check is an expression on the rows, so that a table costs one pass: a row carries the number of the condition
-that stops (``_stop``), one bit per reason to be set aside (``_flags``; the first that applies counts) and one bit per
-note (``_notes``). A row is used if it has no flag.
+Every check is an expression on the rows, so that a table costs one pass. A row carries the number of the condition that
+stops the intake (``_stop``). It has one bit per reason to set it aside (``_flags``; the first one counts) and one bit
+per note (``_notes``). A row without flags is used.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ When = Callable[[ir.Table, "Context"], ir.BooleanValue]
 
 @dataclass(frozen=True)
 class Context:
-    """What the checks of one table may know beside its rows.
+    """What the checks of one table need besides its rows.
 
-    ``mapped``: the contract columns that come from the exports, those of the row's customer as _joined_on, _left_on;
-    further REPEATED where some id or row may be there twice; ``lengths``: those counted as a duration after another
-    column; ``dated``: the sources with a date; ``customers`` and ``initiatives``: the tables that rows refer to.
+    ``mapped``: the contract columns that come from exports. It includes those of the row's customer, as _joined_on and
+    _left_on, and REPEATED if an id or row can occur twice. ``lengths``: columns given as a duration after another
+    column. ``dated``: the sources with a date. ``customers`` and ``initiatives``: the tables that rows refer to.
     """
 
     name: str
@@ -45,19 +45,19 @@ class Context:
     initiatives: ir.Table | None = None
 
     def knows(self, *columns: str) -> bool:
-        """Tell whether all of these columns are mapped; "a|b" asks for either."""
+        """Tell whether all of these columns are mapped; "a|b" means either of them."""
         return all(column_of(c, self.mapped) in self.mapped for c in columns)
 
 
 def column_of(either: str, mapped: Collection[str]) -> str:
-    """Return the first mapped one of "a|b" (the last one if none is)."""
+    """Return the first mapped column of "a|b", or the last if none is."""
     *names, last = either.split("|")
     return next((n for n in names if n in mapped), last)
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why rows are set aside: the condition (on mapped columns, ``needs``), the column to look at, what to do."""
+    """Why rows are set aside: condition (on mapped columns, ``needs``), the column to show, and the remedy."""
 
     text: str
     column: str
@@ -68,7 +68,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Note:
-    """What is worth saying of rows that are used. ``detail`` is a sentence about {n} rows."""
+    """A remark on rows that are used. ``detail`` is a sentence about {n} rows."""
 
     check: str
     when: When
@@ -90,7 +90,7 @@ def _later(column: str) -> When:
 
 
 def _disorder(text: str, column: str, first: str, second: str) -> Reason:
-    """Return the reason that ``first`` lies before ``second``; a day without a time is that whole day."""
+    """Return the reason that ``first`` is before ``second``; a day without a time is that whole day."""
 
     def when(t: ir.Table, c: Context) -> ir.BooleanValue:
         a, b = t[first], t[second]
@@ -106,12 +106,12 @@ def _disorder(text: str, column: str, first: str, second: str) -> Reason:
 
 
 def _asked(t: ir.Table) -> ir.Value:
-    """Return when a question was put, else answered; null where neither is mapped."""
+    """Return the time of the question, else of the answer; null if neither is mapped."""
     return _first_of(t, "asked_at", "answered_at")
 
 
 def _answered(t: ir.Table) -> ir.Value:
-    """Return when a question was answered, else put; null where neither is mapped."""
+    """Return the time of the answer, else of the question; null if neither is mapped."""
     return _first_of(t, "answered_at", "asked_at")
 
 
@@ -120,7 +120,9 @@ def _first_of(t: ir.Table, *columns: str) -> ir.Value:
     return ibis.coalesce(*there) if there else ibis.null("timestamp")
 
 
-def _too_late(column: str, when: When | None = None, remedy: str = "Nothing: a later as_of will use them.") -> Reason:
+def _too_late(
+    column: str, when: When | None = None, remedy: str = "None needed: a later as_of will include them."
+) -> Reason:
     return Reason(AS_OF, column, when or _later(column), remedy, (column,))
 
 
@@ -133,7 +135,7 @@ _COPY = Reason(
     "exact duplicate row",
     "_row",
     lambda t, c: t._copy,
-    "Nothing, if the export repeats rows: the first one is used.",
+    "None needed if the export repeats rows: the first one is used.",
     (REPEATED,),
 )
 _STRANGERS = (
@@ -153,7 +155,7 @@ REASONS: dict[str, tuple[Reason, ...]] = {
             lambda t, c: (
                 _later("started_on")(t, c) & ((t.status.fill_null("") != "planned") if c.knows("status") else True)
             ),
-            "Write status: planned if it has not started.",
+            "Write status: planned if it has not started yet.",
         ),
     ),
     "responses": (
@@ -218,12 +220,12 @@ def _after_leaving(column: str, what: str) -> Note:
     )
 
 
-def _unheard(column: str, what: str) -> Note:
-    detail = f"{{n}} {what} only after the as-of date: on that date {column} was not known, and is empty."
+def _after_as_of(column: str, what: str) -> Note:
+    detail = f"{{n}} {what} only after the as-of date: on that date {column} was not known, so it is empty."
     return Note(f"{column} after the as-of date", _later(column), detail, (column,))
 
 
-# Two notes are not shown as such: together they give the two definitions of having left.
+# These two notes are not shown: they serve to compare the two definitions of churn.
 _LEFT_ON, _FLAGGED = "(left_on)", "(left)"
 NOTES: dict[str, tuple[Note, ...]] = {
     "customers": (
@@ -236,7 +238,7 @@ NOTES: dict[str, tuple[Note, ...]] = {
         Note(
             "no joining date",
             lambda t, c: t.joined_on.isnull(),
-            "{n} customers have an empty joined_on: they are in no curve that starts at joining.",
+            "{n} customers have an empty joined_on: curves that start at joining leave them out.",
             ("joined_on",),
         ),
         Note(_LEFT_ON, lambda t, c: t.left_on <= ibis.literal(c.as_of), "", ("left_on", "left")),
@@ -250,13 +252,13 @@ NOTES: dict[str, tuple[Note, ...]] = {
             ("answered_at",),
         ),
         Note(
-            "a date of answering without a score",
+            "answered_at without a score",
             lambda t, c: t.answered_at.notnull() & t.score.isnull(),
             "{n} responses have answered_at and no score: they count as not answered.",
             ("answered_at",),
         ),
         Note(
-            "a score without a date of answering",
+            "a score without answered_at",
             lambda t, c: t.answered_at.isnull() & t.score.notnull(),
             "{n} scores have no answered_at: they are dated asked_at.",
             ("answered_at", "asked_at"),
@@ -270,19 +272,21 @@ NOTES: dict[str, tuple[Note, ...]] = {
     ),
     "orders": (
         _after_leaving("ordered_at", "orders"),
-        Note("negative revenue", lambda t, c: t.revenue < 0, "{n} orders have a negative revenue, taken as refunds."),
+        Note(
+            "negative revenue", lambda t, c: t.revenue < 0, "{n} orders have a negative revenue and count as refunds."
+        ),
         Note(
             "margin above revenue",
             lambda t, c: (t.margin > t.revenue) & (t.revenue >= 0),
-            "{n} orders have a margin above their revenue: the two do not add up; they are used.",
+            "{n} orders have a margin above their revenue, which is inconsistent; they are used.",
             ("margin",),
         ),
     ),
     "contacts": (
         _after_leaving("opened_at", "contacts"),
-        _unheard("first_response_at", "contacts were first answered"),
-        _unheard("resolved_at", "contacts were resolved"),
-        _unheard("reopened_at", "contacts were reopened"),
+        _after_as_of("first_response_at", "contacts were first answered"),
+        _after_as_of("resolved_at", "contacts were resolved"),
+        _after_as_of("reopened_at", "contacts were reopened"),
     ),
     "initiatives": (),
     "exposures": (),
@@ -290,9 +294,9 @@ NOTES: dict[str, tuple[Note, ...]] = {
 
 
 def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
-    """Return the finished columns of a table and _source, _row, _stop, _flags, _notes.
+    """Return the finished columns of a table and _source, _row, _stop, _flags, _notes, _value.
 
-    Further, _value: what stands in the column of the first reason to set the row aside.
+    _value is the content of the column of the first reason to set the row aside.
     """
     own, column = ["_source", "_row", "_stop"], ID.get(c.name)
     if column and c.knows(REPEATED):
@@ -323,7 +327,7 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
 
 
 def _once(marked_rows: ir.Table) -> ir.Table:
-    """Return rows without those that repeat another: the first bit of _flags, so that an id is there once."""
+    """Return rows without repeats (the first bit of _flags), so that each id occurs once."""
     return marked_rows.filter(marked_rows._flags % 2 == 0)
 
 
@@ -338,7 +342,7 @@ def _bits(conditions: dict[int, ir.BooleanValue]) -> ir.IntegerValue:
 
 
 def _as_known(rows: ir.Table, c: Context) -> dict[str, ir.Value]:
-    """Return the columns to replace: what was not known on the as-of date, and what follows from other columns."""
+    """Return the columns to replace: values not known on the as-of date, and values that follow from others."""
 
     def known(of: str, column: str | None = None) -> ir.Value:
         """Return ``of``, null where ``column`` lies after the as-of date."""
@@ -348,8 +352,10 @@ def _as_known(rows: ir.Table, c: Context) -> dict[str, ir.Value]:
         reason = {"left_reason": known("left_reason", "left_on")} if c.knows("left_reason") else {}
         return {"left_on": known("left_on"), **reason}
     if c.name == "responses" and c.knows("answered_at"):
-        heard = {k: known(k, "answered_at") for k in ("score", "comment") if c.knows(k)}
-        return heard | {"answered_at": heard["score"].notnull().ifelse(_answered(rows), ibis.null("timestamp"))}
+        known_answer = {k: known(k, "answered_at") for k in ("score", "comment") if c.knows(k)}
+        return known_answer | {
+            "answered_at": known_answer["score"].notnull().ifelse(_answered(rows), ibis.null("timestamp"))
+        }
     if c.name == "responses" and c.knows("asked_at"):
         return {"answered_at": rows.score.notnull().ifelse(rows.asked_at, ibis.null("timestamp"))}
     if c.name == "contacts":
@@ -360,13 +366,13 @@ def _as_known(rows: ir.Table, c: Context) -> dict[str, ir.Value]:
 
 
 def _fold(customer_id: ir.StringValue) -> ir.IntegerValue:
-    """Return 0-255 from the first two hex digits of the MD5 of an id: the same on every engine."""
+    """Return 0-255 from the first two hex digits of the MD5 of an id, equal on every engine."""
     digest, digits = values.md5(customer_id).lower(), ibis.literal("0123456789abcdef")
     return (digits.find(digest.substr(0, 1)) * 16 + digits.find(digest.substr(1, 1))).cast("int64")
 
 
 def tally(rows: ir.Table, name: str, has_rows: bool) -> ir.Table:
-    """Count marked rows by what was found of them, with the first row of each kind as an example."""
+    """Count marked rows by the results of the checks, with the first row of each kind as an example."""
     example = rows._value.argmin(rows._row) if has_rows else rows._value.min()
     kinds = rows.group_by("_source", "_stop", "_flags", "_notes")
     return kinds.agg(n=rows.count(), row=rows._row.min(), value=example).mutate(table=ibis.literal(name))
@@ -438,7 +444,7 @@ def set_aside(found: pd.DataFrame, name: str, sources: list[Rows]) -> pd.DataFra
 
 
 def notes(found: pd.DataFrame, name: str) -> list[tuple[str, int, str]]:
-    """Return (check, rows, sentence) for what is worth knowing of a table's rows."""
+    """Return (check, rows, sentence) for the notes on a table."""
     used, lines = found[found["_flags"] == 0], []
 
     def count(rows: pd.DataFrame, column: str, bits: int) -> int:
@@ -468,13 +474,13 @@ def two_definitions(found: pd.DataFrame) -> list[tuple[str, int, str]]:
     if not differ:
         return []
     detail = (
-        f"{has[1, 1] + has[1, 0]:,} customers have a left_on, {has[1, 1] + has[0, 1]:,} are flagged as left, {has[1, 1]:,} "
-        f"are both, {has[0, 0]:,} neither: {differ:,} disagree. left_on counts."
+        f"{has[1, 1] + has[1, 0]:,} customers have a left_on, {has[1, 1] + has[0, 1]:,} are flagged as left, "
+        f"{has[1, 1]:,} are both, {has[0, 0]:,} neither: {differ:,} disagree. left_on counts."
     )
-    return [("two definitions of having left disagree", differ, detail)]
+    return [("two definitions of churn disagree", differ, detail)]
 
 
 def columns_of(name: str, sources: list[Rows]) -> list[str]:
-    """Return the columns of a finished table: the contract's, then further ones as mapped, then fold."""
+    """Return the columns of a finished table: those of the contract, further mapped ones, and fold."""
     extras = dict.fromkeys(c for s in sources for c in s.source.columns if c not in CONTRACT[name])
     return [*CONTRACT[name], *extras, *(["fold"] if "customer_id" in CONTRACT[name] else [])]

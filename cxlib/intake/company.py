@@ -1,4 +1,4 @@
-"""A company: its settings, its six checked tables, and the record of what became of every row."""
+"""A company: its settings, its six checked tables, and a record of how every row was used."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Company:
     """One company on one date. Open it with ``open_company``, or from frames with ``Company.from_frames``.
 
     ``customers``, ``responses``, ``orders``, ``contacts``, ``initiatives``, ``exposures`` are Ibis tables of the rows
-    used (None where company.yaml has no such source), in the columns of the contract: one that is not mapped is null.
-    ``record``, ``set_aside``, ``notes`` and ``inputs`` are frames that say what became of every row and file read.
+    used, in the columns of the contract. A column that is not mapped is null; a table without a source is None.
+    ``record``, ``set_aside``, ``notes`` and ``inputs`` are frames that account for every row and file read.
     """
 
     def __init__(
@@ -53,19 +53,22 @@ class Company:
         except InputError:
             raise
         except Exception as error:
-            if type(error).__module__ == "builtins":  # a mistake of ours; every engine has error classes of its own
+            if type(error).__module__ == "builtins":  # a fault in cxlib: every engine has its own error classes
                 raise
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(
-                f"The engine could not work on the exports: {said}", remedy="Check the mapping against the exports."
+                f"The engine could not process the exports: {said}", remedy="Check the mapping against the exports."
             ) from error
         self.inputs = pd.DataFrame(load.inputs(), columns=["file", "bytes", "sha256"])
 
     @classmethod
     def from_frames(cls, settings: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> Company:
-        """Return a company made of pandas frames that already have the contract's names; the same checks apply.
+        """Return a company made of pandas frames that already use the names of the contract; the same checks apply.
 
-        ``settings`` are those of company.yaml; sources need only what a frame cannot tell (tenure_unit).
+        ``settings``: as in company.yaml; sources are needed only for what a frame cannot show (tenure_unit). Errors:
+        InputError.
+
+        Example: ``Company.from_frames(settings, {"customers": customers, "responses": responses})``.
         """
         if unknown := set(frames) - set(TABLES):
             raise InputError(
@@ -90,7 +93,7 @@ class Company:
 
     @property
     def responses(self) -> ir.Table | None:
-        """Questions put to customers; an answer is a row with a score."""
+        """Questions asked; a row with a score is an answer."""
         return self._used.get("responses")
 
     @property
@@ -110,16 +113,16 @@ class Company:
 
     @property
     def exposures(self) -> ir.Table | None:
-        """Customers reached by an initiative."""
+        """Customers that an initiative reached."""
         return self._used.get("exposures")
 
     @property
     def tenure_unit(self) -> str | None:
-        """The unit of customers.tenure: days, months, years; None where tenure is not mapped."""
+        """The unit of customers.tenure: days, months, years; None if tenure is not mapped."""
         return next((s.tenure_unit for s in self.settings.sources.customers if s.tenure_unit), None)
 
     def frame(self, table: str) -> pd.DataFrame:
-        """Return a table as a pandas frame; InputError if company.yaml does not declare it."""
+        """Return the rows used of a table as a pandas frame; InputError if company.yaml does not declare it."""
         if not self.has(table):
             raise InputError(f"{self.title} has no {table}", file=FILE, remedy=f"Add a source: sources.{table}.")
         rows, keys = self._checked[table], [ID[table]] if table in ID else ["initiative_id", "customer_id"]
@@ -136,19 +139,19 @@ class Company:
     def _mapped(self, table: str) -> set[str]:
         return {c for s in getattr(self.settings.sources, table) or [] for c in s.columns}
 
-    # --- putting by -----------------------------------------------------------------------------------------------
+    # --- stored tables --------------------------------------------------------------------------------------------
 
     def put_by(self, name: str, rows: ir.Table) -> ir.Table:
-        """Write rows that several counts start from into the engine; one that is not ours works them out each time.
+        """Store rows that several counts start from; a database is not written to and computes them each time.
 
-        Each call writes a table of its own, so that none changes under those who hold it.
+        Every call writes a new table in the engine, so that a table in use never changes.
         """
         return self.engine.create_table(ibis.util.gen_name(name), rows) if self._owns_engine else rows
 
     def keep(self, folder: Path) -> None:
-        """Put the checked tables by in ``folder``, so that other processes of a run need not read the exports again.
+        """Save the checked tables in ``folder``, so that other processes of a run need not read the exports again.
 
-        ``open_company`` finds them where the environment variable CXLIB_INTAKE names the folder. A database is not copied.
+        ``open_company`` finds them if the environment variable CXLIB_INTAKE names the folder. A database is not copied.
         """
         if not self._owns_engine or self._file is None:
             return
@@ -164,6 +167,7 @@ class Company:
 
     @classmethod
     def _kept(cls, folder: Path, file: Path, day: date) -> Company | None:
+        """Return the company saved in a folder by ``keep``, None if it is not there."""
         state_file = folder / f"{_kept_name(file, day)}.pickle"
         if not state_file.exists():
             return None
@@ -176,16 +180,17 @@ class Company:
         company._used = {n: t.filter(t._flags == 0).select(*columns[n]) for n, t in company._checked.items()}
         return company
 
-    # --- taking in ------------------------------------------------------------------------------------------------
+    # --- reading and checking -------------------------------------------------------------------------------------
 
     def _take_in(self) -> None:
+        """Read, check and count all tables."""
         names = [n for n in CONTRACT if self.has(n)]
         for name in names:
             sources = getattr(self.settings.sources, name)
             self._sources[name] = [self._build(name, i, copies=False) for i in range(len(sources))]
         read = self._count_rows(names)
         repeats = {n: self._repeats(n, read) for n in names}
-        for name, each in repeats.items():  # looking for rows that repeat others is dear: only where there may be some
+        for name, each in repeats.items():  # the search for repeated rows is costly: only where there can be some
             for i in (i for i, may in enumerate(each) if may):
                 self._sources[name][i] = self._build(name, i, copies=True)
         first = [n for n in names if n in ("customers", "initiatives")]  # the others refer to them
@@ -210,18 +215,18 @@ class Company:
         return counted.set_index(["table", "source"]).sort_index()
 
     def _repeats(self, name: str, read: pd.DataFrame) -> list[bool]:
-        """Tell, source by source, whether some id, or some row, may be there twice."""
+        """Tell, source by source, whether an id or a row can occur twice."""
         sources, short = self._sources[name], read["ids"] < read["read"]
         each = [s.source.one_row_per is not None and s.source.one_row_per.column == ID.get(name) for s in sources]
         return [bool(short[name, s.index]) and not one for s, one in zip(sources, each, strict=True)]
 
     def _mixes_ids(self, name: str) -> bool:
-        """Tell whether an id may come from two sources; row numbers have a prefix each."""
+        """Tell whether an id can come from two sources; row numbers have their own prefixes."""
         ids = [s.source.columns[ID[name]] for s in self._sources[name] if name in ID]
         return len(ids) > 1 and not all(g.row_number is not None for g in ids)
 
     def _check(self, name: str, repeated: bool) -> ir.Table:
-        """Return a table's rows, used or not, with what was found of them; written down where the engine is ours."""
+        """Return the rows of a table, used or not, with the results of the checks; stored in our own engine."""
         sources = self._sources[name]
         mapped = self._mapped(name) | ({checks.REPEATED} if repeated else set())
         columns = [c for c in checks.columns_of(name, sources) if c in mapped]
@@ -251,7 +256,7 @@ class Company:
             aside = checks.set_aside(found, "customers", self._sources["customers"])
             why = f": {aside.iloc[0]['reason']}" if len(aside) else ""
             raise InputError(
-                f"No customer is left to work with (as of {self.as_of}){why}",
+                f"No customers remain (as of {self.as_of}){why}",
                 file=self._sources["customers"][0].source.label,
                 row=None if aside.empty else aside.iloc[0]["row"],
                 column=None if aside.empty else aside.iloc[0]["column"],
@@ -289,7 +294,7 @@ class Company:
 
     @cached_property
     def notes(self) -> pd.DataFrame:
-        """What is worth knowing of rows that are used, and checks in full: check, rows, detail."""
+        """Notes on rows that are used, and the complete checks: check, rows, detail."""
         lines = [line for n in self._sources for line in checks.notes(self._found[n], n)]
         if self.has("customers", "left") and self.has("customers", "left_on"):
             lines += checks.two_definitions(self._found["customers"])
@@ -302,7 +307,7 @@ class Company:
         what = ["customer_id", "metric", "asked_at", "touchpoint"]
         asked = self.responses.select(*what).distinct().count().execute()
         n = int(self.record.query("table == 'responses'")["used"].sum()) - asked
-        said = f"{n:,} further rows have the customer, metric, date of asking and touchpoint of another; they are used."
+        said = f"{n:,} rows repeat the customer, metric, asked_at and touchpoint of another row; they are used."
         return [("several rows of one question", n, said)] if n else []
 
     def _unseen_reasons(self) -> list[tuple[str, int, str]]:
@@ -315,7 +320,7 @@ class Company:
         return [("involuntary reasons never seen", len(unseen), said)] if unseen else []
 
     def _two_revenues(self) -> list[tuple[str, int, str]]:
-        """Compare the monthly_revenue of customers who are here with a twelfth of their orders of the last year."""
+        """Compare monthly_revenue of customers here with a twelfth of their orders of the last year."""
         if not (self.orders is not None and self.has("customers", "monthly_revenue")):
             return []
         here = self.customers.filter(lambda t: t.left_on.isnull() & (t.monthly_revenue > 0))
@@ -327,8 +332,8 @@ class Company:
         if abs(stated - ordered) <= 0.2 * max(stated, ordered):
             return []
         detail = (
-            f"{int(sums['n']):,} customers who are here have a monthly_revenue of {stated:,.0f} together; their orders of "
-            f"the last twelve months come to {ordered:,.0f} a month. The two do not add up."
+            f"The monthly_revenue of {int(sums['n']):,} customers who are here adds up to {stated:,.0f}. "
+            f"Their orders of the last twelve months add up to {ordered:,.0f} a month."
         )
         return [("monthly_revenue and orders differ by more than a fifth", int(sums["n"]), detail)]
 
@@ -349,7 +354,7 @@ class _Files:
         return self._read[key]
 
     def forget(self) -> None:
-        """Give the memory of the exports back: what is used has been written to tables of its own."""
+        """Free the memory of the exports: the rows used are in tables of their own."""
         for (file, *_), export in self._read.items():
             if not file.lower().endswith(".parquet"):  # which is a view on the file
                 self._engine.drop_table(export.get_name())
@@ -364,7 +369,7 @@ class _Files:
 
 
 class _Frames:
-    """Hands out pandas frames as if they were files: row 2 is the first one."""
+    """Reads pandas frames as if they were files; row 2 is the first."""
 
     def __init__(self, frames: Mapping[str, pd.DataFrame]) -> None:
         self._frames, self._made = frames, {}
@@ -376,11 +381,11 @@ class _Frames:
         return self._made[name]
 
     def forget(self) -> None:
-        """Let go of the frames."""
+        """Release the frames."""
         self._made.clear()
 
     def inputs(self) -> list[tuple]:
-        """Return nothing: no file was read."""
+        """Return no lines: no file was read."""
         return []
 
 
@@ -390,7 +395,9 @@ def _arrow(name: str, frame: pd.DataFrame) -> pa.Table:
     columns = {}
     for column, cells in frame.items():
         if isinstance(cells, pd.DataFrame) or str(column) in columns:
-            raise InputError("Two columns have one name", file=name, column=str(column), remedy="Rename one of them.")
+            raise InputError(
+                "Two columns have the same name", file=name, column=str(column), remedy="Rename one of them."
+            )
         if isinstance(cells.dtype, pd.DatetimeTZDtype):
             cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
         try:
@@ -403,7 +410,7 @@ def _arrow(name: str, frame: pd.DataFrame) -> pa.Table:
 
 
 class _Database:
-    """Hands out the tables of a database; they have no row numbers."""
+    """Reads the tables of a database; they have no row numbers."""
 
     def __init__(self, engine: ibis.BaseBackend, scheme: str) -> None:
         self._engine, self._scheme = engine, scheme
@@ -413,7 +420,7 @@ class _Database:
         place = {"database": tuple(where) if len(where) > 1 else where[0]} if where else {}
         try:
             return self._engine.table(name, **place).mutate(_row=ibis.null("int64"))
-        except Exception:  # every engine has its own; none of them may show the address
+        except Exception:  # error classes differ by engine; none may show the address
             try:
                 known = self._engine.list_tables(**place)
             except Exception:
@@ -425,18 +432,20 @@ class _Database:
             ) from None
 
     def forget(self) -> None:
-        """Nothing was taken out of the database."""
+        """Do nothing: no rows were copied from the database."""
 
     def inputs(self) -> list[tuple]:
-        """Return one line with the kind of database; its address stays unnamed."""
+        """Return one line with the kind of database, without its address."""
         return [(self._scheme, None, None)]
 
 
 def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> Company:
-    """Open a company: a folder under ``data/`` by its name, or a path to a folder with company.yaml or to that file.
+    """Open a company: the name of a folder under ``data/``, or a path to a folder with company.yaml or to that file.
 
-    ``as_of`` replaces the date in company.yaml: nothing dated later is used. Errors: InputError for anything wrong
-    with the settings or the exports, with file, row, column, value and remedy.
+    ``as_of`` replaces the date in company.yaml: nothing dated later is used. Errors: InputError for any fault in the
+    settings or the exports, with file, row, column, value and remedy.
+
+    Example: ``company = open_company("demo-subscription", as_of="2025-12-31")``.
     """
     file = _find(name_or_path)
     settings = company_yaml.check(yaml_file.read_yaml(file))

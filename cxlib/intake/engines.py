@@ -1,4 +1,4 @@
-"""The engine that does the work on rows: DuckDB in this process, or the database of company.yaml."""
+"""The engine that processes rows: DuckDB in this process, or the database of company.yaml."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import ibis
 from cxlib.errors import InputError
 from cxlib.intake.models import FILE
 
-MEMORY = "CXLIB_MEMORY"  # environment variable: the most memory our own engine may take, such as 2GB
+MEMORY = "CXLIB_MEMORY"  # environment variable: the memory limit of our own engine, such as 2GB
 
 
 def own() -> ibis.BaseBackend:
-    """Return a DuckDB of this process. What does not fit into its memory goes to a temporary folder meanwhile.
+    """Return a DuckDB in this process. Whatever exceeds its memory goes to a temporary folder.
 
-    Errors: InputError if the environment variable CXLIB_MEMORY is no size.
+    Errors: InputError if the environment variable CXLIB_MEMORY is not a size.
     """
     engine = ibis.duckdb.connect()
-    with contextlib.suppress(duckdb.Error):  # a notebook without ipywidgets has no progress bar, and no switch for it
+    with contextlib.suppress(duckdb.Error):  # without ipywidgets there is no progress bar to switch off
         engine.raw_sql("SET enable_progress_bar = false")
     engine.raw_sql(f"SET temp_directory = '{os.path.join(tempfile.gettempdir(), f'cxlib-{os.getpid()}')}'")
     if size := os.environ.get(MEMORY):
         if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", size, re.IGNORECASE):
-            raise InputError(f"{MEMORY} is no size", value=size, remedy="Write for instance 2GB or 800MB.")
+            raise InputError(f"{MEMORY} is not a size", value=size, remedy="Write for instance 2GB or 800MB.")
         engine.raw_sql(f"SET memory_limit = '{size}'")
     return engine
 
 
 def connect(address: str) -> tuple[ibis.BaseBackend, str]:
-    """Return the engine behind ``database`` and the scheme of its address; the address shows in no error."""
+    """Return the engine of ``database`` and the scheme of its address; no error shows the address."""
     for name in re.findall(r"\$\{(\w+)\}", address):
         if name not in os.environ:
             raise InputError(
@@ -47,5 +47,5 @@ def connect(address: str) -> tuple[ibis.BaseBackend, str]:
         raise InputError(
             f"The database cannot be opened ({scheme})",
             file=FILE,
-            remedy="Check the address, that its server answers, and that the driver is installed.",
+            remedy="Check the address, the server and that the driver is installed.",
         ) from None

@@ -1,4 +1,4 @@
-"""One export as its source describes it: read, cleaned, joined, filtered, one row per id; names still its own."""
+"""One export as its source describes it: read, cleaned, joined, filtered, one row per id; with its own column names."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OWN = ("_row", "_copy")
 
 
 class Prepared:
-    """An export with its joins. Columns of ``table`` are called ``:column`` (its own) and ``as:column``.
+    """An export with its joins. Columns of ``table`` are called ``:column`` (its own) and ``as:column`` (of a join).
 
-    ``raw`` is the export as read; ``kept`` has the rows that pass the filters; ``table`` of these one per id, where
-    that is asked for. ``copies`` asks for the column _copy (the row repeats an earlier one, cell by cell), which is
+    ``raw``: the export as read. ``kept``: the rows that pass the filters. ``table``: of these one row per id, if the
+    source says so. ``copies`` asks for the column _copy (the row repeats an earlier one, cell by cell), which is
     otherwise False.
     """
 
@@ -41,7 +41,7 @@ class Prepared:
             self._one_each()
 
     def place(self, written: str, where: str) -> tuple[str, str]:
-        """Return (join or "", column) of a name in company.yaml; InputError if there is no such column."""
+        """Return (join or "", column) for a name in company.yaml. Errors: InputError if there is no such column."""
         if written in self._have[""]:
             return "", written
         alias, dot, column = written.partition(".")
@@ -57,13 +57,13 @@ class Prepared:
         return alias, column
 
     def own(self, written: str | None) -> ir.Value | None:
-        """Return a column of the export itself, cleaned, as text, on ``raw``; None if the name means none."""
+        """Return a column of the export itself, cleaned, as text, on ``raw``; None for any other name."""
         if written not in self._have[""]:
             return None
         return values.text(values.clean(self.raw[written], self.source.blank))
 
     def find(self, written: str, where: str, table: ir.Table | None = None) -> ir.Value:
-        """Return the cleaned column that a name in company.yaml means (in a table derived from ``table``)."""
+        """Return the cleaned column for a name in company.yaml (in a table derived from ``table``)."""
         return (self.table if table is None else table)[":".join(self.place(written, where))]
 
     def _join(self, join: Join, raw: ir.Table) -> None:
@@ -93,7 +93,7 @@ class Prepared:
         self.table = self.table.left_join(right, [left == right[k] for left, k in same])
 
     def _refuse_several(self, right: ir.Table, same: list[tuple[ir.Value, str]], join: Join) -> None:
-        """Raise an InputError if a row here has several matches there."""
+        """Raise InputError if a row has several matches in the join."""
         keys = [k for _, k in same]
         different = right.select(*keys).distinct()
         counts = right.agg(n=right.count()).cross_join(different.agg(keys=different.count())).to_pandas().iloc[0]
@@ -114,7 +114,7 @@ class Prepared:
             )
 
     def _sums(self, right: ir.Table, keys: list[str], join: Join) -> ir.Table:
-        """Add up, within a key, the columns that the source uses; they must be numbers."""
+        """Sum the columns that the source uses within a key; they must be numbers."""
         sums, alias = {}, join.as_
         for written in _named(self.source):
             name = written.partition(".")[2]
@@ -138,13 +138,13 @@ class Prepared:
 
 
 def rank(rows: ir.Table, within: Iterable[str], order: Iterable[str | ir.Value]) -> ir.IntegerValue:
-    """Return the place of a row, from 0, among those with the same values in ``within``."""
+    """Return the position of a row, from 0, among rows with the same values in ``within``."""
     keys = [rows[o] if isinstance(o, str) else o for o in order]
     return ibis.row_number().over(ibis.window(group_by=[rows[c] for c in within], order_by=keys))
 
 
 def _named(source: Source) -> set[str]:
-    """Return every column that a source names, of its own or of its joins."""
+    """Return every column that a source names, its own or those of its joins."""
     by = source.one_row_per.by if source.one_row_per else None
     lefts = {name for join in source.join for name in join.on}
     others = {c.later_than for c in source.columns.values()}
@@ -158,7 +158,7 @@ def _cleaned(raw: ir.Table, how: Export, alias: str, names: set[str]) -> dict[st
 
 
 def _holds(condition: Filter, column: ir.Value, blank: list[str]) -> ir.BooleanValue:
-    """Tell whether a filter keeps the row; every blank text is the empty text on both sides."""
+    """Tell whether a filter keeps the row; every blank text equals the empty text."""
     wanted = condition.is_ if condition.is_ is not None else condition.is_not
     wanted = ["" if w.strip() in blank else w.strip() for w in wanted]
     written = values.text(column).fill_null("")
@@ -169,7 +169,7 @@ def _holds(condition: Filter, column: ir.Value, blank: list[str]) -> ir.BooleanV
 
 
 def _order(rows: ir.Table, by: ir.Value, how: Format, pick: str, duckdb: bool, label: str) -> list[ir.Value]:
-    """Return what to sort by so that the row to pick comes first: dates, or numbers; empty ones come last."""
+    """Return the sort keys (dates or numbers) that put the row to pick first; empty values come last."""
     key = by
     if by.type().is_string():
         as_kind = {k: values.typed(by, k, how, duckdb) for k in ("moment", "number")}
@@ -196,5 +196,5 @@ def _refuse_first(rows: ir.Table, cell: ir.Value, bad: ir.BooleanValue, kind: st
 
 
 def whole(row: object) -> int | None:
-    """Return a row number that came back from the engine, None where the engine has none."""
+    """Return a row number from the engine as int, None if the engine has none."""
     return None if row is None or row != row else int(row)

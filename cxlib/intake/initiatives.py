@@ -1,7 +1,7 @@
-"""What stops the intake in the table initiatives: rows that say too little to be judged, or what cannot be.
+"""The checks that stop the intake in the table initiatives: rows with too little information, or with contradictions.
 
-Initiatives are few, so their rows are looked at one by one; whom they reached, and since when anything is known of
-customers, is counted by the engine.
+There are few initiatives, so their rows are checked one by one. The engine counts the customers they reached, and finds
+the first day with data on customers.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from cxlib.intake.models import did_you_mean
 from cxlib.intake.settings import Settings
 from cxlib.intake.tables import Rows
 
-MEANT_FOR = ("churn", "contacts", "order_value", "upsell")  # what a programme can be meant to move, or a metric
+MEANT_FOR = ("churn", "contacts", "order_value", "upsell")  # outcomes of a programme, besides the metrics
 COSTS = ("cost_upfront", "cost_per_month")
 _FIRST_DAYS = (("customers", "joined_on"), ("orders", "ordered_at"))
 
-Fault = tuple[str, str, str]  # the contract columns to look at (the first one mapped: "a|b"), the problem, the remedy
+Fault = tuple[str, str, str]  # the columns to show ("a|b": the first one mapped), the problem, the remedy
 
 
 def check(checked: Mapping[str, ir.Table], sources: list[Rows], settings: Settings, as_of: date) -> None:
     """Raise the InputError of the first initiative that cannot be judged, with its row.
 
-    ``checked``: all tables with what was found of their rows (``checks.marked``); ``sources``: those of initiatives.
-    What starts after ``as_of`` but not after the day the exports are complete for is left to be set aside: a report may be
-    made for an earlier day.
+    ``checked``: all tables with the results of ``checks.marked``. ``sources``: those of initiatives. An initiative that
+    starts after ``as_of``, but within the data, is no error. It is set aside, since a report can be made for an earlier
+    day.
     """
     last = max(as_of, settings.as_of)
     for row in _rows(checked).to_dict("records"):
@@ -53,27 +53,31 @@ def _planned(row: dict[str, Any]) -> bool:
 
 
 def _of_itself(row: dict[str, Any], settings: Settings) -> Iterator[Fault]:
-    """Yield what is wrong with the costs and with what is declared of the effect."""
+    """Yield the faults in the costs and in the declared effect."""
     meant, outcome = [*MEANT_FOR, *settings.metrics], row["outcome"]
     if not any(row[c] > 0 for c in COSTS if _given(row, c)):
-        remedy = "Fill in cost_upfront or cost_per_month, the hours of your own people included: a return is per cost."
+        remedy = "Fill in cost_upfront or cost_per_month, including the time of your own staff: a return needs a cost."
         yield "|".join(COSTS), "The initiative has no cost", remedy
     if _given(row, "cost_currency") and row["cost_currency"].upper() != (settings.currency or "").upper():
-        own = settings.currency or "a currency that company.yaml declares (currency:)"
-        remedy = f"Convert the costs at the rate of the day they were paid, and give them in {own}."
+        own = settings.currency or "the currency declared in company.yaml (currency:)"
+        remedy = f"Convert the costs to {own}, at the exchange rate of the day they were paid."
         yield "cost_currency", f"The costs are not in {own}", remedy
     if _given(row, "outcome") and outcome not in meant:
         remedy = f"{did_you_mean(outcome, meant, 'allowed')} A metric must be declared under metrics:."
-        yield "outcome", "The outcome is not one that can be measured", remedy
+        yield "outcome", "This outcome cannot be measured", remedy
     for column in ("smallest_effect", "expected_effect"):
         if not _given(row, column):
             continue
         if not _given(row, "outcome"):
-            yield column, f"{column} is given without outcome", f"Fill in what is to move: {', '.join(meant)}."
+            yield (
+                column,
+                f"{column} is given without outcome",
+                f"Fill in the outcome it should improve: {', '.join(meant)}.",
+            )
         elif not _given(row, "effect_is"):
             yield column, f"{column} is given without effect_is", _SAY_HOW
         elif row["effect_is"] == "relative" and row[column] > 1 and _less_is_better(outcome, settings):
-            yield column, f"{outcome} cannot fall by more than all of it", f"Write a tenth as 0.1. {_SAY_HOW}"
+            yield column, f"{outcome} cannot fall by more than 100 %", f"Write a tenth as 0.1. {_SAY_HOW}"
         elif row["effect_is"] == "points" and row[column] > 1 and outcome == "churn":
             yield column, f"{outcome} is a share and cannot fall by more than 1", "Write two points of 100 as 0.02."
 
@@ -86,30 +90,32 @@ def _less_is_better(outcome: str, settings: Settings) -> bool:
 
 
 def _of_its_time(row: dict[str, Any], last: date) -> Iterator[Fault]:
+    """Yield the faults in the start date."""
     started = pd.Timestamp(row["started_on"]).date()
     known = pd.Timestamp(row["_known"]).date() if _given(row, "_known") else started
     if started > last and not _planned(row):
         remedy = "Write status: planned if it has not started yet, or correct the date."
-        yield "started_on", f"The initiative starts after {last}, the last day of the data, and is not planned", remedy
+        yield "started_on", f"The initiative starts after {last}, the last day of the data, but is not planned", remedy
     if started < known:
         remedy = "Correct the date, or add exports that reach back to before it started."
         yield "started_on", f"The initiative started before {known}, the first day of any customer or order", remedy
 
 
 def _of_its_customers(row: dict[str, Any]) -> Iterator[Fault]:
+    """Yield the faults in the customers reached or planned."""
     if _planned(row) and not _given(row, "planned_customers"):
-        remedy = "Fill in planned_customers: how many it is to reach."
-        yield "planned_customers|status", "Nothing says how many customers the planned initiative is to reach", remedy
+        remedy = "Fill in planned_customers: how many customers it will reach."
+        yield "planned_customers|status", "The planned initiative does not say how many customers it will reach", remedy
     if row["_reached"] == 0 and row["_flags"] == 0 and not _planned(row):
-        remedy = "Add to exposures whom it reached, or write status: planned if it has not started."
-        yield "initiative_id", "The initiative reached no customer: exposures has no row of it that can be used", remedy
+        remedy = "Add the customers it reached to exposures, or write status: planned if it has not started yet."
+        yield "initiative_id", "The initiative reached no customer: exposures has no usable row for it", remedy
 
 
 def _rows(checked: Mapping[str, ir.Table]) -> pd.DataFrame:
-    """Return the initiatives but for repeated rows, in one query.
+    """Return the initiatives without repeated rows, in one query.
 
-    _known: the first day a customer used joined or ordered (empty: there is no such date); _reached: rows of exposures that
-    are used or would be on a later day, -1 without that table.
+    _known: the first day a customer joined or ordered (empty if there is no such date). _reached: rows of exposures
+    that are used now or on a later day; -1 without that table.
     """
     rows = checked["initiatives"]
     rows = rows.filter(rows._flags % 2 == 0)

@@ -1,4 +1,4 @@
-"""What the parts of company.yaml have in common: no unknown key, texts taken as they stand, refusals with a remedy."""
+"""Common rules of the models of company.yaml: no unknown key, texts as written, and errors with a remedy."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ BLANK = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan")
 
 
 def did_you_mean(name: object, known: list[str] | tuple[str, ...], what: str = "known") -> str:
-    """Return "Did you mean 'x'? " for the closest known name, followed by the list of them."""
+    """Return "Did you mean 'x'? " for the closest known name, followed by the list of names."""
     close = difflib.get_close_matches(str(name), list(known), 1, 0.5)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     return f"{hint}The {what} ones are: {', '.join(known) or 'none'}."
 
 
 def refuse(problem: str, remedy: str, key: str = "") -> NoReturn:
-    """Refuse a value; ``key`` is the part of its path below the value that is being checked."""
-    # Passed on as context, so that braces in a value are not taken for a template.
+    """Raise the error of a value; ``key`` is its path below the value being checked."""
+    # Passed as context, so that braces in a value are not read as a template.
     raise PydanticCustomError("rule", "{problem}", {"problem": problem, "remedy": remedy, "key": key})
 
 
 def _words(value: Any) -> Any:
-    """Take one text or number, or a list of them, as a list of texts."""
+    """Return one text or number, or a list of them, as a list of texts."""
     values = value if isinstance(value, (list, tuple)) else [value]
     if any(isinstance(v, (list, tuple, dict, set)) for v in values):
         refuse("should be a text or a list of texts", "Write for instance [yes, no].")
@@ -46,7 +46,7 @@ Words = Annotated[list[str], BeforeValidator(_words)]
 
 
 class Model(BaseModel):
-    """A part of company.yaml. An unknown key is refused; one with nothing behind it counts as absent."""
+    """A part of company.yaml. An unknown key is an error; a key without a value counts as absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -54,12 +54,12 @@ class Model(BaseModel):
     @classmethod
     def _known_keys_only(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
-            refuse("should be a mapping of keys to values", f"It may hold: {', '.join(cls._keys())}.")
+            refuse("should be a mapping of keys to values", f"Allowed keys: {', '.join(cls._keys())}.")
         known = cls._keys()
         for key in given:
             if key not in known and key not in cls.model_fields:
                 refuse(f"has the unknown key {str(key)!r}", did_you_mean(key, known))
-        # A value may be the empty text.
+        # The empty text is a valid value of these keys.
         absent = {
             k for k, v in given.items() if v is None or (v in ("", "null", "~") and k not in ("value", "otherwise"))
         }

@@ -1,6 +1,6 @@
-"""A first company.yaml for a folder of exports: guesses with their evidence, and TODO where a person must say.
+"""Propose a first company.yaml for a folder of exports: guesses with evidence, and TODO where a person must decide.
 
-A column is guessed from its header, and only if its content agrees: dates are dates, ids unique or found elsewhere.
+A column is guessed from its header, and only if its content agrees: dates are dates, ids are unique or found elsewhere.
 """
 
 from __future__ import annotations
@@ -23,36 +23,46 @@ from cxlib.intake.models import BLANK, FILE
 from cxlib.intake.values import NO, YES
 
 _read = partial(pd.to_datetime, errors="coerce")
-SAMPLE = 50_000  # rows looked at per export
+SAMPLE = 50_000  # rows read per export
 TODO = "TODO"
 
-# table.field, kind of value, header words, the more telling first; "=word": the whole header only, "word*": any part of it.
+# table.field, kind of value, header words, best first. "=word": only the whole header; "word*": any part of it.
 WORDS = """
-customers.customer_id id customer_id customer_number account_id account_number client_id user_id member_id company_id kundennummer
-    kundennr kunden_id id_client numero_client code_client id_cliente cliente_id numero_cliente record_id requester_id contact_id
-    organization_id external_data_reference external_reference =customer =client =kunde =cliente =account =id
-customers.joined_on date joined signup* sign_up regist* customer_since member_since became_a_customer contract_start start_date
-    kunde_seit eintritt* vertragsbeginn anmelde* client_depuis inscription adhesion cliente_desde alta cadastro created create_date
-customers.left_on date left_on churn* cancel* terminat* kuendig* gekuendigt* austritt* resiliation baja saida =end_date
-customers.left_reason text left_reason churn_reason cancel_reason cancellation_reason reason_code kuendigungsgrund motif motivo
+customers.customer_id id customer_id customer_number account_id account_number client_id user_id member_id company_id
+    kundennummer kundennr kunden_id id_client numero_client code_client id_cliente cliente_id numero_cliente record_id
+    requester_id contact_id organization_id external_data_reference external_reference =customer =client =kunde
+    =cliente =account =id
+customers.joined_on date joined signup* sign_up regist* customer_since member_since became_a_customer contract_start
+    start_date kunde_seit eintritt* vertragsbeginn anmelde* client_depuis inscription adhesion cliente_desde alta
+    cadastro created create_date
+customers.left_on date left_on churn* cancel* terminat* kuendig* gekuendigt* austritt* resiliation baja saida
+    =end_date
+customers.left_reason text left_reason churn_reason cancel_reason cancellation_reason reason_code kuendigungsgrund
+    motif motivo
 customers.left flag left churn churned attrition exited gekuendigt resilie =cancelled
-customers.monthly_revenue number monthly_revenue mrr monthly_charges monthly_fee monthly_amount monatsumsatz monatsbeitrag
+customers.monthly_revenue number monthly_revenue mrr monthly_charges monthly_fee monthly_amount monatsumsatz
+    monatsbeitrag
 customers.contract_ends_on date contract_ends contract_end renewal_date vertragsende fin_contrat fin_contrato
 responses.response_id key response_id review_id answer_id feedback_id antwort_id ticket_id =id
-responses.asked_at date asked sent_at sent invit* review_creation_date start_date versendet gesendet* befragt* envoi envio
-responses.answered_at date answered respon* complet* recorded_date review_answer_timestamp submitted_at survey_date end_date
-    beantwortet* antwort* date_reponse respuesta resposta horodateur =timestamp =date =datum =fecha =data
+responses.asked_at date asked sent_at sent invit* review_creation_date start_date versendet gesendet* befragt* envoi
+    envio
+responses.answered_at date answered respon* complet* recorded_date review_answer_timestamp submitted_at survey_date
+    end_date beantwortet* antwort* date_reponse respuesta resposta horodateur =timestamp =date =datum =fecha =data
 responses.comment text comment_message comment* feedback_text verbatim explication kommentar* comentario* =feedback
-orders.order_id key order_id order_number order_no invoice_id invoice_number payment_id transaction_id purchase_id bestellnummer
-    rechnungsnummer auftragsnummer numero_commande id_commande numero_facture numero_pedido id_pedido =order =pedido =id
-orders.ordered_at date ordered* order_date order_purchase* purchase* invoice_date payment_date paid_at transaction_date
-    bestelldatum rechnungsdatum date_commande date_facture achat pedido compra created_at =date =datum =fecha =data
-orders.revenue number revenue order_total total_amount total_price order_value payment_value net_amount amount umsatz* betrag*
-    rechnungsbetrag summe montant chiffre_affaires importe monto valor receita =total =price =sales
+orders.order_id key order_id order_number order_no invoice_id invoice_number payment_id transaction_id purchase_id
+    bestellnummer rechnungsnummer auftragsnummer numero_commande id_commande numero_facture numero_pedido id_pedido
+    =order =pedido =id
+orders.ordered_at date ordered* order_date order_purchase* purchase* invoice_date payment_date paid_at
+    transaction_date bestelldatum rechnungsdatum date_commande date_facture achat pedido compra created_at =date
+    =datum =fecha =data
+orders.revenue number revenue order_total total_amount total_price order_value payment_value net_amount amount umsatz*
+    betrag* rechnungsbetrag summe montant chiffre_affaires importe monto valor receita =total =price =sales
 contacts.contact_id key ticket_id case_number case_id ticket_number contact_id vorgangsnummer ticketnummer =ticket =id
-contacts.opened_at date opened submitted_at created_at created_date create_date created erstellt* ouverture apertura abertura
+contacts.opened_at date opened submitted_at created_at created_date create_date created erstellt* ouverture apertura
+    abertura
 contacts.first_response_at when first_response first_reply erste_antwort premiere_reponse primera_respuesta
-contacts.resolved_at when resolved solved closed close_date geloest* geschlossen* resolu_le fermeture cierre resolution_time
+contacts.resolved_at when resolved solved closed close_date geloest* geschlossen* resolu_le fermeture cierre
+    resolution_time
 contacts.topic text topic subject category case_reason =reason =thema =betreff =sujet =asunto =assunto =type
 initiatives.initiative_id key initiative_id
 initiatives.name text name
@@ -68,7 +78,7 @@ for _row in re.sub(r"\n +", " ", WORDS).strip().splitlines():
         _kind,
         _words,
     )
-NEEDED = {  # what a file must show to be that table; one of the words below in its name stands for one missing header
+NEEDED = {  # columns that identify a table; a word of FILES in the file name replaces one of them
     "contacts": ("contact_id", "opened_at", "resolved_at"),
     "orders": ("order_id", "ordered_at", "revenue"),
     "initiatives": ("initiative_id", "name", "started_on"),
@@ -76,7 +86,8 @@ NEEDED = {  # what a file must show to be that table; one of the words below in 
 }
 FILES = {
     "customers": "customer* account* client* kunde* compte* contact* compan* subscriber* member* crm",
-    "orders": "order* invoice* payment* purchase* transaction* sales bestell* rechnung* commande* facture* pedido* vend*",
+    "orders": "order* invoice* payment* purchase* transaction* sales "
+    "bestell* rechnung* commande* facture* pedido* vend*",
     "contacts": "ticket* case* support* helpdesk* zendesk* anfrage*",
 }
 METRICS = {
@@ -87,14 +98,14 @@ METRICS = {
 }
 ANY_SCORE = "=score =answer =value =note =punkte =points"
 NO_ANSWER = r"-\d+|77|88|9[789]|777|888|99[789]|9999"
-GOOD_BAD = {"good": 1, "bad": 0}  # how a helpdesk writes a thumb up or down
+GOOD_BAD = {"good": 1, "bad": 0}  # ratings of a helpdesk
 YES_WORDS, NO_WORDS = {*YES, "ja", "oui", "si", "sí", "sim"}, {*NO, "nein", "non", "não"}
 CONTRACT = ("left_on", "left", "contract_ends_on", "monthly_revenue", "tenure")
 ISO = "%Y-%m-%d"
 DATES = [ISO, "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y%m%d", "%d.%m.%y"]
 DATES += ["%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"]
 TIMES = ["", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p"]
-NUMBERS = {  # (decimal, thousands) and how a number is then written
+NUMBERS = {  # (decimal, thousands): pattern of a number
     (".", None): r"-?\d+(\.\d+)?",
     (".", ","): r"-?\d{1,3}(,\d{3})*(\.\d+)?",
     (",", None): r"-?\d+(,\d+)?",
@@ -104,7 +115,7 @@ NUMBERS = {  # (decimal, thousands) and how a number is then written
 
 
 class Column:
-    """A column of an export and what its content can be; ``days`` are the patterns that read every day in it."""
+    """A column of an export and what its content can be; ``days``: the patterns that read every day in it."""
 
     def __init__(self, name: str, texts: pd.Series) -> None:
         self.name, self.words, self.rows = name, _plain(name), len(texts)
@@ -136,7 +147,7 @@ class Column:
         self.kinds = {kind for kind, holds in content.items() if holds and self.values}
 
     def written(self, kind: str) -> tuple[dict[str, Any], str]:
-        """How company.yaml must describe the values (nothing for the default), and the evidence."""
+        """Return how company.yaml must describe the values (nothing for the default), and the evidence."""
         if kind in ("date", "when") and self.days:
             if len(self.days) > 1:  # day and month can be exchanged
                 return {"dates": TODO}, f"{TODO}: {' and '.join(self.days)} both read every value"
@@ -162,13 +173,13 @@ class Column:
         return {}, f"different values: {len(self.values)}" if kind == "text" else unique
 
     def among(self, other: Column) -> float:
-        """The share of the different values that are in another column."""
+        """Return the share of the different values that are in another column."""
         return len(self.values & other.values) / max(len(self.values), 1)
 
 
 @dataclass(eq=False)
 class Export:
-    """One file, or one sheet of a workbook; ``top`` are lines of company.yaml that follow from the file alone."""
+    """One file, or one sheet of a workbook; ``top``: lines of company.yaml that follow from the file alone."""
 
     path: Path
     sheet: str | None
@@ -177,7 +188,7 @@ class Export:
     top: list[str]
 
     def find(self, table: str, taken: list[Column] | tuple = ()) -> dict[str, Column]:
-        """The best column for each contract column of a table: by header, if the content agrees."""
+        """Return the best column for each contract column of a table: by header, if the content agrees."""
         found: dict[str, Column] = {}
         for name, (kind, words) in FIELDS[table].items():
             fits = [c for c in self.columns if c not in (*taken, *found.values()) and kind in c.kinds]
@@ -188,7 +199,7 @@ class Export:
 
 @dataclass(eq=False)
 class Draft:
-    """One source of company.yaml in the making; its values are lines that end in their evidence."""
+    """One source of company.yaml in progress; its values are lines that end in their evidence."""
 
     table: str
     export: Export
@@ -198,7 +209,7 @@ class Draft:
     latest: list[str] = field(default_factory=list)
 
     def put(self, name: str, column: Column, why: str = "", via: Export | None = None) -> None:
-        """Map a contract column: where it comes from, how its values are written, and the evidence."""
+        """Map a contract column: its origin, the format of its values, and the evidence."""
         kind = "id" if name == "customer_id" else FIELDS[self.table].get(name, ("text", ""))[0]
         more, said = column.written(kind)
         if name not in ("contract_ends_on", "started_on") and len(column.days) == 1:
@@ -208,7 +219,7 @@ class Draft:
         self.used += [] if via else [column]
 
     def join(self, other: Export, key: Column, twin: Column, column: Column) -> None:
-        """Take a column from another export: of the only row of a key, or the sum."""
+        """Take a column from another export: from the only row of a key, or as a sum."""
         value = {"file": other.path.name, "sheet": other.sheet, "as": other.words}
         value |= {"on": key.name if key.name == twin.name else {key.name: twin.name}, "pick": "one"}
         if "key" not in twin.kinds:
@@ -217,7 +228,7 @@ class Draft:
         self.joins[other.words] = _guess({k: v for k, v in value.items() if v}, found)
 
     def lines(self) -> list[str]:
-        """The source as it stands in company.yaml."""
+        """Return the lines of the source in company.yaml."""
         left = ", ".join(c.name for c in self.export.columns if c not in self.used)
         several = self.table == "customers" and self.used and "key" not in self.used[0].kinds
         return [
@@ -233,9 +244,9 @@ class Draft:
 
 
 def propose(folder: str | Path, company_name: str, *, entry: str | None = None) -> str:
-    """The text of a company.yaml for the exports in a folder; ``entry`` is what its ``folder:`` shall say.
+    """Return the text of a company.yaml for the exports in a folder; ``entry`` is the value of its ``folder:``.
 
-    What cannot be told is TODO. Raises InputError when the folder has no export that can be read.
+    What cannot be guessed is TODO. Errors: InputError if the folder has no readable export.
     """
     folder = Path(folder).expanduser()
     exports, remarks = _exports(folder)
@@ -267,13 +278,21 @@ def propose(folder: str | Path, company_name: str, *, entry: str | None = None) 
 
 
 def new_company(name: str, folder: str | Path, data_root: str | Path) -> Path:
-    """Write data_root/<name>/company.yaml for a folder of exports and return its path; it is never written over."""
+    """Write data_root/<name>/company.yaml for a folder of exports and return its path.
+
+    An existing file is not overwritten. Errors: InputError for an invalid or existing name, or a folder without
+    exports.
+
+    Example: ``new_company("acme-uk", "~/exports", "data")``.
+    """
     target, folder = Path(data_root) / name / FILE, Path(folder).expanduser()
     if not re.fullmatch(r"[a-z0-9]+([_-][a-z0-9]+)*", name):
         remedy = "It is a folder as well: use a-z, 0-9, - and _, such as acme-uk."
         raise InputError("This cannot be the name of a company", remedy=remedy, value=name)
     if target.exists():
-        raise InputError("There is a company of this name", remedy="Take another name or remove the file.", file=target)
+        raise InputError(
+            "A company of this name already exists", remedy="Choose another name or remove the file.", file=target
+        )
     try:
         entry = Path(os.path.relpath(folder, target.parent)).as_posix()
     except ValueError:  # on another drive
@@ -285,7 +304,7 @@ def new_company(name: str, folder: str | Path, data_root: str | Path) -> Path:
 
 
 def _exports(folder: Path) -> tuple[list[Export], list[str]]:
-    """Every file and sheet that can be read, and a remark for each that cannot."""
+    """Return every readable file and sheet, and a remark for each unreadable one."""
     if not folder.is_dir():
         raise InputError("There is no such folder", remedy="Name the folder that holds the exports.", file=folder)
     engine, exports, remarks = ibis.duckdb.connect(), [], []
@@ -298,7 +317,7 @@ def _exports(folder: Path) -> tuple[list[Export], list[str]]:
             remarks.append(f"not read: {error}")
     if not exports:
         remedy = " ".join([f"Put {', '.join(reading.READABLE)} files there.", *remarks])
-        raise InputError("There is no export that can be read", remedy=remedy, file=folder)
+        raise InputError("There is no readable export", remedy=remedy, file=folder)
     return exports, remarks
 
 
@@ -316,7 +335,7 @@ def _export(path: Path, sheet: str | None, frame: pd.DataFrame) -> Export:
 
 
 def _customers(exports: list[Export]) -> Draft:
-    """The file with one row per customer, or else the one that names most of them."""
+    """Return the file with one row per customer, else the one that names most customers."""
     fits = []
     for export in exports:
         found = export.find("customers")
@@ -324,7 +343,9 @@ def _customers(exports: list[Export]) -> Draft:
             rank = ("key" in ids.kinds, _match(export.words, FILES["customers"]) > 0)
             fits.append(((*rank, len(found) if rank[0] else len(ids.values)), export, ids, found))
     if not fits:
-        return Draft("customers", exports[0], {"customer_id": _guess(TODO, f"{TODO}: what tells customers apart")})
+        return Draft(
+            "customers", exports[0], {"customer_id": _guess(TODO, f"{TODO}: the column that identifies a customer")}
+        )
     _, export, ids, found = max(fits, key=lambda fit: fit[0])
     draft = Draft("customers", export)
     draft.put("customer_id", ids)
@@ -336,12 +357,12 @@ def _customers(exports: list[Export]) -> Draft:
         spare = column not in draft.used and column.words not in (*FIELDS["customers"], "")
         few = 2 <= len(column.values) <= min(30, column.rows / 10) and not column.kinds & {"date", "number"}
         if spare and few:
-            draft.put(column.words, column, "few enough to cut by")
+            draft.put(column.words, column, "few enough values for a segment")
     return draft
 
 
 def _customer_column(export: Export, customers: Draft) -> tuple[Column, str] | None:
-    """The column that names the customer: its values are customers, or at least its header says so."""
+    """Return the column that names the customer: by its values, or at least by its header."""
     if not customers.used or export is customers.export:
         return (customers.used[0], "") if customers.used else None
     ids, header = customers.used[0], export.find("customers").get("customer_id")
@@ -354,7 +375,7 @@ def _customer_column(export: Export, customers: Draft) -> tuple[Column, str] | N
 
 
 def _events(draft: Draft, found: dict[str, Column], exports: list[Export], customers: Draft) -> Draft:
-    """Map what was found and the customer, by another file where need be, or leave it to a person."""
+    """Map what was found and the customer, if necessary through another file; else leave a TODO."""
     direct = _customer_column(draft.export, customers)
     for name, column in found.items():
         if not direct or column is not direct[0]:
@@ -379,12 +400,12 @@ def _events(draft: Draft, found: dict[str, Column], exports: list[Export], custo
             draft.join(other, key, twin, column)
             draft.put(name, column, via=other)
         else:
-            draft.columns[name] = _guess(TODO, f"{TODO}: seems to be in another file, from which join: can take it")
+            draft.columns[name] = _guess(TODO, f"{TODO}: seems to be in another file: take it from there with join:")
     return draft
 
 
 def _answers(export: Export, exports: list[Export], drafts: list[Draft]) -> list[tuple[Draft, str, pd.Series]]:
-    """One source for each column of scores, with its metric and the answers as numbers."""
+    """Return one source for each column of scores, with its metric and the answers as numbers."""
     closed = [c for d in drafts if d.table == "contacts" and d.export is export for c in d.used if c.days]
     found, scores = export.find("responses", closed), {}
     for column in export.columns:
@@ -414,7 +435,7 @@ def _answers(export: Export, exports: list[Export], drafts: list[Draft]) -> list
 
 
 def _score(column: Column) -> tuple[pd.Series, dict[str, int], list[str]] | None:
-    """The answers as numbers, the codes that stand for numbers, and those that seem to mean "no answer"."""
+    """Return the answers as numbers, the codes of numbers, and the codes that seem to mean "no answer"."""
     numbers, codes, none = {}, {}, []
     for text in sorted(column.values) if len(column.values) <= 40 else []:
         read = re.fullmatch(r"(-?\d+)(?:[.,]0+)?( ?[-–:(].*)?", text)  # "10 - very likely" is 10
@@ -431,7 +452,7 @@ def _score(column: Column) -> tuple[pd.Series, dict[str, int], list[str]] | None
 
 
 def _settings(name: str, entry: str, drafts: list[Draft], answers: list[tuple[Draft, str, pd.Series]]) -> list[str]:
-    """Everything above the tables of ``sources``."""
+    """Return everything above the tables of ``sources``."""
     latest = max((day for draft in drafts for day in draft.latest), default=None)
     rows = f" in the first {SAMPLE:,} rows" if any(c.rows == SAMPLE for d in drafts for c in d.used) else ""
     contract = [name for name in CONTRACT if name in drafts[0].columns]
@@ -439,7 +460,7 @@ def _settings(name: str, entry: str, drafts: list[Draft], answers: list[tuple[Dr
     terms = (
         f"contractual  # guess: {contract[0]} was found"
         if contract
-        else "noncontractual  # guess: nothing says who left"
+        else "noncontractual  # guess: no column shows who left"
     )
     gone = f"inactive_after_days: {TODO}  # {TODO}: days without an order after which a customer counts as gone"
     lines = [
@@ -471,7 +492,7 @@ def _settings(name: str, entry: str, drafts: list[Draft], answers: list[tuple[Dr
 
 
 def _plain(text: str) -> str:
-    """Lower case, no accents, words (also in CamelCase) joined by _."""
+    """Return a text in lower case, without accents, its words (also in CamelCase) joined by _."""
     for umlaut, letters in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
         text = text.replace(umlaut, letters).replace(umlaut.upper(), letters.title())
     text = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text))
@@ -479,7 +500,7 @@ def _plain(text: str) -> str:
 
 
 def _match(header: str, words: str) -> int:
-    """How well a plain header fits a list of words: 0 not at all, more for earlier words and for the whole header."""
+    """Return how well a plain header fits a list of words: 0 not at all, more for earlier words and whole headers."""
     for place, word in enumerate(words.split()):
         bare = word.strip("=*")
         whole = header.replace("_", "") == bare.replace("_", "")
@@ -493,7 +514,7 @@ def _guess(value: Any, why: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    """A value as YAML on one line."""
+    """Return a value as YAML on one line."""
     whole = str(value).isprintable()
     style = {"default_flow_style": True, "sort_keys": False, "width": 1 << 30, "allow_unicode": whole}
     return yaml.safe_dump([value], **style, default_style=None if whole else '"').strip()[1:-1]

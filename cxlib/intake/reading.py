@@ -1,8 +1,8 @@
-"""Reading one export as it came: CSV, TSV, TXT, Excel or Parquet into a table of the DuckDB backend.
+"""Read one export (CSV, TSV, TXT, Excel or Parquet) into a table of the DuckDB backend.
 
-A text file that is valid UTF-8 goes straight to DuckDB. Anything else (other encodings, encodings mixed line by
-line, blank lines that would shift the row numbers, a file DuckDB refuses) goes through Python's csv module once,
-which names the row of the first fault or writes a clean copy for DuckDB.
+DuckDB reads a text file that is valid UTF-8 directly. Any other text file passes through Python's csv module once:
+other or mixed encodings, blank lines that would shift the row numbers, a file DuckDB rejects. That names the row of the
+first fault, or writes a clean copy for DuckDB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cxlib.errors import InputError
 
 TEXT = (".csv", ".tsv", ".txt")
 READABLE = (*TEXT, ".xlsx", ".parquet")
-BY_LINE = "by line"  # the encoding of a file whose lines are not all UTF-8: see decode_line
+BY_LINE = "by line"  # encoding of a file with lines that are not UTF-8: see decode_line
 ROW = "_row"
 
 _CHUNK = 1 << 24
@@ -42,12 +42,12 @@ _SIGNATURES = {
     b"Rar!": "a rar archive",
     b"%PDF": "a PDF",
 }
-csv.field_size_limit(1 << 28)  # a comment may be long; the default of 128 KB refuses it
+csv.field_size_limit(1 << 28)  # comments can exceed the default limit of 128 KB
 
 
 @dataclass(frozen=True)
 class Detected:
-    """What a text file turned out to be. ``direct``: DuckDB can read it as it is; ``header_row`` is mostly 1."""
+    """The format of a text file. ``direct``: DuckDB can read it as it is; ``header_row`` is usually 1."""
 
     encoding: str
     delimiter: str
@@ -68,13 +68,15 @@ def load(
 ) -> ibis.Table:
     """Read one export into the DuckDB backend ``engine`` under ``name``.
 
-    Text files and Excel sheets become tables of text: values as found, an empty cell is ''. Parquet becomes a lazy
-    view with its own types. Header names are trimmed; a column without one is called column_N. Rows in which every
-    cell is empty are left out. The column ``_row`` (int64) is the row a spreadsheet shows: the header is row 1.
-    What is absent is detected: the delimiter (comma, semicolon, tab, bar) and the encoding.
+    Text files and Excel sheets become tables of text: values as found, an empty cell is ''. Parquet becomes a lazy view
+    with its own types. Header names are trimmed; a column without one is called column_N. Rows of empty cells only are
+    left out. The column ``_row`` (int64) is the row a spreadsheet shows: the header is row 1. A missing delimiter
+    (comma, semicolon, tab, bar) or encoding is detected.
 
-    Raises InputError for a missing, empty, header-only or unreadable file, repeated headers, a row with too many or
-    too few fields, an unclosed quote, an unknown sheet.
+    Errors: InputError for a missing, empty, header-only or unreadable file, repeated headers, a row with too many or
+    too few fields, an unclosed quote, or an unknown sheet.
+
+    Example: ``load(engine, "orders.csv", name="orders", delimiter=";")``.
     """
     path = _existing(path)
     kind = path.suffix.lower()
@@ -85,18 +87,18 @@ def load(
     else:
         _load_parquet(engine, path, name)
     if not engine.raw_sql(f"select 1 from {_identifier(name)} limit 1").fetchall():
-        raise InputError("The file has a header and no rows", remedy="Export it again with its rows.", file=path)
+        raise InputError("The file has a header but no rows", remedy="Export it again with its rows.", file=path)
     return engine.table(name)
 
 
 def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of the bytes of a file, in hex."""
     with open(_existing(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sheets(path: str | Path) -> list[str]:
-    """The names of a workbook's sheets, in their order."""
+    """Return the names of the sheets of a workbook, in order."""
     workbook = _workbook(_existing(path))
     try:
         return list(workbook.sheetnames)
@@ -105,7 +107,7 @@ def sheets(path: str | Path) -> list[str]:
 
 
 def detect(path: str | Path, *, delimiter: str | None = None, encoding: str | None = None) -> Detected:
-    """Encoding, delimiter and header names of a text file; what is given is taken as it is."""
+    """Return encoding, delimiter and header names of a text file; what is given is not detected."""
     path = _existing(path)
     found, direct = _scan(path, encoding)
     sample: list[str] = []
@@ -126,14 +128,19 @@ def detect(path: str | Path, *, delimiter: str | None = None, encoding: str | No
 
 
 def names(header: Iterable[object], path: Path) -> tuple[str, ...]:
-    """Header cells as column names: trimmed, column_N where empty. InputError when two are the same to DuckDB."""
+    """Return header cells as column names: trimmed, column_N if empty.
+
+    Errors: InputError if two names are the same to DuckDB.
+    """
     found = []
     for place, cell in enumerate(header, 1):
         name = ("" if cell is None else str(cell)).strip().strip("\ufeff").strip() or f"column_{place}"
         twin = next((n for n in found if n.casefold() == name.casefold()), None)
         if twin is not None or name.casefold() == ROW:
             raise InputError(
-                f"Two columns have one header: {twin!r} and {name!r}" if twin else f"No column may be called {ROW}",
+                f"Two columns have the same header: {twin!r} and {name!r}"
+                if twin
+                else f"No column may be called {ROW}",
                 remedy="Rename one of them in the file (capitals make no difference)." if twin else "Rename it.",
                 file=path,
                 row=1,
@@ -151,7 +158,7 @@ def _load_text(engine: ibis.BaseBackend, path: Path, name: str, found: Detected)
         try:
             return _read_csv(engine, path, name, found, found.delimiter, skip=int(found.sep_line))
         except duckdb.Error:
-            pass  # read again below: either the faulty row is named, or it was a harmless oddity of the line ends
+            pass  # read again below, to name the faulty row; odd line ends are harmless
     with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / "clean.csv"
         _write_clean(path, clean, found)
@@ -164,7 +171,7 @@ def _load_text(engine: ibis.BaseBackend, path: Path, name: str, found: Detected)
 
 
 def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, delimiter: str, skip: int = 0) -> None:
-    """One table of text. The file's own header names never get into the reader's options, only into aliases."""
+    """Create one table of text. Header names from the file appear only as aliases, never in the reader's options."""
     cells = [f"c{i}" for i in range(len(found.columns))]
     columns = ", ".join(f"'{c}': 'VARCHAR'" for c in cells)
     as_text = ", ".join(f"'{c}'" for c in cells)  # an empty cell stays '' instead of NULL
@@ -184,7 +191,7 @@ def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, 
 
 
 def _write_clean(path: Path, target: Path, found: Detected) -> None:
-    """The same records as comma-separated UTF-8; a blank line becomes a row of empty cells, so no row moves up."""
+    """Write the records as comma-separated UTF-8; a blank line becomes a row of empty cells."""
     width = len(found.columns)
     with open(target, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
@@ -207,8 +214,8 @@ def _write_clean(path: Path, target: Path, found: Detected) -> None:
             if "\0" in text:
                 place = next(i for i, cell in enumerate(record) if "\0" in cell)
                 raise InputError(
-                    "The cell holds a null byte",
-                    remedy="The file is damaged or no text: export it again.",
+                    "The cell contains a null byte",
+                    remedy="The file is damaged or not text: export it again.",
                     file=path,
                     row=row,
                     column=found.columns[place],
@@ -218,7 +225,7 @@ def _write_clean(path: Path, target: Path, found: Detected) -> None:
 
 
 def _records(lines: Iterable[str], delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The records with the row a spreadsheet would show. A quoted line break does not start a new row."""
+    """Yield the records with the row a spreadsheet would show; a line break in quotes starts no new row."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     row = 0
     while True:
@@ -237,8 +244,8 @@ def _records(lines: Iterable[str], delimiter: str, path: Path) -> Iterator[tuple
             ) from error
         except UnicodeDecodeError as error:
             raise InputError(
-                f"The bytes are no {error.encoding}",
-                remedy="Leave `encoding:` out (it is then detected) or name the right one.",
+                f"The bytes are not valid {error.encoding}",
+                remedy="Leave `encoding:` out, so that it is detected, or name the right one.",
                 file=path,
                 row=row,
                 value=error.object[error.start : error.start + 4],
@@ -247,7 +254,7 @@ def _records(lines: Iterable[str], delimiter: str, path: Path) -> Iterator[tuple
 
 
 def _scan(path: Path, encoding: str | None) -> tuple[str, bool]:
-    """One look at all bytes in large chunks: the encoding, and whether DuckDB may read the file as it is."""
+    """Read all bytes once: return the encoding, and whether DuckDB can read the file as it is."""
     with open(path, "rb") as file:
         start = file.read(4096)
     for signature, what in _SIGNATURES.items():
@@ -282,7 +289,7 @@ def _scan(path: Path, encoding: str | None) -> tuple[str, bool]:
 
 
 def _utf16(start: bytes) -> str | None:
-    """UTF-16 by its byte-order mark, or by every other byte being null."""
+    """Return UTF-16 if there is a byte-order mark, or if every other byte is null."""
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     half = len(start) // 2
@@ -298,7 +305,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _lines(path: Path, encoding: str, skip: bool = False) -> Iterator[str]:
-    """The lines with their ends, without byte-order mark; ``skip`` leaves the first one out."""
+    """Yield the lines with their ends, without byte-order mark; ``skip`` leaves out the first."""
     decoded = _wide_lines(path, encoding) if encoding.startswith(("utf-16", "utf-32")) else _byte_lines(path, encoding)
     for place, line in enumerate(decoded):
         if place or not skip:
@@ -320,7 +327,7 @@ def _byte_lines(path: Path, encoding: str) -> Iterator[str]:
         yield decode_line(carry) if encoding == BY_LINE else carry.decode(encoding)
 
 
-# Bytes 0x80-0x9f are signs in Windows-1252 and accented letters in DOS code page 850: where a sign cannot stand, the
+# Bytes 0x80-0x9f are signs in Windows-1252 and accented letters in DOS code page 850: where a sign is impossible, the
 # letter is meant. The ellipsis, the apostrophe and the letters of 1252 (0x85, 0x92, 0x9a, 0x9c, 0x9e) are left alone.
 _CP1252 = "".join(  # the five bytes that Windows-1252 does not define are code page 850
     bytes([b]).decode("cp850" if b in b"\x81\x8d\x8f\x90\x9d" else "cp1252") for b in range(256)
@@ -341,7 +348,7 @@ _DOS = [
 
 
 def decode_line(line: bytes) -> str:
-    """UTF-8 if valid, else Windows-1252, with the single bytes that can only be code page 850 read as such."""
+    """Decode UTF-8 if valid, else Windows-1252; bytes that can only be code page 850 are read as such."""
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
@@ -361,7 +368,7 @@ def _delimiter(given: str | None, path: Path) -> str | None:
 
 
 def _guess_delimiter(sample: list[str]) -> str:
-    """The candidate that cuts most of the first lines into as many fields as the header, quoted texts aside."""
+    """Return the candidate that cuts most of the first lines into as many fields as the header."""
     text = re.sub(r'(?m)(^|[,;\t|])"(?:[^"]|"")*"', r"\1quoted", "".join(sample))
     lines = [line for line in text.splitlines() if line.strip()]
     best, score = None, (0.0, 0)
@@ -382,7 +389,11 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, sheet: str | No
     try:
         known = ", ".join(workbook.sheetnames)
         if sheet is None and len(workbook.sheetnames) > 1:
-            raise InputError("The workbook has several sheets", remedy=f"Name one, `sheet:`, of: {known}.", file=path)
+            raise InputError(
+                "The workbook has several sheets",
+                remedy=f"Name one of them with `sheet:`. They are: {known}.",
+                file=path,
+            )
         if sheet is not None and sheet not in workbook.sheetnames:
             raise InputError(f"No sheet {sheet!r}", remedy=f"The sheets are: {known}.", file=path)
         page = workbook[sheet] if sheet is not None else workbook[workbook.sheetnames[0]]
@@ -404,7 +415,7 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, sheet: str | No
 
 
 def _cell(value: object) -> str:
-    """A cell as text: days as 2026-01-31, moments as 2026-01-31 17:05:47, numbers as Python writes them."""
+    """Return a cell as text: days as 2026-01-31, moments as 2026-01-31 17:05:47, numbers as Python writes them."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -421,12 +432,12 @@ def _workbook(path: Path) -> openpyxl.Workbook:
         locked = file.read(4) == b"\xd0\xcf\x11\xe0"
     if locked:
         raise InputError(
-            "The workbook is locked by a password or is an old .xls", remedy="Save it as plain .xlsx.", file=path
+            "The workbook is password-protected or an old .xls", remedy="Save it as plain .xlsx.", file=path
         )
     try:
         return openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # openpyxl passes on whatever its zip and XML readers raise
-        raise InputError("This is no Excel workbook", remedy="Save it again as .xlsx or CSV.", file=path) from error
+    except Exception as error:  # openpyxl lets through all errors of its zip and XML readers
+        raise InputError("This is not an Excel workbook", remedy="Save it again as .xlsx or CSV.", file=path) from error
 
 
 def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str) -> None:
@@ -446,7 +457,7 @@ def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str) -> None:
     )
 
 
-# --- small things -------------------------------------------------------------------------------------------------
+# --- helpers ------------------------------------------------------------------------------------------------------
 
 
 def _existing(path: str | Path) -> Path:
@@ -465,7 +476,7 @@ def _existing(path: str | Path) -> Path:
         raise InputError(problem, remedy=remedy, file=path)
     if path.suffix.lower() not in READABLE:
         raise InputError(
-            f"Files of the kind {path.suffix or 'without ending'!r} are not read",
+            f"Files of type {path.suffix or 'without ending'!r} are not supported",
             remedy=f"Save it as one of {', '.join(READABLE)}.",
             file=path,
         )

@@ -1,6 +1,6 @@
-"""company.yaml as pydantic models, and every mistake in it as one InputError that names the key.
+"""company.yaml as pydantic models, and every fault in it as one InputError that names the key.
 
-What has been read is texts only (``yaml_file``); the models turn what must be a number or a date into one.
+``yaml_file`` reads texts only; the models turn them into numbers and dates.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from cxlib.errors import InputError
 from cxlib.intake.models import FILE, Model, Words, did_you_mean, refuse
 from cxlib.intake.sources import TABLES, Sources
 
-GOOD_END = {"1.0": "low", "2.0": "high"}  # effort asked for (less is better), ease asked for (more is better)
-METRICS = ("nps", "csat", "psat", "ces")  # any other name is a signal of the company's own
+GOOD_END = {"1.0": "low", "2.0": "high"}  # 1.0 asks about effort (less is better), 2.0 about ease (more is better)
+METRICS = ("nps", "csat", "psat", "ces")  # any other name is the company's own signal
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -27,7 +27,7 @@ def _close(name: str, known: tuple[str, ...]) -> list[str]:
 
 
 class Metric(Model):
-    """A declared scale: its two ends, which of them is good, and from where a customer counts as satisfied.
+    """A declared scale: its two ends, its good end, and the score from which a customer counts as satisfied.
 
     ``target`` and ``benchmark`` are values of its headline statistic: points of NPS, the mean of any other scale.
     """
@@ -61,12 +61,12 @@ class Metric(Model):
 
 
 class Money(Model):
-    """What turns months of staying into money; every key is required but the last four.
+    """What turns time as a customer into money; every key is required except the last four.
 
-    ``acquisition_cost``: of winning one customer. ``referred_per_promoter``: customers a promoter brings in a year who would
-    not have come otherwise, an assumption. ``support_cashable``: the share of a support saving that really leaves the books;
-    without it none is called cash. ``effect_kept_a_year``: how much of the effect of a programme is still there a year after
-    the months observed, from the lowest to the highest share thought possible; without it nothing beyond those months is counted.
+    ``acquisition_cost``: of winning one customer. ``referred_per_promoter``: customers a promoter brings in a year who
+    would not have come otherwise (an assumption). ``support_cashable``: the share of a support saving that becomes
+    cash; without it no saving counts as cash. ``effect_kept_a_year``: the share of a programme's effect that remains a
+    year after the observed months, lowest and highest; without it nothing beyond those months counts.
     """
 
     value_is: Literal["margin", "revenue"]
@@ -89,21 +89,21 @@ class Money(Model):
 
 
 class Privacy(Model):
-    """What is kept from a reader: groups smaller than ``minimum_base`` customers, and the ids of those at risk."""
+    """What readers may not see: groups smaller than ``minimum_base`` customers, and ids of customers at risk."""
 
     minimum_base: Annotated[int, Field(ge=1)] = 30
     at_risk_list: bool = False
 
 
 class Settings(Model):
-    """company.yaml."""
+    """The whole of company.yaml."""
 
     name: Annotated[str, Field(min_length=1)]
     as_of: date
     relationship: Literal["contractual", "noncontractual"]
     inactive_after_days: Annotated[int, Field(gt=0)] | None = None
     involuntary_reasons: Words = Field([])
-    leavers_since: date | None = None  # who left before is missing from the exports
+    leavers_since: date | None = None  # customers who left earlier are missing from the exports
     currency: str | None = None
     money: Money | None = None
     metrics: dict[str, Metric] = Field({})
@@ -122,7 +122,7 @@ class Settings(Model):
             return given
         for key in given:
             if key not in METRICS and (not re.fullmatch("[a-z][a-z0-9_]*", key) or _close(key, METRICS)):
-                remedy = "A signal of your own has a name in small letters that is not close to one of these."
+                remedy = "Give your own signal a lower-case name that is not close to one of these."
                 refuse(f"has the unknown metric {key!r}", did_you_mean(key, METRICS) + " " + remedy)
         return {k: _with_direction(k, v) for k, v in given.items()}
 
@@ -132,7 +132,7 @@ class Settings(Model):
             low, high = (-100, 100) if name == "nps" else metric.scale
             for key in ("target", "benchmark"):
                 if (aim := getattr(metric, key)) is not None and not low <= aim <= high:
-                    refuse("is off the scale", f"Write a number from {low} to {high}.", f"metrics.{name}.{key}")
+                    refuse("is outside the scale", f"Write a number from {low} to {high}.", f"metrics.{name}.{key}")
         return self
 
     @model_validator(mode="after")
@@ -141,16 +141,17 @@ class Settings(Model):
         if needs_rule and self.inactive_after_days is None:
             refuse(
                 "needs inactive_after_days, because the relationship is noncontractual",
-                "Say after how many days without an order a customer counts as gone: inactive_after_days: 180.",
+                "State after how many days without an order a customer counts as gone: inactive_after_days: 180.",
             )
         if not needs_rule and self.inactive_after_days is not None:
             refuse(
-                "has inactive_after_days beside relationship: contractual",
-                "Leave it out: with a contract a customer is gone on left_on.",
+                "has inactive_after_days although the relationship is contractual",
+                "Leave it out: with contracts, customers leave on left_on.",
             )
         if self.leavers_since is not None and self.leavers_since > self.as_of:
             refuse(
-                "has leavers_since after as_of", "Give the first day whose leavers are in the exports, or leave it out."
+                "has leavers_since after as_of",
+                "Give the first day from which the exports include customers who left, or leave it out.",
             )
         if self.money is not None and not self.currency:
             refuse("has money without a currency", "Write for instance currency: GBP.")
@@ -162,38 +163,40 @@ class Settings(Model):
             for source in getattr(self.sources, table) or []:
                 for export in (source, *source.join):
                     if export.table is not None and self.database is None:
-                        refuse(f"names the table {export.table} and no database", "Add database: ${CX_DATABASE}.")
+                        refuse(
+                            f"names the table {export.table}, but there is no database", "Add database: ${CX_DATABASE}."
+                        )
                     if export.file is not None and self.database is not None:
                         refuse(
-                            f"names the file {export.file} beside a database",
-                            "Take every source from the database (table:) or every one from files (file:).",
+                            f"names the file {export.file} although there is a database",
+                            "Take all sources from the database (table:) or all from files (file:).",
                         )
 
 
 def _with_direction(name: str, given: Any) -> Any:
-    """Add what follows from the metric itself: NPS and CES know their good end."""
+    """Add what follows from the metric itself: the good end of NPS and CES."""
     if not isinstance(given, Mapping):
         return given
     given, good = dict(given), given.get("good")
     try:
         scale = [int(v) for v in given.get("scale", [])]
     except (TypeError, ValueError):
-        return given  # refused by the model, with the key's own path
+        return given  # the model reports it, with the path of the key
     if name == "nps":
         if scale == [-100, 100]:
-            refuse("is -100..100, the scale of the result", "Give the 0-10 answers per person: [0, 10].", "nps.scale")
+            refuse("is -100 to 100, the scale of the result", "Give the 0-10 answers per person: [0, 10].", "nps.scale")
         if len(scale) == 2 and scale not in ([0, 10], [1, 10]):
             refuse(
                 f"is {scale[0]} to {scale[1]}", "NPS is asked from 0 to 10: write [0, 10] (or [1, 10]).", "nps.scale"
             )
         if good not in (None, "high"):
-            refuse(f"is {good!r}", "Leave it out: of the answers to nps, 10 is good.", "nps.good")
+            refuse(f"is {good!r}", "Leave it out: for nps, 10 is the good end.", "nps.good")
         given["good"] = "high"
     if name == "ces":
         version = {"1": "1.0", "2": "2.0"}.get(str(given.get("version")), str(given.get("version")))
         if version not in GOOD_END:
             refuse(
-                "must be declared, for its good end depends on it",
+                "must be declared, because the good end depends on it",
                 'Write version: "1.0" (how much effort: low is good) or version: "2.0" (how easy: high is good).',
                 "ces.version",
             )
@@ -208,10 +211,12 @@ def _with_direction(name: str, given: Any) -> Any:
 
 
 def check(given: Mapping[str, Any]) -> Settings:
-    """Return the settings; InputError names the key path, what is wrong, what is allowed and the closest known key."""
+    """Return the settings. Errors: InputError with the key path, the fault, and what is allowed."""
     if todo := _unsettled(given):
         raise InputError(
-            f"Still to settle: {', '.join(todo)}", file=FILE, remedy="Replace each TODO; its comment says by what."
+            f"Still to fill in: {', '.join(todo)}",
+            file=FILE,
+            remedy="Replace each TODO; its comment says what to write.",
         )
     try:
         return Settings.model_validate(given)
@@ -243,7 +248,7 @@ def _unsettled(given: Any, path: str = "") -> list[str]:
 
 
 def _key_path(location: tuple[str | int, ...], given: Any) -> str:
-    """Return a path as it stands in the file: without the list that a lone source was wrapped into."""
+    """Return a path as written in the file, without the list around a single source."""
     path, here = "", given
     for step in location:
         if isinstance(step, int) and isinstance(here, Mapping):

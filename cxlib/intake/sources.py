@@ -1,4 +1,4 @@
-"""The part of company.yaml that says where each table comes from: exports, joins, filters, columns."""
+"""The part of company.yaml that names the source of each table: exports, joins, filters, columns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Format(Model):
             whole = codes & set("yY") and ((codes & set("mbB") and "d" in codes) or "j" in codes)
             if not whole or codes - set("yYmbBdjHIMSfpaA%"):
                 refuse(
-                    f"has {pattern!r}, which is no pattern for a date",
+                    f"has {pattern!r}, which is not a date pattern",
                     "Write day, month and year as strftime does, for instance %d/%m/%Y or %d.%m.%Y %H:%M:%S; "
                     "leave `dates` out for ISO dates (2026-01-31).",
                 )
@@ -51,7 +51,7 @@ class Format(Model):
     @model_validator(mode="after")
     def _marks_differ(self) -> Format:
         if self.thousands == self.decimal:
-            refuse("has one sign for thousands and decimals", 'Write for instance decimal: ",", thousands: ".".')
+            refuse("has the same sign for thousands and decimals", 'Write for instance decimal: ",", thousands: ".".')
         return self
 
 
@@ -79,12 +79,12 @@ class Export(Format):
 
     @property
     def label(self) -> str:
-        """The file or table as it is called in company.yaml."""
+        """The file or table as named in company.yaml."""
         return self.file or self.table
 
 
 class Join(Export):
-    """A further export whose columns become available as ``as.column``."""
+    """A further export; its columns are available as ``as.column``."""
 
     as_: str = Field(alias="as")
     on: dict[str, str]
@@ -102,7 +102,7 @@ class Join(Export):
         if self.by is None and self.pick in ("first", "last"):
             refuse(f"picks the {self.pick} row without an order", "Name the column to order by: by: churn_date.")
         if self.by is not None and self.pick in ("one", "sum"):
-            refuse(f"has both pick: {self.pick} and by", "by belongs to pick: first or pick: last.")
+            refuse(f"has both pick: {self.pick} and by", "Use by only with pick: first or pick: last.")
         return self
 
 
@@ -148,7 +148,7 @@ class Column(Model):
         if self.column is None and rules:
             refuse("has codes, otherwise, no_answer, after or later_than without a column", "Name the export column.")
         if self.later_than and (self.codes or self.otherwise is not None or self.no_answer or self.after):
-            refuse("has later_than beside another rule", "Leave it alone: it makes yes or no.")
+            refuse("has later_than together with another rule", "Use it alone: it gives yes or no.")
         if (self.after is None) != (self.unit is None):
             refuse(
                 "needs after and unit together", "Write {column: minutes_to_reply, after: opened_at, unit: minutes}."
@@ -157,7 +157,7 @@ class Column(Model):
 
 
 class Source(Export):
-    """One export of a table: its joins, its rows to keep, its columns under the contract's names."""
+    """One export of a table: its joins, filters and columns under the names of the contract."""
 
     join: list[Join] = Field([])
     one_row_per: OneRow | None = None
@@ -178,7 +178,7 @@ class Source(Export):
     def _names_differ(self) -> Source:
         names = [j.as_ for j in self.join]
         if len(set(names)) < len(names):
-            refuse("has two joins of one name", "Give each its own name with as:.")
+            refuse("has two joins with the same name", "Give each its own name with as:.")
         return self
 
 

@@ -1,7 +1,7 @@
-"""The contract of the six tables, and one export turned into rows of it.
+"""The contract of the six tables, and one export as rows of it.
 
-An export becomes a table of the contract by expressions alone: join, filter, fold, rename, codes, dates. What can
-be wrong with a value is kept beside the rows as a list of conditions that stop the intake (``Stop``).
+Expressions alone turn an export into a table of the contract: join, filter, fold, rename, codes, dates. Possible faults
+in values are a list of conditions that stop the intake (``Stop``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
 from math import isfinite
 from operator import or_
 
@@ -25,12 +25,12 @@ from cxlib.intake.settings import Settings
 from cxlib.intake.sources import Column, Format, Source
 
 YEARS = (date(1900, 1, 1), date(2200, 12, 31))
-MAX_DAYS = 36_525  # a duration of a century is a typing mistake
+MAX_DAYS = 36_525  # a longer duration is a typing mistake
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column of the contract. ``filled``: where it is mapped, no row may leave it empty. ``above``: not that itself."""
+    """A column of the contract. ``filled``: if mapped, no row may be empty. ``above``: a limit that is excluded."""
 
     kind: str
     required: bool = False
@@ -121,7 +121,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "arm": Field("text", one_of=("treated", "control")),
     },
 }
-ID = {  # the column whose values name a row; an exposure has none
+ID = {  # the column that identifies a row; exposures have none
     "customers": "customer_id",
     "initiatives": "initiative_id",
     "responses": "response_id",
@@ -129,12 +129,12 @@ ID = {  # the column whose values name a row; an exposure has none
     "contacts": "contact_id",
 }
 WITHOUT_EXTRAS = ("initiatives", "exposures")
-_IN_SMALL_LETTERS = (("responses", "metric"), ("initiatives", "outcome"))
+_LOWER_CASE = (("responses", "metric"), ("initiatives", "outcome"))
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A condition on rows that stops the intake. ``shown`` is what stands in the export's ``column``."""
+    """A condition on rows that stops the intake. ``shown`` is the content of ``column`` in the export."""
 
     when: ir.BooleanValue
     problem: str
@@ -145,7 +145,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Rows:
-    """One export in the contract's columns: ``table`` holds them beside the export's own, ``stops`` what is wrong."""
+    """One export in the columns of the contract (``table``), with the conditions that stop the intake (``stops``)."""
 
     name: str
     source: Source
@@ -155,7 +155,7 @@ class Rows:
     stops: list[Stop]
 
     def typed(self, columns: Iterable[str]) -> ir.Table:
-        """Return contract or further ``columns`` and _source, _row, _copy, _stop (0, or the number of the stop)."""
+        """Return ``columns``, and _source, _row, _copy, _stop (0, or the number of the stop)."""
         t, contract = self.table, CONTRACT[self.name]
         kinds = {c: values.TYPES[contract.get(c, _TEXT).kind] for c in columns}
         chosen = {c: t[c] if c in self.source.columns else ibis.null(kind) for c, kind in kinds.items()}
@@ -164,9 +164,9 @@ class Rows:
         return t.select("_row", "_copy", **chosen, _source=ibis.literal(self.index, "int64"), _stop=stop)
 
     def counted(self) -> ir.Table:
-        """Count in one row: rows read, rows kept by the filters, and distinct ids (or 0: there may be repeated ones).
+        """Count in one row: rows read, rows kept by the filters, and distinct ids (0: ids can repeat).
 
-        Where ids are row numbers, or there are none, whole rows take their place.
+        If ids are row numbers, or there are none, distinct whole rows are counted.
         """
         raw, given = self.export.raw, self.source.columns.get(ID.get(self.name, ""))
         if given is not None and given.row_number is None:
@@ -189,7 +189,7 @@ class Rows:
 
 
 def check_mapping(settings: Settings) -> None:
-    """Check the names in company.yaml against the contract; InputError names the key and the closest known one."""
+    """Check the names in company.yaml against the contract. Errors: InputError with the closest known key."""
     for name, contract in CONTRACT.items():
         sources = getattr(settings.sources, name) or []
         for i, source in enumerate(sources):
@@ -198,13 +198,15 @@ def check_mapping(settings: Settings) -> None:
         numbered = [s.columns[ID[name]].row_number for s in sources if name in ID]
         numbered = [n for n in numbered if n is not None]
         if len(set(numbered)) < len(numbered):
-            raise _wrong(f"sources.{name}: two sources number their rows alike", "Give each row_number its own text.")
+            raise _wrong(f"sources.{name}: two sources have the same row_number", "Give each row_number its own text.")
     customers = settings.sources.customers
     texts = {c for s in customers for c in s.columns if c not in CONTRACT["customers"]} | {"left_reason"}
     texts &= {c for s in customers for c in s.columns}
     for segment in settings.segments:
         if segment not in texts:
-            raise _wrong(f"segments: {segment!r} is no text column of customers", did_you_mean(segment, sorted(texts)))
+            raise _wrong(
+                f"segments: {segment!r} is not a text column of customers", did_you_mean(segment, sorted(texts))
+            )
     if settings.involuntary_reasons and not any("left_reason" in s.columns for s in customers):
         raise _wrong("involuntary_reasons need customers.left_reason", "Map left_reason, or leave the key out.")
 
@@ -212,7 +214,10 @@ def check_mapping(settings: Settings) -> None:
 def _check_columns(name: str, contract: dict[str, Field], source: Source, path: str) -> None:
     mapped, lower = source.columns, [c.lower() for c in [*contract, *(c for c in source.columns if c not in contract)]]
     if twice := {c for c in lower if lower.count(c) > 1}:
-        raise _wrong(f"{path}.columns: {min(twice)!r} is there in two spellings", "Capitals alone tell no names apart.")
+        raise _wrong(
+            f"{path}.columns: {min(twice)!r} appears in two spellings",
+            "Names must differ in more than capital letters.",
+        )
     for column, f in contract.items():
         if f.required and column not in mapped:
             extras = [c for c in mapped if c not in contract]
@@ -227,7 +232,7 @@ def _check_columns(name: str, contract: dict[str, Field], source: Source, path: 
             if close or name in WITHOUT_EXTRAS:
                 raise _wrong(f"{key} is an unknown key", did_you_mean(column, list(contract)))
             if column.startswith("_") or column in ("fold", ""):
-                raise _wrong(f"{key} is a name the project uses itself", "Choose another name.")
+                raise _wrong(f"{key} is a reserved name", "Choose another name.")
         kind = contract.get(column, _TEXT).kind
         if given.after is not None and (kind != "moment" or contract.get(given.after, _TEXT).kind != "moment"):
             raise _wrong(f"{key}: after counts from one moment to another", "Name one of opened_at, asked_at, ...")
@@ -238,12 +243,12 @@ def _check_columns(name: str, contract: dict[str, Field], source: Source, path: 
         if given.no_answer and column != "score":
             raise _wrong(f"{key}: no_answer belongs to score", "For other columns list the text under blank:.")
         if given.later_than is not None and kind != "text":
-            raise _wrong(f"{key}: later_than makes yes or no", "Use it for a column of text, such as late:.")
+            raise _wrong(f"{key}: later_than gives yes or no", "Use it for a column of text, such as late:.")
         if given.row_number is not None and kind not in ("id", "text"):
-            raise _wrong(f"{key}: a row number makes an id only", "Name an export column.")
+            raise _wrong(f"{key}: a row number can only be an id", "Name an export column.")
     if source.one_row_per and (mapped.get(source.one_row_per.column) or Column(value="")).column is None:
         raise _wrong(
-            f"{path}.one_row_per names {source.one_row_per.column!r}, which is mapped to no export column",
+            f"{path}.one_row_per names {source.one_row_per.column!r}, which is not mapped to an export column",
             did_you_mean(source.one_row_per.column, list(mapped), "mapped"),
         )
     if ("tenure" in mapped) != (source.tenure_unit is not None):
@@ -257,13 +262,13 @@ def _wrong(problem: str, remedy: str) -> InputError:
 
 
 def build(name: str, source: Source, index: int, settings: Settings, load: Load, copies: bool, duckdb: bool) -> Rows:
-    """Return one export as rows of the table ``name``; ``copies``: mark the rows that repeat an earlier one."""
+    """Return one export as rows of the table ``name``; ``copies``: mark rows that repeat an earlier one."""
     export = Prepared(source, load, copies, duckdb)
     return _Typing(name, source, settings, export, duckdb).rows(index)
 
 
 class _Typing:
-    """Turns an export into the contract's columns and collects what would stop the intake."""
+    """Turns an export into the columns of the contract and collects the conditions that stop the intake."""
 
     def __init__(self, name: str, source: Source, settings: Settings, export: Prepared, duckdb: bool) -> None:
         self.name, self.source, self.settings, self.export, self.duckdb = name, source, settings, export, duckdb
@@ -287,7 +292,7 @@ class _Typing:
         return self.source.model_copy(update=own)
 
     def _typed(self, column: str, given: Column) -> dict[str, ir.Value]:
-        """Return the column and, where codes explain some of its values, ``column?``: this value is explained."""
+        """Return the column and, if codes explain some of its values, ``column?``: this value is explained."""
         kind, key = self.contract.get(column, _TEXT).kind, self._key(column)
         if given.value is not None:
             return {column: _literal(given.value, kind, key)}
@@ -307,12 +312,12 @@ class _Typing:
             otherwise = given.otherwise is not None
             value = ibis.cases(*cases, else_=_literal(given.otherwise, kind, key) if otherwise else value)
             return {column: value, f"{column}?": ibis.literal(True) if otherwise else explained}
-        return {column: value.lower() if (self.name, column) in _IN_SMALL_LETTERS else value}
+        return {column: value.lower() if (self.name, column) in _LOWER_CASE else value}
 
     def _cases(
         self, given: Column, cell: ir.Value, value: ir.Value, kind: str, key: str
     ) -> list[tuple[ir.BooleanValue, ir.Scalar]]:
-        """Return what codes, no_answer and otherwise say of single values; a blank stays blank unless mapped."""
+        """Return the cases of codes, no_answer and otherwise; a blank stays blank unless mapped."""
         written, empty, cases = values.text(cell), ibis.null(values.TYPES[kind]), []
         for code, meaning in given.codes.items():
             is_code = cell.isnull() if code.strip() in ("", *self.source.blank) else written == code.strip()
@@ -349,13 +354,14 @@ class _Typing:
             for name in (given.column, given.later_than):
                 date = self.export.find(name, key, table)
                 bad = date.notnull() & values.typed(date, "moment", how, self.duckdb).isnull()
-                remedy = lambda v: values.remedy("moment", v, how)  # noqa: E731
-                made.append(Stop(bad, f"Not a {values.NOUNS['moment']}", name, date, remedy))
+                made.append(
+                    Stop(bad, f"Not a {values.NOUNS['moment']}", name, date, partial(values.remedy, "moment", how=how))
+                )
             return made
         if given.after is not None:
             days = self._days(table, column, given)
             stop(cell.notnull() & days.isnull(), "Not a number", lambda v: values.remedy("number", v, how))
-            stop(days.abs() > MAX_DAYS, f"Over a century of {given.unit}", f"Check the unit of {key}.")
+            stop(days.abs() > MAX_DAYS, f"More than a century of {given.unit}", f"Check the unit of {key}.")
         elif f.kind in values.NOUNS and not fixed and not values.always_fits(cell, f.kind):
             bad = cell.notnull() & value.isnull()
             bad = bad & ~table[f"{column}?"] if f"{column}?" in table.columns else bad
@@ -366,12 +372,15 @@ class _Typing:
             stop(value.isnull(), f"{column} is empty{hint}", f"Fill it in, or leave such rows out with {leave}.")
         if f.kind in ("date", "moment"):
             years = f"{YEARS[0].year} to {YEARS[1].year}"
-            cure = "Correct it, or list it under blank: if it stands for no date."
+            cure = "Correct it, or list it under blank: if it means no date."
             stop(~value.between(*YEARS), f"{column} lies outside the years {years}", cure)
         if f.one_of:
             known = ", ".join(f.one_of)
-            map_it = lambda v: f"Map it with codes: {{{v}: {f.one_of[0]}}}; known are: {known}."  # noqa: E731
-            stop(value.notnull() & ~value.isin(f.one_of), f"{column} has a word that is not known", map_it)
+            stop(
+                value.notnull() & ~value.isin(f.one_of),
+                f"{column} has an unknown word",
+                lambda v: f"Map it with codes: {{{v}: {f.one_of[0]}}}; allowed: {known}.",
+            )
         what = "whole number" if f.whole else "share"
         span = f"Write it as a {what} from {f.least:g} to {f.most:g}." if f.most is not None else ""
         if f.least is not None:
@@ -407,7 +416,7 @@ class _Typing:
             outside = (table.metric == name) & ((table.score < low) | (table.score > high))
             problem = f"The {name} score is outside its declared scale of {low} to {high}"
             stops.append(Stop(outside, problem, score.column, cell, _scale_remedy(name)))
-        single = "Give the answers of single persons, not averages."
+        single = "Give individual answers, not averages."
         broken = table.score != table.score.floor()
         return [*stops, Stop(broken, "The score is not a whole number", score.column, cell, lambda _: single)]
 

@@ -1,10 +1,11 @@
-"""One value of an export as what it means: text, number, day, moment, yes or no.
+"""One value of an export and its meaning: text, number, day, moment, yes or no.
 
-Text becomes a value in the engine, by expressions; what cannot become one is null where the text is not, and the
-checks find it by that. Patterns for dates are DuckDB's (every file is read by it); a column of a database that
-holds dates as text is refused, because no expression turns it on every engine. A time is the one that is written:
-an offset such as +02:00 is not added, so that a day stays the day of the place where it was written down. (A
-timestamp that carries its zone as a type, in Parquet or a database, is taken in UTC.)
+The engine turns text into a value by expressions. If it cannot, the value is null where the text is not, and the checks
+find it. Date patterns are those of DuckDB, which reads every file. In a database, dates stored as text are an error,
+since no expression reads them on every engine.
+
+A time is taken as written. An offset such as +02:00 is not added, so that a day stays the local day. A timestamp with a
+time zone as its type, in Parquet or a database, is taken in UTC.
 """
 
 from __future__ import annotations
@@ -29,31 +30,31 @@ TYPES = {
 NOUNS = {"number": "number", "date": "date", "moment": "date", "flag": "yes or no"}
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
-_SPACES = " \u00a0\u202f"  # plain, no-break and narrow no-break: all are written between thousands
+_SPACES = " \u00a0\u202f"  # plain, no-break and narrow no-break space: all occur between thousands
 _PLAUSIBLE = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S")
 
 
 @ibis.udf.scalar.builtin
 def md5(text: str) -> str:
-    """The engine's own: the MD5 of a text as 32 hex digits (DuckDB, PostgreSQL, Spark, Snowflake, MySQL)."""
+    """The engine's own function: the MD5 of a text as 32 hex digits (DuckDB, PostgreSQL, Spark, Snowflake, MySQL)."""
 
 
 @ibis.udf.scalar.builtin
 def try_strptime(text: str, pattern: str) -> datetime:
-    """DuckDB's own: the moment that a text stands for, or null."""
+    """DuckDB's own function: the moment a text means, or null."""
 
 
 def clean(column: ir.Value, blank: list[str]) -> ir.Value:
-    """Return a column with nulls where it is blank: a listed text (spaces around it do not matter), or NaN.
+    """Return a column with nulls for blanks: a listed text (surrounding spaces are ignored), or NaN.
 
-    With nothing listed, cells are taken as they are; only the empty text is blank.
+    Without a list, only the empty text is blank.
     """
     if column.type().is_string():
         if not blank:
             return column.nullif("")
         texts = "|".join(re.escape(b) for b in blank if b)
-        # Trimming every cell would cost more than all else together: only those that need it are trimmed.
+        # Only cells that need it are trimmed: trimming all would cost more than everything else together.
         return ibis.cases(
             (column.re_search(rf"^\s*({texts})?\s*$"), ibis.null("string")),
             (column.re_search(r"^\s|\s$"), column.strip()),
@@ -70,7 +71,7 @@ def text(column: ir.Value) -> ir.StringValue:
 
 
 def typed(column: ir.Value, kind: str, how: Format, duckdb: bool) -> ir.Value:
-    """Return a clean column as the kind of value asked for; null where it is not one."""
+    """Return a clean column as the kind of value asked for; null where a value is not of that kind."""
     have = column.type()
     if kind in ("id", "text"):
         return text(column)
@@ -85,7 +86,7 @@ def typed(column: ir.Value, kind: str, how: Format, duckdb: bool) -> ir.Value:
 
 
 def always_fits(column: ir.Value, kind: str) -> bool:
-    """Tell whether the type of a column alone says that every value is of the kind."""
+    """Tell whether the type of a column guarantees that every value is of the kind."""
     have = column.type()
     if kind == "flag":
         return have.is_boolean()
@@ -119,7 +120,7 @@ def _moment(written: ir.StringValue, how: Format, duckdb: bool) -> ir.TimestampV
 
 
 def literal(given: str, kind: str) -> ir.Scalar:
-    """Return a value written in company.yaml (a code's meaning, a fixed value); ValueError if it is not of the kind."""
+    """Return a value written in company.yaml (the meaning of a code, a fixed value). Errors: ValueError."""
     dtype = TYPES[kind]
     if given == "":
         return ibis.null(dtype)
@@ -135,7 +136,7 @@ def literal(given: str, kind: str) -> ir.Scalar:
 
 
 def remedy(kind: str, value: str, how: Format) -> str:
-    """Say what to write in company.yaml so that a value that was refused can be read."""
+    """Return what to write in company.yaml so that a rejected value can be read."""
     if kind == "flag":
         return "Say what it means: codes: {" + value + ": yes}."
     return _number_remedy(value, how) if kind == "number" else _date_remedy(value, how)
@@ -149,7 +150,7 @@ def _number_remedy(value: str, how: Format) -> str:
             wanted = [f'decimal: "{decimal}"'] * (decimal != how.decimal)
             wanted += [f'thousands: "{thousands}"'] * (thousands not in (None, how.thousands))
             if wanted:
-                return f"If the export writes numbers so, declare {' and '.join(wanted)} in the source."
+                return f"If the export writes numbers this way, declare {' and '.join(wanted)} in the source."
     return (
         f"The source declares decimal: {how.decimal!r} and thousands: {how.thousands or 'none'}. Correct the value, "
         "or list it under blank: (no value), or map it with codes:."
@@ -167,6 +168,6 @@ def _date_remedy(value: str, how: Format) -> str:
         if pattern not in (how.dates or []):
             fitting.append(f'dates: "{pattern}"')
     if not fitting:
-        return f"Expected: {expected}. Correct the value, or name the export's own pattern under dates:."
-    ambiguous = " (which of them, only the export's owner knows)" if len(fitting) > 1 else ""
+        return f"Expected: {expected}. Correct the value, or give the pattern of the export under dates:."
+    ambiguous = " (only the owner of the export knows which)" if len(fitting) > 1 else ""
     return f"Expected: {expected}. It would be read with {' or '.join(fitting)}{ambiguous} in the source."
