@@ -138,6 +138,7 @@ def test_an_interval_decides_the_digits_of_points(estimate, said):
         (Estimate(2_727_681, 2_650_000, 2_800_000), "GBP", "£2.728m (2.650–2.800)"),
         (45.09, "BRL", "BRL\N{NO-BREAK SPACE}45"),
         (3.5, "GBP", "£3.50"),
+        (math.nan, "GBP", "–"),
     ],
 )
 def test_money_is_rounded_to_what_its_interval_bears_and_signed_with_its_currency(x, currency, said):

@@ -130,7 +130,7 @@ def amount(x: float | Estimate, currency: str, digits: int | None = None) -> str
     if math.isfinite(e.value) and abs(e.value) >= 1e6:
         return written(e, 2 if digits is None and not known else digits, scale=1e-6, before=sign, after="m")
     if digits is None and not known:
-        digits = 0 if abs(e.value) >= 20 or e.value == round(e.value) else 2
+        digits = 0 if abs(e.value) >= 20 or e.value % 1 == 0 else 2
     elif digits is None and (e.high - e.low) / 2 < WHOLE:
         digits = 2
     return written(e, digits, before=sign, finest=1)
