@@ -1,4 +1,4 @@
-"""The committed notebooks: parameters the code knows, stored outputs of one clean run, nothing a reviewer trips over."""
+"""The committed notebooks: parameters the code knows, outputs of one clean run, nothing a reviewer trips over."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import itertools
 import re
 
+import lint
 import nbformat
 import pytest
 
@@ -65,11 +66,44 @@ def test_one_first_heading_no_skipped_level_and_short_cells(notebook):
     assert max(len(c.source.splitlines()) for c in code(notebook)) <= 12
 
 
+def prose(notebook) -> list[str]:
+    """Return headings, paragraphs and list items; code spans, targets of links and rows of tables apart."""
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    lines = [re.sub(r"^(#+|>|[-*]|\d+\.) ", "", line.strip()) for line in text.splitlines()]
+    plain = [re.sub(r"`[^`]*`", "code", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", line)) for line in lines]
+    return [line for line in plain if line and not line.startswith("|")]
+
+
+def test_its_prose_is_short_plain_sentences(notebook):
+    for text in prose(notebook):
+        assert not [s for s in lint.sentences(text) if lint.words(s) > lint.MOST_WORDS]
+        assert not lint.DIALECT.search(text), text
+
+
+def test_other_pages_are_named_by_links_that_lead_somewhere(notebook):
+    names = {p.stem for p in NOTEBOOKS}
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    targets = re.findall(r"\]\(([^)]*)\)", text)
+    assert {t.removesuffix(".ipynb") for t in targets if not t.startswith("http")} <= names - {notebook.path.stem}
+    assert not [n for n in names if n in re.sub(r"\]\([^)]*\)", "", text)]
+
+
 def test_no_digit_of_a_result_is_typed_into_prose(notebook):
     """Words around the results may name methods and scales, never a result: no percent sign, currency or decimal."""
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            assert not re.search(r"\d+\.\d+|\d %(?! interval)|[£$€]\s?\d", cell.source), cell.source
+    of_a_method = r"( interval| confidence interval| power| level)"
+    for text in prose(notebook):
+        assert not re.search(rf"\d+\.\d+|\d ?%(?!{of_a_method})|[£$€]\s?\d", text), text
+
+
+def test_it_imports_in_order_and_only_what_it_uses(notebook):
+    cells = [ast.parse(c.source) for c in code(notebook)]
+    imports = [[n for n in cell.body if isinstance(n, ast.ImportFrom)] for cell in cells]
+    assert [bool(found) for found in imports].count(True) == 1  # one cell
+    found = next(filter(None, imports))
+    assert [n.module for n in found] == sorted({n.module for n in found})
+    assert all([a.name for a in n.names] == sorted(a.name for a in n.names) for n in found)
+    used = {n.id for cell in cells for n in ast.walk(cell) if isinstance(n, ast.Name)}
+    assert {a.name for n in found for a in n.names} <= used
 
 
 def test_every_picture_has_words_for_those_who_cannot_see_it(notebook):
