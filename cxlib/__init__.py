@@ -1,4 +1,9 @@
-"""Customer-experience scores to churn, customer value and return on investment, with honest intervals."""
+"""From customer-experience scores to churn, customer value and return on investment, with honest intervals.
+
+>>> from cxlib import open_company
+>>> company = open_company("demo")  # the folder data/demo, or the path of another one
+>>> company.frame("responses")  # one of the six tables as a pandas frame
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ __all__ = ["__version__", "open_company"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: the engine and pandas take a second, which `import cxlib` alone need not.
+    # Imported on first use: the engine and pandas take a second to load, which `import cxlib` alone does not need.
     if name == "open_company":
         from cxlib.intake.company import open_company
 

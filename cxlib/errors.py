@@ -1,13 +1,13 @@
-"""The one error a person sees when input is wrong: what, where and the remedy, never a traceback."""
+"""The two exceptions of the library: input that is wrong, and questions that the data cannot answer."""
 
 from __future__ import annotations
 
 
 class InputError(Exception):
-    """Wrong data, settings or parameters. The shell prints its text and exits with 2.
+    """Wrong data, settings or parameters. The shell prints its text, without a traceback, and exits with 2.
 
-    Give what is wrong (``problem``), where (``file``, ``row``, ``column``, ``value``: those that apply; a
-    ``row`` is the row a spreadsheet shows, the header being row 1) and what to do about it (``remedy``).
+    ``problem`` says what is wrong and ``remedy`` what to do about it. ``file``, ``row``, ``column`` and ``value`` say
+    where, as far as they apply; ``row`` is the number that a spreadsheet shows, with the header as row 1.
     """
 
     def __init__(
@@ -30,8 +30,9 @@ class InputError(Exception):
 class Unanswered(Exception):
     """A question that these data cannot answer.
 
-    ``reason`` is a key of the reasons (``reasons.en.toml`` of the question, else of ``cxlib.page``), ``facts`` are what
-    its words need. The question's ``finding`` turns it into words; nothing else catches it, but to go on without a part.
+    ``reason`` is a key under ``[reasons]`` of the module's template, or of ``reasons.en.toml`` of its folder or of
+    ``cxlib.page``. ``facts`` are what its words ask for. ``cxlib.page.findings`` turns it into words; elsewhere it is
+    only caught to continue without an optional part.
     """
 
     def __init__(self, reason: str, **facts: object) -> None:

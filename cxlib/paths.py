@@ -1,4 +1,4 @@
-"""Where the project's folders are, from whatever folder a kernel or a scheduler was started in."""
+"""The project's folders, wherever a kernel or a scheduler was started."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def root() -> Path:
-    """Return the project root: environment variable CXLIB_ROOT if set, else the folder that holds ``cxlib``."""
+    """Return the project root: the environment variable CXLIB_ROOT if set, else the folder that holds ``cxlib``."""
     given = os.environ.get("CXLIB_ROOT")
     return Path(given).resolve() if given else Path(__file__).resolve().parent.parent
 
 
 def data() -> Path:
-    """Return the folder with one folder per company."""
+    """Return the folder that holds one folder per company."""
     return root() / "data"
 
 
@@ -23,5 +23,5 @@ def notebooks() -> Path:
 
 
 def reports() -> Path:
-    """Return the folder where reports are written (it need not exist yet)."""
+    """Return the folder that reports are written to (it may not exist yet)."""
     return root() / "reports"

@@ -324,7 +324,7 @@ def test_no_secret_and_no_comment_column_is_published(pretend, monkeypatch):
     result = pretend(leave)
     assert result.folder.name == f"{AS_OF}.failed"
     assert "tables/01_ok--said.csv has a column comment" in result.error
-    assert "01_ok.ipynb holds the value of password in CX_DATABASE" in result.error
+    assert "01_ok.ipynb contains the value of password in CX_DATABASE" in result.error
     assert not [p for p in result.folder.rglob("*") if p.is_file() and "hunter2" in p.read_text()]
 
 
@@ -333,7 +333,7 @@ def test_secrets_are_found_however_they_are_escaped(tmp_path):
     for text in ("a<b&\"c'd/e", "a&lt;b&amp;&quot;c&#x27;d/e", json.dumps("a<b&\"c'd/e")):
         assert "c" not in privacy.redact(text, hidden).replace(privacy.HIDDEN, "")
         (tmp_path / "x.html").write_text(text)
-        assert privacy.leaks(tmp_path, hidden) == ["x.html holds the value of KEY"]
+        assert privacy.leaks(tmp_path, hidden) == ["x.html contains the value of KEY"]
     (tmp_path / "x.html").write_text("<th>comment</th><th>comments</th>")
     assert privacy.leaks(tmp_path, {}) == ["x.html has a column comment"]
 
@@ -434,8 +434,8 @@ def test_a_value_of_another_type_is_refused_and_the_default_told(tmp_path, name,
     [
         ("drws", "Did you mean draws"),
         ("zzz", "Known parameters: draws, label, share"),
-        ("a=1;print(1)", "must be a Python name"),
-        ("class", "must be a Python name"),
+        ("a=1;print(1)", "must be a Python identifier"),
+        ("class", "must be a Python identifier"),
         ("company", "as the argument"),
         ("as_of", "--as-of"),
     ],

@@ -1,1 +1,1 @@
-"""Runs the notebooks of one company and publishes them as one whole folder of pages."""
+"""Run the notebooks of one company and publish them as one complete folder of pages."""

@@ -1,4 +1,4 @@
-"""Executes one notebook in a kernel of its own, judges it and makes its page. Runs inside a worker process."""
+"""Execute one notebook in its own kernel, decide whether it failed, and make its page. Runs in a worker process."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from cxlib.publish import html, privacy
 
 DONE, FAILED = "done", "failed"
 FAILURE_TAG = "failure"
-# Set for workers and their kernels. A foreign kernel or a foreign start-up file would change the numbers; one
-# thread per kernel is faster when two kernels share the machine; byte code saves seconds at each kernel start.
+# Set for workers and their kernels. Another kernel or the user's start-up files could change the numbers. One thread
+# per kernel is faster when two kernels share the machine. Byte code saves seconds at each kernel start.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
 UNSET = ("PYTHONDONTWRITEBYTECODE", "JUPYTER_PATH", "MPLBACKEND")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to run: ``parameters`` are injected, ``folder`` takes what it makes."""
+    """One notebook to run: ``parameters`` are injected, ``folder`` receives its results, ``hidden`` are secrets."""
 
     notebook: Path
     folder: Path
@@ -37,13 +37,13 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Return the notebook's name without its ending."""
+        """Return the notebook's file name without ``.ipynb``."""
         return self.notebook.stem
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a run tells while it goes on: ``state`` is started, cell, done or failed."""
+    """Progress of a run: ``state`` is started, cell, done or failed; ``cell`` of ``cells`` is running."""
 
     name: str
     state: str
@@ -54,7 +54,7 @@ class Event:
 
 
 def work(connection: Connection) -> None:
-    """Run jobs from ``connection`` until None comes, sending events back; end when the parent process is gone."""
+    """Run jobs from ``connection`` until it sends None, and send events back; end if the parent process ends."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C: the parent process ends the run and its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.dont_write_bytecode = False
@@ -62,7 +62,7 @@ def work(connection: Connection) -> None:
         os.environ.pop(name, None)
     os.environ.update(ENVIRONMENT)
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # kernels use this cxlib, installed or not
-    # jsonschema would build the parsers of a URI checker, seconds per process, that no field of a notebook needs
+    # jsonschema would spend seconds per process on the parsers of a URI checker that no field of a notebook needs
     sys.modules.setdefault("rfc3987_syntax", None)
     while (job := connection.recv()) is not None:
         connection.send(execute(job, connection.send))
@@ -74,10 +74,10 @@ def _end_with_parent() -> None:
 
 
 def execute(job: Job, tell: Callable[[Event], None]) -> Event:
-    """Execute a notebook, write it and its page into the job's folder, and return how it ended.
+    """Execute a notebook, write it and its page to the job's folder, and return how it ended.
 
-    It failed if a cell raised, called ``exit``, ran longer than the timeout or took its kernel along, if any
-    cell was not completed, or if its page is refused. A failed notebook and its page say so at their top.
+    It failed if a cell raised an error, called ``exit``, exceeded the time limit, killed its kernel or was not
+    completed, or if its page was refused. A failed notebook and its page say so at the top.
     """
     start = time.monotonic()
     try:
@@ -86,7 +86,7 @@ def execute(job: Job, tell: Callable[[Event], None]) -> Event:
         page = "" if error else html.notebook_page(notebook, job.page)
     except html.PageError as refused:
         cell, error = None, f"The page cannot be made: {refused}"
-    except Exception as problem:  # also a full disk or a kernel that does not start: one notebook fails, not the run
+    except Exception as problem:  # such as a full disk or a dead kernel: this notebook fails, not the run
         notebook, cell, cells, error = None, None, 0, _sentence(problem)
     if error:
         error = privacy.redact(error, job.hidden)
@@ -101,17 +101,17 @@ def execute(job: Job, tell: Callable[[Event], None]) -> Event:
 
 
 def _run(job: Job, tell: Callable[[Event], None]) -> tuple[object, int | None, str | None]:
-    """Run the cells; return the notebook, and the number of the cell that failed and why."""
+    """Run the cells; return the notebook, the number of the cell that failed, and why it failed."""
     import nbformat
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what fails is told by the Event
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the Event says what failed
     notebook = nbformat.read(job.notebook, as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     os.environ["CXLIB_OUT"] = str(job.folder)
-    os.environ["CXLIB_INTAKE"] = str(job.folder / ".intake")  # the company as the runner has checked it
+    os.environ["CXLIB_INTAKE"] = str(job.folder / ".intake")  # the company as checked by the runner
     os.environ["IPYTHONDIR"] = str(job.folder / ".ipython")
     held = {"notebook": notebook, "index": 0}
 
@@ -124,7 +124,7 @@ def _run(job: Job, tell: Callable[[Event], None]) -> tuple[object, int | None, s
         if cell_index in numbers:
             tell(Event(job.name, "cell", numbers[cell_index], len(numbers)))
 
-    tell(Event(job.name, "started", 0, len(_numbers(notebook)) + bool(job.parameters)))  # one cell is injected
+    tell(Event(job.name, "started", 0, len(_numbers(notebook)) + bool(job.parameters)))  # parameters are one more cell
     index, error = None, None
     try:
         papermill.execute_notebook(
@@ -158,7 +158,7 @@ def _run(job: Job, tell: Callable[[Event], None]) -> tuple[object, int | None, s
 
 
 def _numbers(notebook: object) -> dict[int, int]:
-    """Return the position of each cell that runs -> its number, which Jupyter shows as In [number]."""
+    """Return the number of each cell that runs, which Jupyter shows as In [number], by its position."""
     running = [i for i, c in enumerate(notebook.cells) if c.cell_type == "code" and c.source.strip()]
     return {index: number for number, index in enumerate(running, start=1)}
 
@@ -174,7 +174,7 @@ def _unfinished(notebook: object) -> int | None:
 
 
 def _mark(notebook: object, index: int) -> None:
-    """Make the state of every cell true: papermill calls all of them completed after a timeout or a dead kernel."""
+    """Correct the state of every cell: after a timeout or a dead kernel, papermill calls all of them completed."""
     notebook.metadata.papermill["exception"] = True
     for place, cell in enumerate(notebook.cells):
         state = "completed" if place < index else "failed" if place == index else "pending"
@@ -184,7 +184,7 @@ def _mark(notebook: object, index: int) -> None:
 
 
 def write_failure(job: Job, cell: int | None, error: str, notebook: object = None) -> None:
-    """Write a failed notebook and its page, both with a banner; without a notebook (killed worker) banners alone."""
+    """Write a failed notebook and its page, each with a banner; without a notebook (killed worker) just the banners."""
     import nbformat
 
     notebook = notebook or nbformat.v4.new_notebook()

@@ -1,7 +1,7 @@
-"""Makes a report visible under its name only when it is whole.
+"""Publish a report under its name only when it is complete.
 
-Work goes on in ``.<as_of>.partial``. A whole report is renamed to ``<as_of>``; the one it replaces waits in
-``.<as_of>.old`` between two renames, so that a crash at any moment leaves the old report or the new one.
+A run writes to ``.<as_of>.partial``. A complete report is renamed to ``<as_of>``. The report that it replaces is kept
+as ``.<as_of>.old`` between two renames, so that a crash at any moment leaves the old report or the new one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Busy(Exception):
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of a company's report folder; Busy if another process has it. A crash releases it."""
+    """Hold the lock of a company's report folder; Busy if another process holds it. A crash releases it."""
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
     try:
@@ -46,7 +46,7 @@ def _grab(handle: int) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Clear up after a run that was killed: an old report left aside gets its name back if no new one has it."""
+    """Clean up after a killed run: delete its files, and give an old report its name back if no new one has it."""
     for aside in folder.glob(".*.old"):
         good = folder / aside.name[1:].removesuffix(".old")
         if good.exists():
@@ -58,7 +58,7 @@ def recover(folder: Path) -> None:
 
 
 def install(scratch: Path, good: Path) -> None:
-    """Give the whole report in ``scratch`` the name ``good``, replacing the report that has it."""
+    """Rename the complete report in ``scratch`` to ``good``, in place of the report that has this name."""
     aside = good.with_name(f".{good.name}.old")
     replaces = good.exists()
     if replaces:
@@ -70,11 +70,11 @@ def install(scratch: Path, good: Path) -> None:
             aside.rename(good)
         raise
     shutil.rmtree(aside, ignore_errors=True)
-    shutil.rmtree(failed(good), ignore_errors=True)  # out of date: the report of this date is whole now
+    shutil.rmtree(failed(good), ignore_errors=True)  # out of date: the report of this date is now complete
 
 
 def keep_private(scratch: Path, good: Path) -> None:
-    """Move what must not be shared out of the report, to ``private/<as_of>/`` beside it, replacing what was there."""
+    """Move what must not be shared from the report to ``private/<as_of>/`` next to it, in place of what was there."""
     kept = good.parent / PRIVATE / good.name
     shutil.rmtree(kept, ignore_errors=True)
     if not (scratch / PRIVATE).exists():
@@ -84,12 +84,12 @@ def keep_private(scratch: Path, good: Path) -> None:
 
 
 def failed(good: Path) -> Path:
-    """Return the folder in which a failed run of this report is kept."""
+    """Return the folder that keeps a failed run of this report."""
     return good.with_name(f"{good.name}.failed")
 
 
 def keep_failed(scratch: Path, good: Path) -> Path:
-    """Keep the folder of a failed run beside ``good``, which stays as it is; return where."""
+    """Keep the folder of a failed run next to ``good``, which does not change; return its new path."""
     kept = failed(good)
     shutil.rmtree(kept, ignore_errors=True)
     scratch.rename(kept)

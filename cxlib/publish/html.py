@@ -1,7 +1,7 @@
-"""Turns executed notebooks into pages, and the findings of all of them into the first page of a report.
+"""Turn executed notebooks into pages, and their findings into the first page of a report.
 
-The pages hold no script and load nothing. What notebooks put into text/html is trusted to be escaped at its
-source; a page that nevertheless holds a script, or an image without alternative text, is refused.
+Pages contain no script and load nothing. Notebooks must escape what they write as text/html. A page that contains a
+script all the same, or an image without alternative text, is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +20,7 @@ from cxlib.publish import record
 
 TEMPLATES = Path(__file__).parent / "template"
 INDEX = "index.html"
-AT_ONCE = 6  # findings, and numbers, of a page that the first page shows; the others are folded
+AT_ONCE = 6  # findings and numbers of each page that the first page shows; the rest are folded
 TITLE = "Return on customer experience"
 # HTML first (tables), then pictures; scripts, widgets and vector pictures are not shown
 MIME_TYPES = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]
@@ -30,7 +30,7 @@ _LIVE_ELEMENTS = ["script", "iframe", "frame", "object", "embed", "applet", "lin
 
 
 class PageError(Exception):
-    """A notebook cannot be shown as a page: an image without alternative text, or content that would run or load."""
+    """A notebook cannot become a page: an image has no alternative text, or some content would run or load."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page shows beside the notebook itself; ``parameters`` are name, value and meaning."""
+    """What a page shows around its notebook; ``parameters`` have name, value and comment."""
 
     company: str
     as_of: str
@@ -52,12 +52,6 @@ class Page:
     links: tuple[Link, ...] = ()
     parameters: tuple[Mapping[str, str], ...] = ()
     failure: str | None = None
-
-
-def day(value: date | str) -> str:
-    """Return a date as a reader writes it: 30 June 2026."""
-    value = date.fromisoformat(value) if isinstance(value, str) else value
-    return f"{value.day} {value:%B %Y}"
 
 
 def title_of(texts: Iterable[str], fallback: str) -> str:
@@ -69,7 +63,7 @@ def title_of(texts: Iterable[str], fallback: str) -> str:
 
 
 def notebook_page(notebook: Mapping, page: Page) -> str:
-    """Return an executed notebook as one self-contained HTML page; PageError if it cannot be shown."""
+    """Return an executed notebook as one self-contained HTML page; PageError if it is refused."""
     from bs4 import BeautifulSoup
     from nbconvert.exporters import HTMLExporter
     from traitlets.config import Config
@@ -80,7 +74,7 @@ def notebook_page(notebook: Mapping, page: Page) -> str:
         exclude_anchor_links=True,
         config=Config({"NbConvertBase": {"display_data_priority": MIME_TYPES}}),
     )
-    _refuse_unseen_images(notebook)
+    _refuse_other_images(notebook)
     style = _style()
     text, _ = exporter.from_notebook_node(notebook, resources={"page": asdict(page) | {"style": style}})
     soup = BeautifulSoup(text, "html.parser")
@@ -98,9 +92,9 @@ def index_page(
 ) -> str:
     """Return the first page of a report.
 
-    ``run`` is the run record, ``findings`` and ``figures`` are the items of findings.json and figures.json,
-    ``tables`` the names of the files below ``tables/``. A failed run shows what failed and no numbers; not
-    ``complete`` means that it has no other pages to link to.
+    ``run`` is the run record, ``findings`` and ``figures`` are the items of findings.json and figures.json, ``tables``
+    the names of the files in ``tables/``. The page of a failed run shows what failed, and no numbers. If it is not
+    ``complete``, there are no other pages to link to.
     """
     from jinja2 import Environment, FileSystemLoader
 
@@ -117,7 +111,7 @@ def index_page(
         style=Markup(_style()),
         title=TITLE,
         company=run["title"],
-        as_of=day(run["as_of"]),
+        as_of=numbers.day(run["as_of"]),
         links=links(pages if complete else []),
         outcome=run["outcome"],
         facts=_facts(run),
@@ -136,14 +130,14 @@ def index_page(
 
 
 def short_title(name: str) -> str:
-    """Return the words of a notebook's name for the navigation: "03_churn" gives "Churn", "06_roi" gives "ROI"."""
+    """Return a notebook's name as the navigation shows it: "03_churn" as "Churn", "06_roi" as "ROI"."""
     words = name.lstrip("0123456789_").split("_")
     text = " ".join(w.upper() if len(w) <= 3 else w for w in words)
     return text[:1].upper() + text[1:]
 
 
 def links(names: Iterable[str]) -> tuple[Link, ...]:
-    """Return the navigation of a report with these notebooks."""
+    """Return the links to the pages of a report with these notebooks, overview first."""
     return Link(INDEX, "Overview"), *(Link(f"{name}.html", short_title(name)) for name in names)
 
 
@@ -151,12 +145,12 @@ def _style() -> str:
     return (TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
-def _refuse_unseen_images(notebook: Mapping) -> None:
+def _refuse_other_images(notebook: Mapping) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if any(m.startswith("image/") for m in data) and not set(data) & set(MIME_TYPES[:4]):
-                raise PageError(f"cell {cell.get('execution_count')} shows a picture that is neither PNG nor JPEG")
+                raise PageError(f"cell {cell.get('execution_count')} shows an image that is neither PNG nor JPEG")
 
 
 def _arrange(soup: object, page: Page) -> None:
@@ -170,7 +164,7 @@ def _arrange(soup: object, page: Page) -> None:
         (main.find(class_="failed") or main).insert_after(heading) if page.failure else main.insert(0, heading)
     for extra in titles[1:]:
         extra.name = "h2"
-    for first in main.find_all("details", class_="code"):  # cells that show nothing fold into the next code
+    for first in main.find_all("details", class_="code"):  # code cells without output are folded together
         while (following := first.find_next_sibling()) and following.name == "details" and "code" in following["class"]:
             following.summary.decompose()
             first.extend(list(following.children))
@@ -199,7 +193,7 @@ def _arrange(soup: object, page: Page) -> None:
         rail.append(nav)
         sections[0].insert_before(rail)
     for style in main.select("style[scoped]"):
-        style.decompose()  # the rules of pandas: the page has its own
+        style.decompose()  # styles of pandas: the page has its own
     for count, table in enumerate([t for t in main.find_all("table") if not t.find_parent("table")], start=1):
         table.attrs.pop("border", None)
         caption = table.caption.get_text().strip() if table.caption else ""
@@ -211,7 +205,7 @@ def _arrange(soup: object, page: Page) -> None:
         )
         for cell in table.find_all("th"):
             if not cell.get_text().strip() and not cell.find("img"):
-                cell.name = "td"  # an empty corner is no heading
+                cell.name = "td"  # an empty corner is not a heading
         _align_numbers(table)
 
 
@@ -228,7 +222,7 @@ def _link_pages(main: object, page: Page) -> None:
 
 
 def _align_numbers(table: object) -> None:
-    """Mark the columns that hold nothing but numbers; tables with joined cells are left alone."""
+    """Mark the columns that hold only numbers; tables with joined cells stay as they are."""
     lines = [row.find_all(["td", "th"]) for row in table.find_all("tr")]
     if table.find(attrs={"colspan": True}) or table.find(attrs={"rowspan": True}) or len({*map(len, lines)}) != 1:
         return
@@ -240,30 +234,30 @@ def _align_numbers(table: object) -> None:
 
 
 def _refuse(soup: object) -> None:
-    """Raise PageError if anything on the page would run, load from elsewhere, or cannot be read aloud."""
+    """Raise PageError if anything on the page would run or load, or is an image without alternative text."""
     if found := soup.find(_LIVE_ELEMENTS):
-        raise PageError(f"an output holds a <{found.name}> element: text from the data must be escaped")
+        raise PageError(f"an output contains a <{found.name}> element: escape text that comes from the data")
     if len(soup.find_all("meta", attrs={"http-equiv": True})) > 1:
-        raise PageError("an output holds a <meta> element: text from the data must be escaped")
+        raise PageError("an output contains a <meta> element: escape text that comes from the data")
     for element in soup.find_all(True):
         for name, value in element.attrs.items():
             text = "".join(str(value).split()).lower()
             if name.lower().startswith("on") or text.startswith(("javascript:", "vbscript:")):
-                raise PageError(f"an output holds a script in a <{element.name}> element: text must be escaped")
+                raise PageError(f"an output contains a script in a <{element.name}> element: escape text from the data")
             loads = name.lower() in {"src", "srcset", "poster", "background"}
             if (loads and not text.startswith("data:")) or (name.lower() == "style" and "url(" in text):
-                raise PageError(f"a <{element.name}> element loads {str(value)[:80]!r}: pages load nothing")
+                raise PageError(f"a <{element.name}> element loads {str(value)[:80]!r}: pages must load nothing")
     for style in soup.find_all("style"):
         if re.search(r"@import|url\(\s*['\"]?(?!data:)", style.get_text(), re.IGNORECASE):
-            raise PageError("a style sheet loads something from elsewhere: pages load nothing")
+            raise PageError("a style sheet loads something from elsewhere: pages must load nothing")
     if silent := [
         i for i in soup.find_all("img") if not str(i.get("alt", "")).strip() or i["alt"].startswith("No desc")
     ]:
-        raise PageError(f"{len(silent)} image(s) without alternative text: show figures with a description of each")
+        raise PageError(f"{len(silent)} image(s) without alternative text: describe each figure when it is shown")
 
 
 def _badge(known: str, answered: bool = True) -> dict[str, str]:
-    """Return the label of how a thing is known; nothing where every row has its own."""
+    """Return the label that says how something is known; it is empty where every row has its own."""
     if not answered:
         return {"known": "none", "words": "not answered"}
     return {"known": known, "words": KNOWN.get(known, "")}
@@ -279,19 +273,19 @@ def _finding(finding: Mapping) -> dict[str, object]:
     }
 
 
-def _group(page: Mapping, findings: list, told: list) -> dict[str, object]:
-    new = [f for f in findings if f not in told]
+def _group(page: Mapping, findings: list, shown: list) -> dict[str, object]:
+    new = [f for f in findings if f not in shown]
     return {
         "title": page["title"],
         "href": f"{page['name']}.html",
         "findings": new[:AT_ONCE],
         "further": new[AT_ONCE:],
-        "remark": "Its findings are shown above." if findings else "Numbers and charts without a headline finding.",
+        "remark": "Its findings are shown above." if findings else "Numbers and charts, without findings.",
     }
 
 
 def written(estimate: object, unit: str) -> str:
-    """Return a headline number with its interval; shares as percentages, their differences in points."""
+    """Return a number with its interval as text: shares in percent, their differences in points."""
     if unit == "share difference":
         return numbers.points(estimate)
     return (numbers.percent if unit.startswith("share") else numbers.number)(estimate)
@@ -308,7 +302,7 @@ def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, objec
             if unit.startswith("share"):
                 unit = unit.removeprefix("share").removeprefix(" difference").strip()
             if (f["label"], shown) in seen:
-                continue  # the board's page takes its numbers from the others
+                continue  # the board's page repeats numbers of the others
             seen.add((f["label"], shown))
             n = f.get("n")
             own.append(
@@ -332,7 +326,7 @@ def _facts(run: Mapping) -> list[str]:
     started = datetime.fromisoformat(run["started"])
     return [
         f"{len(run['notebooks'])} pages",
-        f"Made on {day(started.date())} at {started:%H:%M} in {run['seconds']:.0f} seconds",
+        f"Made on {numbers.day(started)} at {started:%H:%M} in {run['seconds']:.0f} seconds",
     ]
 
 
@@ -355,9 +349,9 @@ def _data_tables(run: Mapping) -> list[dict[str, object]]:
     read = sum(r.get("rows_read") or 0 for r in run["record"])
     blocks = [
         ("Rows read and used", f"Of {read:,} rows read, {used:,} are used.", run["record"]),
-        ("Rows set aside, and why", "No row is dropped without a reason.", run["set_aside"]),
-        ("Shown but kept", "What the checks noticed in rows that are used.", run["notes"]),
-        ("Files", "The exact files behind this report.", run["inputs"]),
+        ("Rows excluded, and why", "No row is excluded without a reason.", run["set_aside"]),
+        ("Oddities in rows that are used", "Look at these, although nothing was excluded for them.", run["notes"]),
+        ("Files", "The files behind this report.", run["inputs"]),
     ]
     return [
         {"title": title, "lead": lead, "columns": record.columns(rows), "rows": [record.cells(r) for r in rows]}

@@ -1,4 +1,4 @@
-"""Reads the parameters cells of the notebooks and checks given values against them, before anything runs."""
+"""Read the parameters cells of the notebooks and check given values against them, before anything runs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ RESERVED = {"company": "give the company as the argument of the run", "as_of": "
 
 
 class ShellText(str):
-    """A value typed in a shell: it becomes the declared type by the rules of YAML."""
+    """A value typed in a shell; it is converted to the declared type by the rules of YAML."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameters cell: ``types`` are the accepted type names, empty if anything goes."""
+    """One line of a parameters cell; ``types`` are the names of accepted types, empty if any type is accepted."""
 
     name: str
     default: object
@@ -36,7 +36,7 @@ class Parameter:
     comment: str = ""
 
     def check(self, value: object, file: str) -> object:
-        """Return ``value`` as a notebook receives it, or raise InputError if it is of another type."""
+        """Return ``value`` as a notebook receives it; InputError if it has another type."""
         given = value
         if isinstance(value, ShellText):
             value = self._from_shell(value)
@@ -58,14 +58,14 @@ class Parameter:
 
     def _from_shell(self, text: str) -> object:
         if "str" in self.types and not (text == "null" and "None" in self.types):
-            return str(text)  # "007", "yes" and "2026-01-31" are texts here, whatever YAML makes of them
+            return str(text)  # "007", "yes" and "2026-01-31" stay text, whatever YAML makes of them
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             return str(text)
         if "float" in self.types and isinstance(value, str):
             try:
-                return float(value)  # YAML 1.1 reads 1e3 as a text
+                return float(value)  # YAML 1.1 reads 1e3 as text
             except ValueError:
                 pass
         return str(text) if isinstance(value, date) else value
@@ -81,7 +81,7 @@ class Cell:
 
 
 def read_cells(notebook: Path) -> list[Cell]:
-    """Return the cells of a notebook file; InputError if it is none (nbformat would take seconds to import)."""
+    """Return the cells of a notebook file; InputError if it is not one. (nbformat would take seconds to import.)"""
     try:
         content = json.loads(notebook.read_text(encoding="utf-8"))
         return [
@@ -89,14 +89,14 @@ def read_cells(notebook: Path) -> list[Cell]:
             for c in content["cells"]
         ]
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError("This is no notebook", remedy="Restore it from version control.", file=notebook) from error
+        raise InputError("This is not a notebook", remedy="Restore it from version control.", file=notebook) from error
 
 
 def declared(notebook: Path) -> dict[str, Parameter]:
-    """Return the parameters of a notebook by name, read from its one cell tagged ``parameters`` without running it.
+    """Return the parameters of a notebook by name, from its one cell tagged ``parameters``, without running it.
 
-    The cell holds lines such as ``draws: int = 1000  # resamples behind every interval`` and nothing else: a
-    plain literal, a simple type if wanted, a comment if wanted. Anything else raises InputError.
+    The cell contains only lines such as ``draws: int = 1000  # resamples behind every interval``: a plain literal, with
+    or without a simple type and a comment. Anything else raises InputError.
     """
     tagged = [c.source for c in read_cells(notebook) if c.kind == "code" and "parameters" in c.tags]
     if not tagged:
@@ -124,7 +124,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
         elif isinstance(line, ast.AnnAssign) and line.value is not None:
             target, annotation = line.target, line.annotation
         elif isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
-            continue  # a text that explains the cell
+            continue  # a string that explains the cell
         else:
             raise _unclear(notebook, line.lineno)
         try:
@@ -141,17 +141,17 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 def resolve(
     notebooks: Mapping[str, Mapping[str, Parameter]], given: Mapping[str, object]
 ) -> dict[str, dict[str, object]]:
-    """Return what each notebook is to be given, checked: notebook name -> parameter name -> value.
+    """Return the checked values for each notebook: notebook name -> parameter name -> value.
 
-    ``notebooks`` are the declared parameters by notebook. A name that no notebook knows, one that is no
-    identifier, or a value of another type than declared raises InputError with the known names.
+    ``notebooks``: declared parameters by notebook; ``given``: values by parameter. InputError if no notebook has a
+    parameter of this name, if the name is not an identifier, or if the value has another type than declared.
     """
     known = sorted({name for parameters in notebooks.values() for name in parameters} - RESERVED.keys())
     for name in given:
         if name in RESERVED:
-            raise InputError(f"{name} is not given as a parameter", remedy=f"Instead {RESERVED[name]}.")
+            raise InputError(f"{name} cannot be set as a parameter", remedy=f"Instead, {RESERVED[name]}.")
         if not name.isidentifier() or keyword.iskeyword(name):
-            raise InputError("A parameter name must be a Python name", remedy=_names(known), value=name)
+            raise InputError("A parameter name must be a Python identifier", remedy=_names(known), value=name)
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {close[0]}? " if close else ""
@@ -173,7 +173,7 @@ def _types_of(default: object) -> tuple[str, ...]:
 def _types(annotation: ast.expr) -> tuple[str, ...]:
     if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
         return _types(annotation.left) + _types(annotation.right)
-    if isinstance(annotation, ast.Subscript):  # list[str]: the members are not looked at
+    if isinstance(annotation, ast.Subscript):  # list[str]: the type of the members is not checked
         return _types(annotation.value)
     name = "None" if isinstance(annotation, ast.Constant) and annotation.value is None else ast.unparse(annotation)
     return (name,) if name in TYPES else _refuse()
@@ -194,6 +194,6 @@ def _is_json(value: object) -> bool:
 def _unclear(notebook: Path, line: int) -> InputError:
     return InputError(
         f"Line {line} of the parameters cell is not a plain assignment",
-        remedy=f"Write name = value or name: type = value there, once per name, with a type out of {', '.join(TYPES)}.",
+        remedy=f"Write name = value or name: type = value, once per name. The types are {', '.join(TYPES)}.",
         file=notebook.name,
     )

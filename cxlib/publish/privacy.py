@@ -1,4 +1,4 @@
-"""Keeps secrets and verbatim comments out of what is published."""
+"""Keep secrets and customers' comments out of what is published."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ FORBIDDEN_COLUMNS = ("comment",)
 HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL|DSN|DATABASE(_URL)?$", re.IGNORECASE)
 _TEXT_FILES = {".csv", ".html", ".ipynb", ".json"}
-_SHORTEST = 8  # a shorter value would be found in innocent text
+_SHORTEST = 8  # characters; a shorter value could occur in text by chance
 
 
 def secrets(database: str | None = None) -> dict[str, str]:
-    """Return the values that may stand nowhere, each with the name to call it by.
+    """Return the values that must not be published, by a name to report them with.
 
-    They are the values of environment variables that are named like a secret, the address of the company's
-    ``database`` and the password inside any such address.
+    They are the values of environment variables named like a secret, the address of the company's ``database``, and the
+    password in any such address. Values shorter than 8 characters and paths of existing files are left out.
     """
     found = {name: value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
     if database and not database.startswith("${"):
@@ -32,13 +32,13 @@ def secrets(database: str | None = None) -> dict[str, str]:
             password = urlsplit(value).password if "://" in value else None
         except ValueError:
             password = None
-        if password and value.count(password) == 1:  # a password equal to the user's name hides nothing
+        if password and value.count(password) == 1:  # a password that is also the user name is not secret
             found[f"password in {name}"] = unquote(password)
     return {name: value for name, value in found.items() if len(value) >= _SHORTEST and not os.path.exists(value)}
 
 
 def redact(text: str, hidden: Mapping[str, str]) -> str:
-    """Return ``text`` with every secret replaced, however it is escaped (HTML, JSON, address)."""
+    """Return ``text`` with every secret replaced, however it is escaped (HTML, JSON, URL)."""
     for value in sorted(hidden.values(), key=len, reverse=True):
         for form in _forms(value):
             text = text.replace(form, HIDDEN)
@@ -46,13 +46,13 @@ def redact(text: str, hidden: Mapping[str, str]) -> str:
 
 
 def leaks(folder: Path, hidden: Mapping[str, str], forbidden_columns: Iterable[str] = FORBIDDEN_COLUMNS) -> list[str]:
-    """Return one sentence for each secret in a text file below ``folder`` and each forbidden column in a table."""
+    """Return one phrase for each secret in a text file under ``folder`` and for each forbidden column of a table."""
     found = []
     forbidden = {c.lower() for c in forbidden_columns}
     heading = re.compile(rf"<th[^>]*>\s*({'|'.join(map(re.escape, sorted(forbidden)))})\s*</th>", re.IGNORECASE)
     for path, text in _texts(folder):
         name = path.relative_to(folder).as_posix()
-        found += [f"{name} holds the value of {k}" for k, v in hidden.items() if any(f in text for f in _forms(v))]
+        found += [f"{name} contains the value of {k}" for k, v in hidden.items() if any(f in text for f in _forms(v))]
         columns = set()
         if path.suffix == ".csv":
             columns = {c.strip().lower() for c in next(csv.reader(text.splitlines()[:1]), [])} & forbidden
@@ -63,7 +63,7 @@ def leaks(folder: Path, hidden: Mapping[str, str], forbidden_columns: Iterable[s
 
 
 def scrub(folder: Path, hidden: Mapping[str, str]) -> None:
-    """Overwrite every text file below ``folder`` that holds a secret with its redacted text."""
+    """Redact every text file under ``folder`` that contains a secret."""
     for path, text in _texts(folder):
         if (clean := redact(text, hidden)) != text:
             path.write_text(clean, encoding="utf-8")

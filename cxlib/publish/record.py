@@ -1,4 +1,4 @@
-"""What a run leaves for machines: its record, the headline numbers and the findings, as JSON."""
+"""The machine-readable part of a report: the run record, headline numbers and findings, as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write strict JSON so that a reader sees the old file or the new one, never half of it."""
+    """Write strict JSON; a reader sees the old file or the new one, never a part of it."""
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     scratch = path.with_name(f".{path.name}.partial")
     scratch.write_text(text + "\n", encoding="utf-8")
@@ -31,7 +31,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def plain(value: object) -> object:
-    """Return ``value`` with JSON types alone: dates as text, NaN and infinities as None, numpy scalars as Python's."""
+    """Return ``value`` in JSON types only: dates as text, NaN and infinity as None, numpy scalars as Python's."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set):
@@ -51,7 +51,7 @@ def rows(frame: object) -> list[dict[str, object]]:
 
 
 def columns(found: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
-    """Return key, title and whether it is numeric for each column of these records that holds anything."""
+    """Return key, title and whether it is numeric for each column of these records that is not empty."""
     return [
         {
             "key": key,
@@ -64,7 +64,7 @@ def columns(found: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
 
 
 def cells(row: Mapping[str, object]) -> dict[str, str]:
-    """Return a record as texts for a reader."""
+    """Return the values of a record as text for readers."""
 
     def text(value: object) -> str:
         if isinstance(value, float) and value.is_integer():
@@ -75,7 +75,7 @@ def cells(row: Mapping[str, object]) -> dict[str, str]:
 
 
 def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
-    """Return what a run record says of the company and its data: settings, files, rows used and set aside."""
+    """Return the part of a run record about the company: settings, files, rows used and excluded, oddities."""
     settings = company.settings
     settings = settings.model_dump(mode="json") if hasattr(settings, "model_dump") else dict(settings)
     if settings.get("database"):
@@ -106,7 +106,7 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str | None:
-    """Return the git commit of the project, with a note if files differ from it; None without git."""
+    """Return the git commit of the project, with a note if files have local changes; None without git."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -122,9 +122,9 @@ def commit() -> str | None:
 
 
 def collect(folder: Path, kind: str, needed: Iterable[str]) -> list[dict[str, object]]:
-    """Return the items that the notebooks left in ``folder/kind/<notebook>.json``, each with its ``notebook``.
+    """Return the items that the notebooks wrote to ``folder/kind/<notebook>.json``, each with its ``notebook``.
 
-    Raises ValueError if a file is no JSON list of objects with the ``needed`` keys.
+    Raises ValueError if a file is not JSON, or an item is not an object with the ``needed`` keys.
     """
     found = []
     for path in sorted((folder / kind).glob("*.json")):
@@ -137,7 +137,7 @@ def collect(folder: Path, kind: str, needed: Iterable[str]) -> list[dict[str, ob
 
 
 def last(company_folder: Path) -> dict[str, object] | None:
-    """Return the record of the latest whole report of a company, by as-of date; None if there is none."""
+    """Return the record of the company's complete report with the latest as-of date; None if there is none."""
     for folder in sorted(company_folder.glob("[0-9]*-[0-9]*-[0-9]*"), reverse=True):
         try:
             date.fromisoformat(folder.name)

@@ -1,7 +1,7 @@
-"""Execute the committed notebooks afresh and store them with outputs, free of what differs from run to run.
+"""Execute the committed notebooks again and store them with their outputs: ``python -m cxlib.publish.refresh``.
 
-``python -m cxlib.publish.refresh`` (``make notebooks``). A reviewer then reads them rendered in the repository, and two
-runs on unchanged code and data leave no difference.
+``make notebooks`` does the same. Reviewers then read the notebooks in the repository. What changes from run to run is
+left out, so that unchanged code and data leave the files unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name":
 
 
 def normal(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return the notebook without run times, run metadata and versions; outputs, counts and cell ids stay."""
+    """Return the notebook without run times, run metadata and versions; outputs, cell numbers and ids stay."""
     notebook.metadata = nbformat.from_dict({"kernelspec": _KERNEL, "language_info": {"name": "python"}})
     for cell in notebook.cells:
         kept = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
@@ -28,9 +28,9 @@ def normal(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def refresh(path: Path) -> None:
-    """Execute one notebook with its own defaults and write it back in place.
+    """Execute one notebook with its defaults and write it back.
 
-    Errors: papermill's, when a cell fails; the stored notebook is then left as it was.
+    If a cell fails, papermill's error is raised and the stored notebook does not change.
     """
     import papermill
 
@@ -42,7 +42,7 @@ def refresh(path: Path) -> None:
 
 
 def main() -> int:
-    """Refresh the notebooks named, or all."""
+    """Refresh the notebooks given as arguments, or all."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.pop("CXLIB_OUT", None)
     chosen = [Path(a) for a in sys.argv[1:]] or sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))

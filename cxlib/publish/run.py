@@ -1,4 +1,4 @@
-"""One run: the notebooks of the report, two at a time in processes of their own, then the folder made whole."""
+"""One run: execute the notebooks of the report in separate processes, two at a time, then publish the folder."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cxlib import paths
 from cxlib.errors import InputError
+from cxlib.page import numbers
 from cxlib.publish import execute, folders, html, privacy, record
 from cxlib.publish.execute import DONE, FAILED, Event, Job
 from cxlib.publish.parameters import RESERVED, Parameter, declared, read_cells, resolve
@@ -26,7 +27,7 @@ TIMEOUT = 1800.0
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. ``folder`` is the report (or the kept failed run), ``record`` the content of its run.json."""
+    """How a run ended. ``folder``: the report, or the failed run that is kept; ``record``: content of run.json."""
 
     outcome: str
     seconds: float
@@ -36,12 +37,12 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Tell whether the report is whole."""
+        """Tell whether the report is complete."""
         return self.outcome == DONE
 
     @property
     def exit_code(self) -> int:
-        """Return 0 for a whole report, 1 for a failed run."""
+        """Return 0 for a complete report, 1 for a failed run."""
         return 0 if self.ok else 1
 
     @property
@@ -60,14 +61,18 @@ def run_report(
     progress: Callable[[Event], None] | None = None,
     timeout: float = TIMEOUT,
 ) -> Result:
-    """Run every notebook for one company and publish ``reports/<company>/<as_of>/``; for schedulers and the shell.
+    """Run every notebook for one company and publish ``reports/<company>/<as_of>/``.
 
-    ``company`` is a name under data/, a path, or an opened Company (its name then goes to the notebooks);
-    ``parameters`` reach each notebook that declares them; ``as_of`` is a date or ISO text; ``notebooks`` default to
-    ``notebooks/NN_*.ipynb``; ``jobs`` to 2, or 1 on a machine with one core; ``timeout`` is seconds per cell;
-    ``progress`` is called with an Event whenever something starts, moves on or ends. Wrong data, settings or parameters
-    raise InputError before anything is written. Whatever fails later is told by the Result, and the last good
-    report stays as it was.
+    - ``company``: a name under data/, a path, or an opened Company, whose name then goes to the notebooks.
+    - ``parameters``: values by name, for each notebook that declares them.
+    - ``as_of``: a date or ISO text. ``reports``: the folder for reports, by default ``reports/``.
+    - ``notebooks``: by default ``notebooks/NN_*.ipynb``. ``jobs``: notebooks run at once, by default 2 (1 on one core).
+    - ``progress``: called with an Event when a notebook starts, reaches a cell or ends. ``timeout``: seconds per cell.
+
+    Wrong data, settings or parameters raise InputError before anything is written. Later failures are reported in the
+    Result, and the last good report does not change.
+
+    Example: ``run_report("demo", as_of="2026-06-30").index``.
     """
     began = time.monotonic()
     started = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -97,7 +102,7 @@ def run_report(
             try:
                 work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden), home)
                 ends = _run_all(work, jobs, progress or (lambda event: None))
-                about["notebooks"] = [_told(ends[p.path.stem], p) for p in plan]
+                about["notebooks"] = [_ended(ends[p.path.stem], p) for p in plan]
                 about["seconds"] = round(time.monotonic() - began, 1)
                 folder = _publish(about, scratch, good, hidden)
             except OSError as problem:
@@ -113,7 +118,7 @@ def run_report(
 
 @dataclass(frozen=True)
 class _Planned:
-    """One notebook of a run: ``given`` are the parameters set by the caller, ``used`` the values of all it has."""
+    """One notebook of a run: ``given`` are the parameters set by the caller, ``used`` the values of all parameters."""
 
     path: Path
     title: str
@@ -125,19 +130,21 @@ class _Planned:
 def _plan(
     company: object, parameters: Mapping[str, object], as_of: date | str | None, notebooks: Sequence[Path | str] | None
 ) -> tuple[object, list[_Planned]]:
-    """Check everything that can be wrong before a run; return the opened company and its notebooks."""
+    """Check all that can be checked before a run; return the opened company and the notebooks to run."""
     found = discover(notebooks)
     known = {path.stem: declared(path) for path in found}
     given = resolve(known, parameters)
     opened = open_company(company, as_of)
     spoken = str(company) if isinstance(company, str | Path) else opened.name
     common = {"company": spoken, "as_of": opened.as_of.isoformat()}
-    models = importlib.import_module("cxlib.page.parameters")  # imports the questions: not before they are needed
+    models = importlib.import_module("cxlib.page.parameters")  # imports the questions, so only when needed
     plan = []
     for path in found:
         mine = known[path.stem]
         used = {n: (common | given[path.stem]).get(n, parameter.default) for n, parameter in mine.items()}
-        models.check_parameters(path.stem, dict(used))  # the question refuses impossible values, as in the notebook
+        models.check_parameters(
+            path.stem, dict(used)
+        )  # the question refuses impossible values here, as it does in the notebook
         title = html.title_of((c.source for c in read_cells(path) if c.kind == "markdown"), path.stem)
         plan.append(_Planned(path, title, mine, record.plain(given[path.stem]), record.plain(used)))
     return opened, plan
@@ -154,12 +161,12 @@ def discover(notebooks: Iterable[Path | str] | None = None) -> list[Path]:
 
 
 def open_company(company: object, as_of: date | str | None = None) -> object:
-    """Open and check a company by name or path, as of a date or ISO text; an opened one is returned as it is."""
+    """Open and check a company by name or path, as of a date or ISO text; an opened company is returned unchanged."""
     if isinstance(as_of, str):
         try:
             as_of = date.fromisoformat(as_of)
         except ValueError as error:
-            raise InputError("The as-of date is no date", remedy="Write it as 2026-06-30.", value=as_of) from error
+            raise InputError("The as-of date is not a date", remedy="Write it as 2026-06-30.", value=as_of) from error
     if isinstance(company, str | Path):
         import cxlib
 
@@ -172,7 +179,7 @@ def open_company(company: object, as_of: date | str | None = None) -> object:
 
 
 def _quiet_kernels(profiles: Path) -> None:
-    """Give the kernels a configuration of their own: no start-up files of the user, no lines about transport."""
+    """Give the kernels their own configuration: no start-up files of the user, no log lines about transport."""
     (profiles / "profile_default").mkdir(parents=True)
     (profiles / "profile_default" / "ipython_kernel_config.py").write_text(
         "c.IPKernelApp.log_level = 50\n", encoding="utf-8"
@@ -188,7 +195,7 @@ def _jobs(opened: object, plan: Sequence[_Planned], scratch: Path, timeout: floa
             parameters={n: v for n, v in p.used.items() if n in p.given or n in RESERVED},
             page=html.Page(
                 company=opened.title,
-                as_of=html.day(opened.as_of),
+                as_of=numbers.day(opened.as_of),
                 title=p.title,
                 here=f"{p.path.stem}.html",
                 links=links,
@@ -204,14 +211,14 @@ def _jobs(opened: object, plan: Sequence[_Planned], scratch: Path, timeout: floa
 
 
 def _longest_first(work: list[Job], home: Path) -> list[Job]:
-    """Order by the seconds of the last report, so that no long notebook starts last; unknown ones come first."""
+    """Order by run time in the last report, so that no long notebook starts last; unknown ones come first."""
     last = record.last(home) or {}
     seconds = {n["name"]: n["seconds"] for n in last.get("notebooks", [])}
     return sorted(work, key=lambda job: -seconds.get(job.name, float("inf")))
 
 
 def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], None]) -> dict[str, Event]:
-    """Run jobs in ``count`` worker processes; a worker that is killed fails its own notebook alone."""
+    """Run jobs in ``count`` worker processes; if a worker is killed, only its own notebook fails."""
     context = multiprocessing.get_context("spawn")
     count = max(1, min(count or min(2, os.cpu_count() or 1), len(work)))
     waiting, ends = deque(work), {}
@@ -223,7 +230,7 @@ def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], Non
                 connection, process = idle.pop() if idle else _worker(context)
                 try:
                     connection.send(waiting[0])
-                except OSError:  # it died idle; another takes the job
+                except OSError:  # the idle worker has died; another takes the job
                     continue
                 busy[connection] = process, waiting.popleft(), time.monotonic()
             for connection in wait(list(busy)):
@@ -260,7 +267,8 @@ def _worker(context: object) -> tuple[object, object]:
     return here, process
 
 
-def _told(event: Event, planned: _Planned) -> dict[str, object]:
+def _ended(event: Event, planned: _Planned) -> dict[str, object]:
+    """Return what the run record says about one notebook."""
     return {
         "name": event.name,
         "title": planned.title,
@@ -274,13 +282,13 @@ def _told(event: Event, planned: _Planned) -> dict[str, object]:
 
 
 def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) -> Path:
-    """Write what stands beside the pages and give the folder its name; return where it is."""
+    """Write the first page and the JSON files and give the folder its name; return its path."""
     findings, figures = [], []
     try:
         findings = record.collect(scratch, "findings", ["name", "headline"])
         figures = record.collect(scratch, "figures", ["name", "label", "value"])
     except ValueError as problem:
-        about["error"] = f"A notebook left an unreadable file: {problem}"
+        about["error"] = f"A notebook wrote a file that cannot be read: {problem}"
     for extra in ("findings", "figures", ".ipython", ".intake"):
         shutil.rmtree(scratch / extra, ignore_errors=True)
     tables = [p.name for p in sorted((scratch / "tables").glob("*.csv"))]
@@ -296,7 +304,7 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
 
     write()
     if whole and (found := privacy.leaks(scratch, hidden)):
-        about["outcome"], about["error"] = FAILED, f"Private content would be published: {'; '.join(found)}"
+        about["outcome"], about["error"] = FAILED, f"The report would publish private content: {'; '.join(found)}"
         write()
     if about["outcome"] == DONE:
         folders.keep_private(scratch, good)
@@ -308,7 +316,7 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
 
 
 def _give_up(about: dict, problem: OSError, scratch: Path, good: Path) -> Path | None:
-    """Keep a failed run of which not all could be written: room is made, then its record and first page are kept."""
+    """Keep a failed run that could not be written in full: delete its files, then write its record and first page."""
     about["outcome"], about["error"] = FAILED, f"The report cannot be written: {problem}"
     try:
         shutil.rmtree(scratch, ignore_errors=True)
