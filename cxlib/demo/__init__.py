@@ -1,7 +1,6 @@
-"""Two demo companies, made up from a seed: a subscription company and a web shop.
+"""Two demo companies, simulated from a seed: a subscription company and a web shop.
 
-``python -m cxlib.demo`` writes their exports. The effects in them are known; the tests work them out
-(``tests/demo_truth.py``).
+``python -m cxlib.demo`` writes their exports. The true effects are known; ``tests/demo_truth.py`` calculates them.
 """
 
 from cxlib.demo.exports import dirty, settings

@@ -10,7 +10,7 @@ from cxlib.demo.exports import demo_files, shop_files, write
 
 
 def main() -> None:
-    """Write data/demo and data/demo-shop. Each company.yaml is written by hand and stays as it is."""
+    """Write the exports in data/demo and data/demo-shop; each company.yaml is written by hand and is not touched."""
     parser = argparse.ArgumentParser(prog="python -m cxlib.demo", description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="folder with data/")
     data = parser.parse_args().root / "data"

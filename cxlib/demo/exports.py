@@ -1,4 +1,4 @@
-"""The demo companies as their systems would export them: own column names and date styles, some impossible rows."""
+"""The demo companies as their systems would export them: other column names and date styles, some impossible rows."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def settings(company: str = "demo", **changes: object) -> dict:
 
 
 def dirty(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.DataFrame]:
-    """Return the tables as a careless export would have them: impossible rows added, a script in one comment.
+    """Return the tables as a careless export would have them: with impossible rows and a script in one comment.
 
-    The intake rejects every added row, so that the rows used are those of the tables given.
+    The intake excludes every added row, so that the rows used are those of ``frames``.
     """
     luck, customers, extra = stream(seed, "dirty"), frames["customers"], {}
 
@@ -123,7 +123,7 @@ def dirty(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.Dat
 
 
 def _text(values: pd.Series, style: str) -> pd.Series:
-    """Write dates by a strftime pattern and numbers by a format such as ``.2f``; missing values are blank."""
+    """Format dates by a strftime pattern and numbers by a format such as ``.2f``; missing values become blank."""
     if style.startswith("%"):
         return values.dt.strftime(style)
     return values.map(lambda value: "" if pd.isna(value) else format(value, style))
@@ -198,8 +198,8 @@ def demo_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, p
     }
 
 
-def shop_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.DataFrame]:
-    """Return the exports of the web shop by file name; ``seed`` is not used."""
+def shop_files(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the exports of the web shop by file name."""
     asked, cases = frames["responses"].copy(), frames["contacts"].copy()
     asked["score"], cases["cost"] = _text(asked["score"], ".0f"), _text(cases["cost"], ".2f")
     for frame, columns in (
@@ -231,7 +231,7 @@ def shop_files(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, p
 
 
 def csv_text(name: str, frame: pd.DataFrame) -> str:
-    """Return a CSV export as text; only the accounts have semicolons."""
+    """Return a CSV export as text; only the accounts are separated by semicolons."""
     return frame.to_csv(index=False, lineterminator="\n", sep=";" if name == "accounts.csv" else ",")
 
 

@@ -1,7 +1,7 @@
-"""The customers of the demo subscription company: how they join, feel, pay and leave.
+"""The simulated customers of the demo subscription company: how they join, feel, pay and leave.
 
-Arrays only, with one row per customer and days counted from ``EPOCH``; ``subscription`` turns them into tables. Two
-worlds with the same seed share all random numbers.
+All results are arrays with one row per customer and days counted from ``EPOCH``; ``subscription`` turns them into
+tables. Two worlds with the same seed share all random numbers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from cxlib.demo.words import BRANCHES, REGIONS
 
 MONTH = 30.4375  # days
 EPOCH = np.datetime64("2022-07-01", "D")
-NEVER = 10**6  # a day that does not come
-SILENCE_DAYS = 45  # before leaving
+NEVER = 10**6  # a day that never comes
+SILENCE_DAYS = 45  # days before leaving with a lower response rate
 SEED = 10  # of the companies in data/
 
 HARBOUR = REGIONS.index("Harbour")
 REGION_SHARES = (0.16, 0.15, 0.13, 0.12, 0.13, 0.15, 0.09, 0.07)
 GROWTH = 1.6  # joiners per day at the end relative to the start, minus one
-BASIC = (0.10, 0.85)  # share of Basic among the first joiners, and how much it grows until the last
+BASIC = (0.10, 0.85)  # share of Basic among the first joiners, and its increase until the last
 PLUS = 0.62  # share of Plus among the others
 PRICE = np.array([20.0, 45.0, 120.0])
 SCORE_MEAN = np.array([6.2, 7.45, 8.45])
 SCORE_SD, SCORE_MEMORY = 2.1, 0.65
 ANSWERING = np.array([0.93, 1.0, 1.15])  # by plan, times World.answering
-CONTACT_RATE = np.array([0.06, 0.10, 0.18])  # a month, by band
-UPSELL = np.array([0.012, 0.008, 0.003])  # at an invoice, by band
+CONTACT_RATE = np.array([0.06, 0.10, 0.18])  # a month, by score group
+UPSELL = np.array([0.012, 0.008, 0.003])  # probability at an invoice, by score group
 RAISE = 1.15
 
 
@@ -43,7 +43,7 @@ LAST_JOINED = day("2026-06-15")
 WELCOME, WELCOME_END = day("2024-07-01"), day("2025-07-01")
 MANAGERS = (day("2025-01-01"), day("2025-04-01"), day("2025-07-01"))  # 12 branches each; the last 12 never
 NEW_APP = day("2025-10-01")
-MESSAGES = day("2026-10-01")  # only planned: it changes nothing
+MESSAGES = day("2026-10-01")  # only planned, so without effect
 HARBOUR_DROP, HARBOUR_EXITS = day("2025-07-01"), day("2026-01-01")
 RATES_CHANGE = sorted({WELCOME, WELCOME_END, *MANAGERS, NEW_APP, HARBOUR_EXITS})
 
@@ -52,8 +52,8 @@ RATES_CHANGE = sorted({WELCOME, WELCOME_END, *MANAGERS, NEW_APP, HARBOUR_EXITS})
 class World:
     """Parameters of the simulation. Hazards and rates are per month of 30.4375 days.
 
-    For a world in which the bands of a plan differ only by chance, set ``link=False`` and all three effects to 1: an
-    effect that starts on a date affects early and late answers unequally.
+    For a world in which the score groups of a plan differ only by chance, set ``link=False`` and all three effects to
+    1: an effect that starts on a date affects early and late answers unequally.
     """
 
     hazard_ratios: tuple[float, float] = (1.5, 2.5)  # chosen exits, passives and detractors relative to promoters
@@ -63,14 +63,14 @@ class World:
     drift: float = 0.18  # points by which the expected score rises with each half-yearly survey
     harbour_drop: float = 2.5  # points
     answering: float = 0.45  # response rate
-    silence: float = 0.4  # factor on it for those who leave within 45 days
-    treated_share: float = 0.5  # of the randomised programme; 1 and 0 give its two potential outcomes
+    silence: float = 0.4  # factor on the response rate of customers who leave within 45 days
+    treated_share: float = 0.5  # of the randomised programme; 1 and 0 give the two potential outcomes
     welcome_effect: float = 0.6  # factor on the hazard of a chosen exit, like the two other effects
     welcome_contacts: float = 0.8  # factor on the rate of contacts
     managers_effect: float = 0.55
     app_effect: float = 0.85
     as_of: str = "2026-06-30"
-    until: str | None = None  # follow beyond as_of (nobody new joins), with the same draws continued
+    until: str | None = None  # follow customers beyond as_of (nobody new joins), continuing the same draws
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,18 @@ class Paths:
     treated: np.ndarray  # arm of the randomised programme, also for those not eligible
     asked: np.ndarray  # customers x waves: day of the NPS invitation
     score: np.ndarray  # customers x (1 + waves); the first applies from the day of joining and is never surveyed
-    edge: np.ndarray  # customers x (pieces + 1): between two edges band and rates are constant
-    band: np.ndarray  # customers x pieces
+    edge: np.ndarray  # customers x (pieces + 1): between two edges score group and rates are constant
+    band: np.ndarray  # customers x pieces: score group
     contact_rate: np.ndarray  # customers x pieces, per month
-    left: np.ndarray  # first day the customer is no longer there, or NEVER
+    left: np.ndarray  # first day on which the customer is gone, or NEVER
     failed: np.ndarray  # the exit, if any, was a failed payment
 
     def active(self, on: int) -> np.ndarray:
-        """Return who is a customer at the start of a day."""
+        """Return which customers are active at the start of a day."""
         return (self.joined <= on) & (self.left > on)
 
     def seen(self, on: np.ndarray) -> np.ndarray:
-        """Return whether these days (customers x any) fall within the membership and the follow-up."""
+        """Return whether these days (customers x any) come before leaving and within the follow-up."""
         return (on < self.left[:, None]) & (on < self.end)
 
     def at(self, on: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -109,12 +109,12 @@ class Paths:
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
-    """Return random numbers for one purpose: drawing more for one never changes those of another."""
+    """Return the random numbers for one purpose; more draws for one purpose never change those for another."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, crc32(purpose.encode())])))
 
 
 def pick(uniform: np.ndarray, shares: ArrayLike) -> np.ndarray:
-    """Return codes 0, 1, ... drawn with the given shares: one set for all, or a row for each draw."""
+    """Return codes 0, 1, ... drawn with these probabilities: one set for all draws, or a row for each."""
     return (uniform[:, None] >= np.cumsum(shares, axis=-1)[..., :-1]).sum(axis=1)
 
 
@@ -131,8 +131,8 @@ def roll_out(branch: np.ndarray) -> np.ndarray:
 def simulate(seed: int, customers: int, world: World) -> Paths:
     """Simulate who joins, what they experience and when they leave.
 
-    Exits are exact draws from piecewise constant hazards: each customer leaves where the cumulative hazard reaches an
-    exponential draw, so the same customer can be followed in two worlds.
+    Exits are exact draws from piecewise constant hazards: a customer leaves where the cumulative hazard reaches an
+    exponential draw. So the same customer can be followed in two worlds.
     """
     end = day(world.until or world.as_of) + 1
     horizon = end + SILENCE_DAYS + 1  # whether someone is about to leave depends on a few days beyond the end
@@ -145,7 +145,7 @@ def simulate(seed: int, customers: int, world: World) -> Paths:
     branch = (uniform[4] * len(BRANCHES)).astype(np.int64)
     treated = uniform[5] < world.treated_share
 
-    # Surveys at 3, 9, 15 ... months; the experience behind the score follows an autoregression.
+    # Surveys at 3, 9, 15 ... months; the experience behind the score is autoregressive.
     waves = int((horizon / MONTH - 3) // 6) + 2
     jitter = stream(seed, "asked").integers(-4, 5, (waves, customers)).T
     asked = joined[:, None] + np.rint((3 + 6 * np.arange(waves)) * MONTH).astype(np.int64) + jitter
@@ -158,7 +158,7 @@ def simulate(seed: int, customers: int, world: World) -> Paths:
     dropped = feeling - world.harbour_drop * (harbour & (since >= HARBOUR_DROP))
     score, undropped = (np.clip(np.rint(value), 0, 10).astype(np.int8) for value in (dropped, feeling))
 
-    # Pieces of constant rates: all dates sorted, and the latest survey wave after each.
+    # Pieces with constant rates: all dates in order, and the latest survey wave at each.
     calendar = np.broadcast_to([*RATES_CHANGE, horizon], (customers, len(RATES_CHANGE) + 1))
     dates = np.clip(np.concatenate([since, calendar], axis=1), joined[:, None], np.maximum(joined, horizon)[:, None])
     order = np.argsort(dates, axis=1, kind="stable")
@@ -195,8 +195,8 @@ def simulate(seed: int, customers: int, world: World) -> Paths:
 def answers(path: Paths, asked: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return who answers an invitation, and how many seconds later.
 
-    ``asked``: days of the invitations, sent at nine o'clock (customers x any). ``uniform`` has two draws for
-    each. Nobody answers after leaving, and those about to leave answer less.
+    ``asked``: days of the invitations, which are sent at nine o'clock (customers x any). ``uniform``: two draws for
+    each. Nobody answers after leaving; customers about to leave respond less often.
     """
     about_to_leave = path.left[:, None] - asked <= SILENCE_DAYS
     likely = path.world.answering * ANSWERING[path.plan][:, None]
@@ -206,15 +206,15 @@ def answers(path: Paths, asked: np.ndarray, uniform: np.ndarray) -> tuple[np.nda
 
 
 def nps_answers(path: Paths, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return for customers x waves: answered, seconds from invitation to answer."""
+    """Return, customers x waves, who answers and the seconds from invitation to answer."""
     uniform = stream(seed, "answers").random((path.asked.shape[1], 2, len(path.joined)))
     return answers(path, path.asked, uniform.transpose(1, 2, 0))
 
 
 def invoices(path: Paths, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for customers x months of tenure: day of the invoice, price, whether the price has just risen.
+    """Return, customers x months of tenure, the day of the invoice, the price, and whether the price has just risen.
 
-    First prices are in half pounds. An invoice is sent where ``path.seen(day)``.
+    First prices are multiples of 50 pence. An invoice is sent where ``path.seen(day)``.
     """
     months = int(np.ceil(path.end / MONTH)) + 1
     on = path.joined[:, None] + np.rint(np.arange(months) * MONTH).astype(np.int64)

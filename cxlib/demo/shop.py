@@ -1,8 +1,8 @@
-"""The tables of a demo web shop whose truth is known: customers come back, or stay away without notice.
+"""The tables of a demo web shop with known truth: customers come back, or stop buying without notice.
 
 Purchases follow BG/NBD (Fader, Hardie & Lee 2005, doi:10.1287/mksc.1040.0098) and amounts Gamma-Gamma (Fader, Hardie &
-Lee 2005, doi:10.1509/jmkr.2005.42.4.415). An active customer buys at rate lambda ~ Gamma(r, rate alpha) per week, stays
-away for good with probability p ~ Beta(a, b) after every repeat purchase, and spends Gamma(p, rate nu) per order with
+Lee 2005, doi:10.1509/jmkr.2005.42.4.415). An active customer buys at rate lambda ~ Gamma(r, rate alpha) per week, stops
+for good with probability ~ Beta(a, b) after every repeat purchase, and spends Gamma(p, rate nu) per order with
 nu ~ Gamma(q, rate v).
 """
 
@@ -33,12 +33,12 @@ class Shop:
     p: float = 6.0
     q: float = 4.0
     v: float = 15.0
-    link: bool = True  # False: scores do not depend on the probability of staying away
+    link: bool = True  # False: scores do not depend on the probability of stopping
     weeks: int = 104  # up to as_of; first purchases are in the first nine tenths
     asking: float = 0.35  # share of purchases followed by an NPS question
     answering: float = 0.40
     as_of: str = "2026-06-30"
-    until: str | None = None  # follow beyond as_of, with the same draws continued
+    until: str | None = None  # follow customers beyond as_of, continuing the same draws
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Purchases:
     at: np.ndarray  # timestamps
     revenue: np.ndarray
     uniform: np.ndarray  # purchases x 16
-    leaving: np.ndarray  # by customer: probability of staying away after a repeat purchase
+    leaving: np.ndarray  # by customer: probability of stopping after a repeat purchase
     end: np.datetime64
 
 
 def purchases(seed: int, customers: int, shop: Shop) -> Purchases:
-    """Simulate all purchases, in rounds of everybody's next one, sorted by time."""
+    """Simulate all purchases, one round for everybody's next purchase; return them sorted by time."""
     end = np.datetime64(shop.until or shop.as_of, "s") + np.timedelta64(DAY, "s")
     begin = np.datetime64(shop.as_of, "s") + np.timedelta64(DAY - shop.weeks * WEEK, "s")
     traits = stream(seed, "shop customers")
@@ -81,7 +81,7 @@ def purchases(seed: int, customers: int, shop: Shop) -> Purchases:
 
 
 def shop(seed: int = SEED, customers: int = 3000, **world: object) -> dict[str, pd.DataFrame]:
-    """Return customers, orders, responses and contacts of the demo web shop, with the column names of the contract.
+    """Return customers, orders, responses and contacts of the demo web shop, with the column names of data/README.md.
 
     ``world`` takes any field of :class:`Shop`. Customers have no joining date: their first order counts.
     """
@@ -106,7 +106,7 @@ def shop(seed: int = SEED, customers: int = 3000, **world: object) -> dict[str, 
         }
     )
 
-    # Customers likely to stay away give lower scores; without the link somebody else's probability counts.
+    # Customers likely to stop give lower scores; without the link, another customer's probability counts.
     strangers = stream(seed, "shop strangers").beta(made.a, made.b, customers)
     mood = (bought.leaving if made.link else strangers)[bought.customer]
     noise = stream(seed, "shop noise").standard_normal((len(at), 3))

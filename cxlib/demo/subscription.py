@@ -1,8 +1,8 @@
-"""The tables of a demo subscription company whose truth is known.
+"""The tables of a demo subscription company with known truth.
 
-It has the traps of real data. Newer customers buy smaller plans and are less happy, so the overall NPS falls while that
-of every plan rises. Scores rise with tenure, so a high last score is partly a result of having stayed. Customers about
-to leave answer less. The experience in one region falls half a year before its exits rise.
+It has the traps of real data. Newer customers buy smaller plans and are less satisfied, so the overall NPS falls while
+that of every plan rises. Scores rise with tenure, so a high last score is partly a result of having stayed. Customers
+about to leave respond less often. In one region experience worsens half a year before exits rise.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from cxlib.demo.words import (
     TOPICS,
 )
 
-AGENT_PACE = np.array([0.7, 0.8, 0.9, 1.0, 1.0, 1.1, 0.8, 0.9, 1.0, 1.2, 1.5, 1.9])  # how long customers wait
+AGENT_PACE = np.array([0.7, 0.8, 0.9, 1.0, 1.0, 1.1, 0.8, 0.9, 1.0, 1.2, 1.5, 1.9])  # factors on waiting times
 CONTACT_COST = (6.0, 14.0)  # uniform
 HOUR, DAY = 3600, 86_400  # seconds
 NEVER = np.datetime64("NaT", "us")
@@ -57,12 +57,12 @@ def when(days: np.ndarray | int, seconds: np.ndarray | float = 0) -> np.ndarray:
 
 
 def later(moments: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Return timestamps a number of seconds after others."""
+    """Return the timestamps a number of seconds later."""
     return moments + np.rint(seconds).astype("timedelta64[s]")
 
 
 def named(names: Sequence[str], codes: np.ndarray) -> np.ndarray:
-    """Return the names of codes."""
+    """Return the names for codes 0, 1, ..."""
     return np.array(names, dtype=object)[codes]
 
 
@@ -94,13 +94,13 @@ def _customers(path: Paths, seed: int, ids: np.ndarray, price: np.ndarray) -> pd
 
 def _contacts(path: Paths, seed: int, ids: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return support cases, and the CSAT question after each resolved one."""
-    slots = int(np.ceil(path.end / MONTH * 2)) + 1  # half months of tenure with at most one contact each
+    slots = int(np.ceil(path.end / MONTH * 2)) + 1  # half-months of tenure, with at most one contact each
     starts = np.rint(np.arange(slots + 1) * MONTH / 2).astype(np.int64)
     uniform = stream(seed, "contacts").random((slots, 2, len(ids)))
     on = path.joined[:, None] + (starts[:-1] + np.floor(uniform[:, 1].T * np.diff(starts))).astype(np.int64)
     hit = path.at(on, path.contact_rate) * np.diff(starts) / MONTH > uniform[:, 0].T
     who, slot = np.nonzero(hit & path.seen(on))
-    first = np.argsort(on[who, slot], kind="stable")  # by date, so that a longer follow-up only adds rows
+    first = np.argsort(on[who, slot], kind="stable")  # by date, so that a longer follow-up only adds rows at the end
     who, days = who[first], on[who, slot][first]
     band = path.at(on, path.band)[who, slot[first]]
     u = stream(seed, "contact details").random((len(who), 10))
@@ -147,7 +147,7 @@ def questions(
     given: np.ndarray,
     score: np.ndarray,
 ) -> pd.DataFrame:
-    """Return questions of one kind; time and score of the answer only where one was given."""
+    """Return the questions of one kind; time and score are missing where no answer was given."""
     return pd.DataFrame(
         {
             "customer_id": customer,
@@ -164,7 +164,7 @@ def questions(
 
 
 def in_order(parts: list[pd.DataFrame], prefix: str) -> pd.DataFrame:
-    """Return questions of several kinds by date, numbered."""
+    """Return questions of several kinds in order of date, numbered."""
     frame = pd.DataFrame({c: np.concatenate([part[c].to_numpy() for part in parts]) for c in parts[0]})
     frame = frame.sort_values(["asked_at", "metric", "customer_id"], kind="stable", ignore_index=True)
     frame.insert(0, "response_id", numbered(prefix, len(frame), 6))
@@ -172,7 +172,7 @@ def in_order(parts: list[pd.DataFrame], prefix: str) -> pd.DataFrame:
 
 
 def _comments(seed: int, band: np.ndarray) -> np.ndarray:
-    """Return comments of one or two sentences for about 40 % of answers."""
+    """Return comments of one or two sentences for about 40 % of the answers."""
     u = stream(seed, "comments").random((len(band), 6))
     shares = np.array(THEME_SHARES)[band]
     first, second = pick(u[:, 1], shares), pick(u[:, 2], shares)
@@ -186,7 +186,7 @@ def _comments(seed: int, band: np.ndarray) -> np.ndarray:
 
 
 def _responses(path: Paths, seed: int, ids: np.ndarray, csat: pd.DataFrame) -> pd.DataFrame:
-    """Return the questions: NPS every half year, CES once after a month, CSAT after resolved cases."""
+    """Return all questions: NPS every half-year, CES once after a month, CSAT after resolved cases."""
     answered, seconds = nps_answers(path, seed)
     who, wave = np.nonzero(path.seen(path.asked))
     first = np.argsort(path.asked[who, wave], kind="stable")
@@ -223,7 +223,7 @@ def _orders(path: Paths, ids: np.ndarray, on: np.ndarray, price: np.ndarray, rai
 
 
 def _initiatives(path: Paths) -> pd.DataFrame:
-    """Return the initiatives started so far, and the planned one (I4), which is the same in every world."""
+    """Return the initiatives that have started, and the planned one (I4), which is the same in every world."""
     columns = ["initiative_id", "name", "changed", "started_on", "cost_upfront", "cost_per_month"]
     columns += ["attribution_share", "status", "assignment", "assigned_by"]
     columns += ["outcome", "smallest_effect", "effect_is", "effect_months", "planned_customers", "expected_effect"]
@@ -244,7 +244,7 @@ def _initiatives(path: Paths) -> pd.DataFrame:
 
 
 def _exposures(path: Paths, ids: np.ndarray) -> pd.DataFrame:
-    """Return both arms of I1, those still active when their branch started I2, and everybody for I3."""
+    """Return both arms of I1, customers still active when their branch started I2, and all customers for I3."""
     start = roll_out(path.branch)
     reached = [("I1", WELCOME, path.active(WELCOME) & (path.plan < 2))]
     reached += [("I2", on, path.active(MANAGERS[0]) & path.active(on) & (start == on)) for on in MANAGERS]
@@ -266,10 +266,12 @@ def _exposures(path: Paths, ids: np.ndarray) -> pd.DataFrame:
 
 
 def subscription(seed: int = SEED, customers: int = 6000, **world: object) -> dict[str, pd.DataFrame]:
-    """Return the six tables of the demo subscription company, with the column names of the contract.
+    """Return the six tables of the demo subscription company, with the column names of data/README.md.
 
     ``world`` takes any field of :class:`World`. The tables show what happened by ``as_of`` (or ``until``); a later
     date with the same seed only adds rows. A seed gives the same rows on every machine.
+
+    Example: ``subscription(seed=1, customers=500)["responses"]``.
     """
     path = simulate(seed, customers, World(**world))
     ids = numbered("A", customers, 6)
