@@ -27,7 +27,8 @@ UV = "uv==0.13.*"
 def clean_environment() -> dict[str, str]:
     """Return the environment without what would make kernels slow or find another Python's packages.
 
-    Linear algebra gets one thread unless somebody asks for more: on our small matrices a second one costs more than it gives.
+    Linear algebra gets one thread unless somebody asks for more: on our small matrices a second one costs more than it
+    gives.
     """
     dropped = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "JUPYTER_PATH"}
     kept = {k: v for k, v in os.environ.items() if k not in dropped}

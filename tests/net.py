@@ -2,8 +2,8 @@
 
     python bootstrap.py tests/net.py [COMPANY ...]     freeze the numbers anew
 
-A line is a figure (value, low, high, n), a fact handed to a sentence, or a column of a table as count, sum, sum weighted
-by row, and sum of squares: enough to notice any change, small enough to read in a diff.
+A line is a figure (value, low, high, n), a fact handed to a sentence, or a column of a table as count, sum, sum
+weighted by row, and sum of squares: enough to notice any change, small enough to read in a diff.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ NOTEBOOKS = sorted(p.stem for p in paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
 
 @cache
 def opened(name: str, as_of: object = None) -> Company:
-    """Return a company, read once for all its notebooks."""
+    """Return a company, read once for all the tests of a process."""
     return open_company(name, as_of=as_of)
 
 
+@cache
 def run(notebook: str, company: str) -> list[tuple[str, object]]:
     """Execute the code cells of a notebook and return what it showed: findings, and private tables by name."""
     shown: list[tuple[str, object]] = []

@@ -34,7 +34,8 @@ def survey(
     frame["metric"], frame["score"] = columns.pop("metric", next(iter(metrics))), given
     people = pd.DataFrame({"customer_id": sorted(set(ids))} | dict(of_customers or {}))
     settings = {
-        "name": "T", "as_of": "2024-12-31", "relationship": "noncontractual", "inactive_after_days": 90, "currency": "EUR",
+        "name": "T", "as_of": "2024-12-31", "relationship": "noncontractual",
+        "inactive_after_days": 90, "currency": "EUR",
         "metrics": metrics, "draws": 200,
         "segments": [c for c in people if people[c].dtype == object and c != "customer_id"],
     }  # fmt: skip

@@ -1,4 +1,7 @@
-"""The notebooks as a person or a scheduler runs them: plain papermill from the project's folder, JupyterLab from theirs."""
+"""The notebooks as a person or a scheduler runs them.
+
+Plain papermill from the project's folder, JupyterLab from theirs.
+"""
 
 from __future__ import annotations
 

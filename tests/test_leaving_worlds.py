@@ -1,4 +1,7 @@
-"""The made-up worlds of benchmarks/leaving.py are what they say: rates, scores, silence, who is missing, and the truths."""
+"""The made-up worlds of benchmarks/leaving.py are what they say.
+
+Rates, scores, silence, who is missing, and the truths.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from benchmarks import leaving
 from benchmarks.leaving import BANDS, DECIDED_BEFORE, KNOWN, MONTH, NULL, PLANS, World, live, make, truths
 from cxlib.intake.company import Company
 from cxlib.stats import survival
+from cxlib.stats.cox import cox
 
 AS_OF = pd.Timestamp(leaving.AS_OF)
 LARGE = 40_000
@@ -45,7 +49,10 @@ def band(score):
 
 
 def start_stop(rows):
-    """Days since joining from each answer to the next question, to leaving or to the end; the last day counts in full."""
+    """Days since joining from each answer to the next question, to leaving or to the end.
+
+    The last day counts in full.
+    """
     rows = rows.sort_values(["customer_id", "asked_at"])
     day = {c: (rows[c] - rows["joined_on"]).dt.days for c in ("asked_at", "answered_at", "left_on")}
     following = day["asked_at"].groupby(rows["customer_id"]).shift(-1)
@@ -115,7 +122,7 @@ def test_a_start_stop_model_finds_the_ratios(known):
     rows = rows.assign(detractor=(rows["band"] == "detractor") * 1.0, passive=(rows["band"] == "passive") * 1.0)
     keys = ["plan", "start", "stop", "chosen", "detractor", "passive"]
     counted = rows.groupby(keys).size().rename("n").reset_index()
-    fit = survival.cox(
+    fit = cox(
         counted, event="chosen", covariates=keys[-2:], start="start", stop="stop", weights="n", strata="plan"
     ).table
     agrees(fit["coef"], np.log(KNOWN.ratios), fit["se"])
@@ -228,7 +235,10 @@ def test_truths_of_the_null_world_are_those_of_constant_hazards():
 
 
 def test_truths_of_the_known_world_are_what_a_large_company_shows(known):
-    """Kaplan-Meier at a year, by band, plan and stage in the mix of all questions, of a company watched until AS_OF only."""
+    """Kaplan-Meier at a year, by band, plan and stage in the mix of all questions.
+
+    Of a company watched until AS_OF only.
+    """
     true, rows = truths(KNOWN, 300_000), known[2]
     when = rows["answered_at"].fillna(rows["asked_at"])
     stage = pd.cut((when - rows["joined_on"]).dt.days, [0, 91, 365, 730, 9999], right=False).astype(str)

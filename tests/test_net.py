@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 
+import lint
 import net
 import pytest
+
+from cxlib.page.findings import Finding
+
+PAGES = [pytest.param(c, n, id=f"{c}-{n}") for c in net.COMPANIES for n in net.NOTEBOOKS]
 
 
 def same(a: float, b: float, scale: float) -> bool:
     return a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= 1e-5 * max(abs(a), abs(b), 1e-5 * scale)
 
 
-@pytest.mark.parametrize("notebook", net.NOTEBOOKS)
-@pytest.mark.parametrize("company", net.COMPANIES)
-def test_every_number_is_as_it_was(company, notebook):
+def here(company):
     if not company.startswith("demo") and not net.EXPORTS.exists():
         pytest.skip("the exports of the three companies are not beside the project")
+    return company
+
+
+def findings(company, notebook):
+    return [f for _, f in net.run(notebook, here(company)) if isinstance(f, Finding)]
+
+
+@pytest.mark.parametrize(("company", "notebook"), PAGES)
+def test_every_number_is_as_it_was(company, notebook):
+    here(company)
     kept, now = net.frozen(company, notebook), net.lines(notebook, company)
     changed = [f"gone: {k}" for k in kept if k not in now] + [f"new: {k}" for k in now if k not in kept]
     for name in (k for k in kept if k in now):
@@ -24,3 +37,19 @@ def test_every_number_is_as_it_was(company, notebook):
         if len(kept[name]) != len(now[name]) or not all(map(same, kept[name], now[name], [scale] * len(now[name]))):
             changed.append(f"{name}: was {net.written(kept[name])}, is {net.written(now[name])}")
     assert not changed, "\n".join(changed)
+
+
+@pytest.mark.parametrize(("company", "notebook"), PAGES)
+def test_headlines_and_sentences_are_short_and_plain(company, notebook):
+    assert [fault for f in findings(company, notebook) for fault in lint.faults(f)] == []
+
+
+@pytest.mark.parametrize("company", net.COMPANIES)
+def test_a_figure_has_one_value_and_one_label_of_evidence_in_the_whole_report(company):
+    seen: dict[str, tuple] = {}
+    for notebook in net.NOTEBOOKS:
+        for found in findings(company, notebook):
+            for figure in found.figures:
+                row = figure.row()
+                said = (*(row[k] for k in ("value", "low", "high", "unit")), figure.known or found.known)
+                assert seen.setdefault(figure.name, said) == said, (notebook, found.name, figure.name)

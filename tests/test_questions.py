@@ -8,8 +8,9 @@ from pathlib import Path
 import lint
 import pandas as pd
 import pytest
+from net import opened
 
-from cxlib import demo, open_company
+from cxlib import demo
 from cxlib.churn import curves, hazard_ratios, retention
 from cxlib.counts import follow_up
 from cxlib.errors import InputError
@@ -26,12 +27,12 @@ TRUTH = json.loads((Path(__file__).parent / "truth" / "demo.json").read_text())
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return opened("demo")
 
 
 @pytest.fixture(scope="module")
 def shop():
-    return open_company("demo-shop")
+    return opened("demo-shop")
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +135,8 @@ def test_a_company_of_customers_only_gets_reasons_and_no_error():
         agreement.satisfied_leavers(bare), agreement.composite(bare), support.times(bare), retention.rates(bare),
         curves.by_score(bare), hazard_ratios.ratios(bare), curves.naive(bare),
         by_score.by_score(bare), by_score.changes(bare), by_score.beyond(bare), by_score.paid_today(bare),
-        forecast.base(bare), contracts.base(bare), concentration.grid(bare), upsell.by_score(bare), acquisition.simple(bare),
-        returns.summary(bare, returns.results(bare)),
+        forecast.base(bare), contracts.base(bare), concentration.grid(bare), upsell.by_score(bare),
+        acquisition.simple(bare), returns.summary(bare, returns.results(bare)),
     ]  # fmt: skip
     assert not any(f.answered for f in found)
     assert all(f.headline.startswith("Not answered: ") for f in found)

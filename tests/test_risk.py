@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from net import opened
 from surveys import CSAT, figures, survey
 
-from cxlib import demo, open_company
+from cxlib import demo
 from cxlib.churn import risk
 from cxlib.counts import snapshots
 from cxlib.errors import InputError, Unanswered
@@ -313,14 +314,14 @@ def test_leavers_since_limits_the_snapshots_fitted():
 
 @pytest.mark.skipif(not EXPORTS.exists(), reason="the exports of the three companies are not beside the project")
 def test_other_companies_get_findings_or_reasons():
-    software = open_company(HERE / "ravenstack")
+    software = opened(str(HERE / "ravenstack"))
     assert not risk.beyond(software).facts["found"]
     assert not risk.beyond(software).facts["linked"]
     late = risk.leakage(software).table.set_index("what")["kind"]
     assert late["CSAT"] == late["contacts"] == "recorded after leaving"
     assert risk.calibration(software).facts["off"] == ["too low", "too extreme"]
     for name in ("nps_fr", "olist"):
-        company = open_company(HERE / name)
+        company = opened(str(HERE / name))
         assert not any(question(company).answered for question in ALL)
 
 

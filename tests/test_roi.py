@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from net import opened
 
-from cxlib import demo, open_company
+from cxlib import demo
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.overview import board, finance
@@ -25,7 +26,7 @@ TRUTH = json.loads((Path(__file__).parent / "truth" / "demo.json").read_text())
 
 @pytest.fixture(scope="module")
 def company():
-    return open_company("demo")
+    return opened("demo")
 
 
 @pytest.fixture(scope="module")

@@ -364,7 +364,8 @@ def declare(tmp_path: Path, source: str) -> Path:
 
 
 def test_a_parameters_cell_is_read_without_running_it(tmp_path):
-    source = '"""Words."""\na: int | None = None  # first\nb = -1.5\nc: list[str] = ["x", "#"]  # third # one\nd = "# no comment"'
+    source = '"""Words."""\na: int | None = None  # first\nb = -1.5\n'
+    source += 'c: list[str] = ["x", "#"]  # third # one\nd = "# no comment"'
     found = declared(declare(tmp_path, source))
     assert {k: (p.default, p.types, p.comment) for k, p in found.items()} == {
         "a": (None, ("int", "None"), "first"),
@@ -382,7 +383,8 @@ def test_a_parameters_cell_with_anything_but_plain_assignments_is_refused(tmp_pa
         declared(declare(tmp_path, source))
 
 
-SOURCE = 'n: int = 1\nx: float = 1.0\nflag: bool = False\ntext: str = ""\nmany: list = []\nmaybe: int | None = None\nany = None'
+SOURCE = 'n: int = 1\nx: float = 1.0\nflag: bool = False\ntext: str = ""\n'
+SOURCE += "many: list = []\nmaybe: int | None = None\nany = None"
 
 
 @pytest.mark.parametrize(

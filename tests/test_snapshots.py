@@ -28,7 +28,10 @@ def after(days):
 
 
 def company(customers, answers=(), contacts=(), orders=(), **changes):
-    """Customers: (joined, left, reason, fee) in days from DAY; answers (customer, day, score); contacts (customer, day)."""
+    """Customers: (joined, left, reason, fee) in days from DAY; answers (customer, day, score).
+
+    Contacts (customer, day).
+    """
     people = pd.DataFrame(
         {
             "customer_id": [f"c{i}" for i in range(len(customers))],

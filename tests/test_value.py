@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from net import opened
 
-from cxlib import demo, open_company
+from cxlib import demo
 from cxlib.counts import follow_up
 from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.intake.company import Company
@@ -201,7 +202,7 @@ def test_a_change_counts_second_answers_against_the_one_before():
 
 @pytest.fixture(scope="module")
 def shop():
-    return open_company("demo-shop")
+    return opened("demo-shop")
 
 
 def test_the_shops_gap_is_at_equal_purchases_and_is_none_without_a_link(shop):
@@ -225,7 +226,7 @@ def test_the_score_adds_to_a_model_of_buying_only_where_it_is_linked():
 
 
 def test_which_money_leaves_is_forecast_with_customers_weighted_by_what_they_pay():
-    found = by_score.beyond(open_company("demo"))
+    found = by_score.beyond(opened("demo"))
     assert found.answered
     gain = found.table[found.table["model"] == "gain"].set_index("measure")["value"]
     parts = found.table.pivot(index="measure", columns="model", values="value")
@@ -233,7 +234,7 @@ def test_which_money_leaves_is_forecast_with_customers_weighted_by_what_they_pay
         parts.loc["concordance", "with the score"] - parts.loc["concordance", "without the score"]
     )
     assert parts.loc["concordance", "without the score"] > 0.5
-    company, day = open_company("demo"), pd.Timestamp(found.facts["tested"])
+    company, day = opened("demo"), pd.Timestamp(found.facts["tested"])
     people = company.frame("customers")
     here = people[(people["joined_on"] <= day) & ~(people["left_on"] <= day)]
     soon = (here["left_on"] <= day + pd.Timedelta(days=182)) & (here["left_reason"] != "payment failed")
@@ -242,8 +243,8 @@ def test_which_money_leaves_is_forecast_with_customers_weighted_by_what_they_pay
 
 
 def test_what_todays_customers_pay_is_that_of_the_export():
-    found = by_score.paid_today(open_company("demo"))
-    people = open_company("demo").frame("customers")
+    found = by_score.paid_today(opened("demo"))
+    people = opened("demo").frame("customers")
     fees = people.loc[people["left_on"].isna(), "monthly_revenue"]
     assert found.facts["total"] == pytest.approx(fees.sum())
     assert found.facts["year"] == pytest.approx(12 * fees.sum())
@@ -253,6 +254,6 @@ def test_what_todays_customers_pay_is_that_of_the_export():
 
 
 def test_each_world_is_named_with_the_models_that_do_not_apply(shop):
-    assert "repeat-purchase models do not apply" in by_score.world(open_company("demo"))
+    assert "repeat-purchase models do not apply" in by_score.world(opened("demo"))
     assert "renewal models do not apply" in by_score.world(shop)
     assert f"{shop.settings.inactive_after_days} days" in by_score.world(shop)
