@@ -133,7 +133,7 @@ def test_where_non_response_depends_on_the_score_weights_do_not_correct_it_and_t
     assert found.bounds[0] <= truth <= found.bounds[1]
     page = nonresponse.weighted(company, "nps")
     assert (page.facts["lowest"], page.facts["highest"]) == found.bounds
-    assert any("cannot correct for non-response caused by the opinion itself" in c for c in page.caveats)
+    assert any("cannot correct for non-response that depends on the opinion itself" in c for c in page.caveats)
     assert page.table["weights"].eq(nonresponse.BOUNDS).any()
     assert page.known == "adjusted"
 

@@ -11,6 +11,7 @@ import pandas as pd
 from cxlib.counts import answers, people
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
+from cxlib.page import words
 from cxlib.page.findings import Answer, Figure, answer, finding, slug, table
 from cxlib.page.numbers import number
 from cxlib.page.resamples import resamples
@@ -90,7 +91,7 @@ def satisfied_leavers(company: Company, within_days: int = 180) -> Answer:
             e = estimate(company, metric, answered, band, one_each=True)
             rows.append({"metric": label, "band": band.name, "estimate": e})
         scores.append({"label": label, "band": band.name, "share": e, "answered": n, "silent": silent})
-        name = f"Leavers whose last {label} was at the good end"
+        name = words.say(__file__, "satisfied-leavers", "figure", label=label)
         figures.append(Figure(f"{metric}-content-leavers", name, e, "share", "leavers with an answer"))
     if not rows:
         raise Unanswered("few-leavers-answered", within_days=within_days)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import answers, people
+from cxlib.counts import answers
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.page.findings import Answer, Figure, answer, finding, table
@@ -91,8 +91,10 @@ def headline(company: Company, window_months: int = 12) -> Answer:
 @finding("distribution")
 def distribution(company: Company, window_months: int = 12) -> Answer:
     """Answer: how are the answers distributed over each scale, score by score, and over its bands?"""
+    found = answers.metrics(company)
+    answers.require_answers(company, found[0] if found else "")
     rows, worst, least = [], [], company.settings.privacy.minimum_base
-    for metric in answers.metrics(company):
+    for metric in found:
         latest, start = metric == "nps", since(company, window_months)
         counted = answers.score_counts(company, metric, latest_only=latest, since=start)
         if counted["customers"].sum() < least:
@@ -109,6 +111,5 @@ def distribution(company: Company, window_months: int = 12) -> Answer:
                 each = estimate(company, metric, counted, one, one_each=latest)
                 rows.append({"metric": metric.upper(), "band": band.name, "score": score, "estimate": each})
     if not rows:
-        people.require(company, "responses")
-        raise Unanswered("few-customers-answered", metrics=[m.upper() for m in answers.metrics(company)])
+        raise Unanswered("few-customers-answered", metrics=[m.upper() for m in found])
     return answer("count", table(rows, ["metric", "band", "score"]), worst=worst)
