@@ -18,7 +18,7 @@ from cxlib.demo.paths import nps_answers as answered_questions
 from cxlib.demo.shop import Shop, purchases
 from cxlib.demo.subscription import World
 from cxlib.intake.company import Company, open_company
-from cxlib.stats import survival
+from cxlib.stats.cox import cox as fit_cox
 
 ROOT = Path(__file__).parents[1]
 PLANS = ("Basic", "Plus", "Pro")
@@ -63,7 +63,7 @@ def cox(rows, **clock):
         detractor=(rows["score"] <= 6).astype(float),
         event=rows["event"].astype(int),
     )
-    table = survival.cox(rows, "event", ["passive", "detractor"], strata="plan", **clock).table
+    table = fit_cox(rows, "event", ["passive", "detractor"], strata="plan", **clock).table
     return table["coef"].to_numpy(), table["se"].to_numpy()
 
 
@@ -259,7 +259,7 @@ def test_last_known_score_is_a_reward_for_staying():
     last = nps_answers(frames).sort_values("answered_at").groupby("customer_id").tail(1).copy()
     last["stop"] = (last["left_on"].fillna(AS_OF) - last["joined_on"]).dt.days
     last["event"] = chosen(last)
-    coefficient, error = cox(last, duration="stop")
+    coefficient, error = cox(last, stop="stop")
     assert coefficient[1] > 3 * error[1]
 
 

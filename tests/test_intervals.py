@@ -127,8 +127,9 @@ def test_unanimous_answers_are_never_certain(method, n, place):
     assert result.se > 0
     assert -100 <= result.low <= result.value <= result.high <= 100
     assert result.high - result.low > 5
-    apart = nps_difference(counts, (n, n, n), method)
-    assert np.isfinite([apart.low, apart.high, apart.se, apart.p]).all()
+    if method != "score":
+        apart = nps_difference(counts, (n, n, n), method)
+        assert np.isfinite([apart.low, apart.high, apart.se, apart.p]).all()
 
 
 @given(first=ANSWERS, second=ANSWERS, method=st.sampled_from(NPS_METHODS), confidence=st.floats(0.5, 0.999))
@@ -138,6 +139,8 @@ def test_net_scores_stay_on_their_scale_and_keep_their_sign(first, second, metho
     assert -100 <= result.low <= result.value <= result.high <= 100
     mirrored = nps(*first[::-1], method, confidence)
     assert (mirrored.low, mirrored.high) == pytest.approx((-result.high, -result.low), abs=1e-6)
+    if method == "score":
+        return
     change = nps_difference(first, second, method, confidence)
     assert -200 <= change.low <= change.value <= change.high <= 200
     assert change.value == pytest.approx(result.value - nps(*second).value, abs=1e-9)
@@ -166,11 +169,10 @@ def test_nps_intervals_cover_by_exact_enumeration_of_20_answers(method, least):
     assert min(coverage[method]) > least > min(coverage["wald"])
 
 
-@pytest.mark.parametrize("method", ["adjusted-wald", "score"])
-def test_difference_of_net_scores_covers_in_small_samples(method):
+def test_difference_of_net_scores_covers_in_small_samples():
     rng = np.random.default_rng(7)
     first, second = rng.multinomial(15, (0.2, 0.3, 0.5), 600), rng.multinomial(25, (0.4, 0.3, 0.3), 600)
-    results = [nps_difference(a, b, method) for a, b in zip(first, second, strict=True)]
+    results = [nps_difference(a, b) for a, b in zip(first, second, strict=True)]
     assert np.mean([r.low <= 40 <= r.high for r in results]) == pytest.approx(0.95, abs=0.025)
 
 
@@ -234,6 +236,7 @@ def test_benjamini_hochberg_1995_example_rejects_four():
         lambda: nps(1, 2, 3, confidence=1),
         lambda: nps_difference((1, 2, 3), (0, 0, 0)),
         lambda: nps_difference((1, 2), (1, 2, 3)),
+        lambda: nps_difference((1, 2, 3), (1, 2, 3), "score"),
         lambda: mean([]),
         lambda: mean([1, math.nan]),
         lambda: mean([1, 6], low=1, high=5),

@@ -97,13 +97,13 @@ def test_a_change_of_many_spreads_needs_a_handful():
         (lambda: customers_needed(0.1, 0.1, power=0.05), "must be above alpha"),
         (lambda: customers_needed(0.1, 0.1, share_treated=1), "share_treated must lie"),
         (lambda: smallest_change(0, 1000), "level must be a share above 0"),
-        (lambda: smallest_change(0.1, 3), "fewer than 2 in an arm"),
-        (lambda: smallest_change(0.1, math.nan), "fewer than 2 in an arm"),
+        (lambda: smallest_change(0.1, 3), "fewer than 2 in a group"),
+        (lambda: smallest_change(0.1, math.nan), "fewer than 2 in a group"),
         (lambda: customers_needed_mean(0, 1), "sd must be above 0"),
         (lambda: customers_needed_mean(1, 0), "other than 0"),
         (lambda: customers_needed_mean(1, math.inf), "other than 0"),
         (lambda: smallest_change_mean(-1, 100), "sd must be above 0"),
-        (lambda: smallest_change_mean(1, 100, share_treated=0.01), "fewer than 2 in an arm"),
+        (lambda: smallest_change_mean(1, 100, share_treated=0.01), "fewer than 2 in a group"),
     ],
 )
 def test_plans_that_cannot_be_are_refused(call, message):

@@ -126,13 +126,3 @@ def test_condensing_keeps_sums_of_polynomials_and_all_who_bought_so_often():
             powers = [start**i * wait**j for i, j in ((0, 0), (1, 0), (5, 0), (0, 5), (3, 4), (5, 5))] if x else []
             sums.append([n @ p for p in (powers or [end**i for i in range(6)])])
         assert sums[1] == pytest.approx(sums[0], rel=1e-9)
-
-
-@pytest.mark.parametrize("kind", [BetaGeoNBD, ModifiedBetaGeoNBD])
-def test_moves_are_what_draws_do_for_a_little_more_of_one_fold(kind):
-    rows, weights, fold = histories(2000)
-    model = kind().fit(*rows.T, weights=weights)
-    little = 1 + 1e-3 * np.eye(32)
-    drawn = np.log(model.draws(little, *rows.T, fold, weights=weights) / model.params.to_numpy()) / 1e-3
-    moved = model.moves(32, *rows.T, fold, weights=weights)
-    assert moved == pytest.approx(drawn, abs=1e-3 * np.abs(drawn).max())

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib.stats.draws import fold_weights
+from cxlib.stats.draws import fold_weights, with_plain
 from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
+from cxlib.stats.renewal_draws import refits
 
 REGULAR = [1000, 631, 468, 382, 326, 289, 262, 241]
 HIGH_END = [1000, 869, 743, 653, 593, 551, 517, 491]
@@ -231,21 +232,20 @@ def test_standard_errors_are_the_spread_over_simulated_cohorts():
 @pytest.mark.parametrize(
     ("kind", "people", "typical"), [(ShiftedBetaGeometric, 4000, 0.05), (BetaDiscreteWeibull, 100_000, 0.3)]
 )
-def test_draws_agree_with_honest_refits(kind, people, typical):
+def test_refits_to_all_resamples_at_once_are_the_fits_of_each(kind, people, typical):
     kept = simulated(people, 1)
     fold = np.random.default_rng(2).integers(0, 256, kept.size)
     table = np.stack([np.bincount(fold, kept >= t, minlength=256) for t in range(7)], axis=1)
-    model, weights = kind().fit(table.sum(axis=0)), fold_weights(1000, 3)
-    draws = model.draws(weights, table, np.arange(256))
-    assert draws.shape == (1000, len(kind.names))
-    refits = np.array([kind().fit(row @ table).params for row in weights[:10]])
-    gap = (np.log(draws[:10]) - np.log(refits)) / np.log(draws).std(axis=0)
+    model, resamples = kind().fit(table.sum(axis=0)), with_plain(fold_weights(1000, 3)) @ table
+    params = refits(model, resamples[:, :-1], resamples[:, :-1] - resamples[:, 1:])
+    assert params.shape == (1001, len(kind.names))
+    assert params[0].tolist() == pytest.approx(model.params.tolist())
+    honest = np.array([kind().fit(row).params for row in resamples[1:11]])
+    gap = (np.log(params[1:11]) - np.log(honest)) / np.log(params[1:]).std(axis=0)
     assert np.abs(gap).max() < typical
-    assert draws.std(axis=0) == pytest.approx(model.standard_errors.to_numpy(), rel=0.35)
-    assert model.lifetime(0.1, draws).shape == (1000,)
-    assert model.survival([0, 1, 2], draws).shape == (1000, 3)
-    with pytest.raises(ValueError, match="rows the model was fitted to"):
-        model.draws(weights, table[:200], np.arange(200))
+    assert params[1:].std(axis=0) == pytest.approx(model.standard_errors.to_numpy(), rel=0.35)
+    assert model.lifetime(0.1, params).shape == (1001,)
+    assert model.survival([0, 1, 2], params).shape == (1001, 3)
 
 
 @pytest.mark.parametrize(
@@ -269,9 +269,9 @@ def test_impossible_cohorts_are_refused(survivors, words):
 def test_wrong_questions_are_refused():
     model = ShiftedBetaGeometric().fit(REGULAR)
     for call, words in (
-        (lambda: model.survival(1.5), "t is no whole number from 0 up"),
-        (lambda: model.retention(0), "t is no whole number from 1 up"),
-        (lambda: model.residual_lifetime(-1, 0.1), "renewals is no whole number"),
+        (lambda: model.survival(1.5), "t is not a whole number from 0 up"),
+        (lambda: model.retention(0), "t is not a whole number from 1 up"),
+        (lambda: model.residual_lifetime(-1, 0.1), "renewals is not a whole number"),
         (lambda: model.lifetime(10), "0.1 for 10 %"),
         (lambda: model.lifetime(-0.1), "between 0 and 1"),
         (lambda: ShiftedBetaGeometric().survival(1), "call fit first"),

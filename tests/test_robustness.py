@@ -11,7 +11,7 @@ from scipy import stats
 from test_effects import fit, panel
 
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.robustness import balance, hidden_trend, randomisation_p, sample_ratio_p
+from cxlib.stats.robustness import balance, hidden_trend, randomisation_p
 
 
 def by_lot(frame, horizon=2, **options):
@@ -129,12 +129,6 @@ def test_small_counts_are_tested_by_simulation():
     assert balance([7], [4]) == 1  # one level only
 
 
-def test_sample_ratio_is_the_binomial_test():
-    assert sample_ratio_p(9, 1) == pytest.approx(22 / 1024)  # 0, 1, 9 or 10 heads of 10
-    assert sample_ratio_p(3, 0, 0.2) == pytest.approx(0.2**3)
-    assert sample_ratio_p(821_588, 815_482) == pytest.approx(1.8e-6, abs=0.05e-6)  # Kohavi, Tang & Xu 2020, ch. 3
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -142,10 +136,6 @@ def test_sample_ratio_is_the_binomial_test():
         (lambda: balance([1, -2], [3, 4]), "treated_counts must hold counts"),
         (lambda: balance([1, 2], [0, 0]), "control_counts must hold counts"),
         (lambda: balance([1, math.nan], [3, 4]), "treated_counts is missing"),
-        (lambda: sample_ratio_p(-1, 5), "treated must be a whole number"),
-        (lambda: sample_ratio_p(5, 2.5), "control must be a whole number"),
-        (lambda: sample_ratio_p(0, 0), "Both arms are empty"),
-        (lambda: sample_ratio_p(5, 5, 1.0), "share must lie between 0 and 1"),
     ],
 )
 def test_counts_that_cannot_be_are_refused(call, message):

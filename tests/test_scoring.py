@@ -1,4 +1,4 @@
-"""Measures of predicted probabilities: pair by pair, row by row, against published numbers and a truth that is known."""
+"""Measures of predicted probabilities: pair by pair, row by row, against published numbers and known truth."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ people = st.lists(
 ).filter(lambda rows: len({r[1] for r in rows}) == 2)
 
 
+def measure(name, p, y, n=None, share=0.1):
+    """Return one measure of all people as observed."""
+    return scoring.resampled(p, y, n, np.zeros(len(p), dtype=int), np.ones((1, 1)), share)[name][0]
+
+
 def pair_by_pair(p, y):
     """Count the pairs in the right order, one by one."""
     pairs = [(a, b) for a, one in zip(p, y, strict=True) for b, other in zip(p, y, strict=True) if one and not other]
@@ -35,11 +40,12 @@ def test_measures_are_those_of_the_rows_one_by_one(rows):
     p, y, n, _ = (np.array(c, dtype=float) for c in zip(*rows, strict=True))
     long_p, long_y = np.repeat(p, n.astype(int)), np.repeat(y, n.astype(int))
     assert scoring.concordance(p, y, n) == pytest.approx(pair_by_pair(long_p, long_y))
-    assert scoring.brier(p, y, n) == pytest.approx(np.mean((long_p - long_y) ** 2))
+    assert measure(scoring.BRIER, p, y, n) == pytest.approx(np.mean((long_p - long_y) ** 2))
     expected = np.mean(np.log(np.where(long_y == 1, long_p, 1 - long_p)))
-    assert scoring.log_score(p, y, n) == pytest.approx(expected)
+    assert measure(scoring.LOG_SCORE, p, y, n) == pytest.approx(expected)
     for share in (0.1, 0.37):
-        assert scoring.lift(p, y, n, share) == pytest.approx(scoring.lift(long_p, long_y, None, share))
+        expected = measure(scoring.LIFT, long_p, long_y, None, share)
+        assert measure(scoring.LIFT, p, y, n, share) == pytest.approx(expected)
 
 
 @given(people)
@@ -52,7 +58,7 @@ def test_a_resample_is_the_rows_counted_as_often_as_their_fold(rows):
         own = n * weights[fold.astype(int)]
         if own.sum() and 0 < own @ y < own.sum():
             for name in (scoring.CONCORDANCE, scoring.LIFT, scoring.BRIER, scoring.LOG_SCORE):
-                assert drawn[name][i] == pytest.approx(getattr(scoring, name)(p, y, own)), name
+                assert drawn[name][i] == pytest.approx(measure(name, p, y, own)), name
 
 
 def test_concordance_of_hanley_and_mcneil():
@@ -66,13 +72,13 @@ def test_concordance_of_hanley_and_mcneil():
 def test_lift_shares_ties_at_the_border_out():
     # 100 people: the top five have p 0.9 (all with the event), 20 more p 0.5 (8 with it), of whom five are needed.
     p, y, n = [0.9, 0.5, 0.5, 0.1, 0.1], [1, 1, 0, 1, 0], [5, 8, 12, 7, 68]
-    assert scoring.lift(p, y, n) == pytest.approx(((5 + 5 * 8 / 20) / 10) / 0.20)
-    assert scoring.lift([0.5] * 4, [1, 0, 0, 0]) == pytest.approx(1)
+    assert measure(scoring.LIFT, p, y, n) == pytest.approx(((5 + 5 * 8 / 20) / 10) / 0.20)
+    assert measure(scoring.LIFT, [0.5] * 4, [1, 0, 0, 0]) == pytest.approx(1)
 
 
 def test_the_impossible_scores_minus_infinity_only_if_it_happened():
-    assert scoring.log_score([0.0, 1.0, 0.5], [0, 1, 1]) == pytest.approx(math.log(0.5) / 3)
-    assert scoring.log_score([0.0, 0.5], [1, 1]) == -math.inf
+    assert measure(scoring.LOG_SCORE, [0.0, 1.0, 0.5], [0, 1, 1]) == pytest.approx(math.log(0.5) / 3)
+    assert measure(scoring.LOG_SCORE, [0.0, 0.5], [1, 1]) == -math.inf
     assert math.isnan(scoring.concordance([0.2, 0.3], [1, 1]))
 
 
@@ -108,6 +114,13 @@ def test_the_calibration_line_is_the_glm_with_clustered_errors():
     assert found.slope.low < 0.7 < found.slope.high < 1
 
 
+def test_rows_that_count_nobody_and_their_folds_change_no_calibration_line():
+    """A fold without people would be one cluster more, and so a narrower interval."""
+    p, y, n, fold = [0.1, 0.1, 0.4, 0.4, 0.7, 0.7], [1, 0] * 3, [3, 20, 9, 8, 20, 5], [0, 1, 2, 3, 0, 1]
+    one = scoring.calibration_line(p, y, n, fold)
+    assert scoring.calibration_line([*p, 0.3, 0.8], [*y, 1, 0], [*n, 0, 0], [*fold, 4, 5]) == one
+
+
 def test_weights_count_people_in_the_calibration_line():
     p, y, n, fold = [0.1, 0.1, 0.4, 0.4, 0.7, 0.7], [1, 0] * 3, [3, 20, 9, 8, 20, 5], [0, 1, 2, 3, 0, 1]
     one = scoring.calibration_line(p, y, n, fold)
@@ -138,7 +151,7 @@ def test_intervals_of_a_concordance_hold_the_truth():
         ([1.2], [1], "between 0 and 1"),
         ([0.5], [2], "not 0 or 1"),
         ([0.5, math.nan], [0, 1], "probability is missing"),
-        ([], [], "nobody to judge"),
+        ([], [], "no rows to assess"),
         ([0.5, 0.1], [1], "one number for each of the 2 rows"),
     ],
 )
@@ -149,7 +162,7 @@ def test_bad_input_is_refused(p, y, said):
 
 def test_bad_questions_are_refused():
     with pytest.raises(ValueError, match="share is 1"):
-        scoring.lift([0.5], [1], share=1)
+        measure(scoring.LIFT, [0.5], [1], share=1)
     with pytest.raises(ValueError, match="2 or more"):
         scoring.calibration_table([0.5], [1], groups=1)
     with pytest.raises(ValueError, match="no log-odds"):
@@ -228,7 +241,7 @@ def test_levels_nobody_knows_and_impossible_counts_are_refused():
     found = logistic.fit(cells(), "n", "events", ["a"], "fold")
     with pytest.raises(ValueError, match="not fitted to"):
         found.probability(pd.DataFrame({"a": ["new"]}))
-    with pytest.raises(ValueError, match="nothing tells them apart"):
+    with pytest.raises(ValueError, match="nothing to compare"):
         logistic.fit(cells().assign(events=0), "n", "events", ["a"], "fold")
     with pytest.raises(ValueError, match="more than n"):
         logistic.fit(cells().assign(events=2), "n", "events", ["a"], "fold")

@@ -49,27 +49,18 @@ def holds(table, truth):
 
 
 def test_eight_schools_show_no_spread_beyond_chance_rubin_1981():
-    """Pooled effect 7.69 (4.07), Q 4.71 on 7 degrees of freedom: Rubin 1981, J. Educ. Stat. 6; Gelman et al., BDA 5.5."""
+    """Pooled effect 7.69: Rubin 1981, J. Educ. Stat. 6; Gelman et al., BDA 5.5."""
     result = shrink(SCHOOLS["effect"], SCHOOLS["se"])
     assert result.mean == pytest.approx(7.69, abs=0.005)
-    assert result.mean_se == pytest.approx(4.07, abs=0.005)
-    assert (result.q, result.df) == (pytest.approx(4.71, abs=0.005), 7)
-    assert result.p == pytest.approx(0.696, abs=0.0005)
-    assert (result.between_sd, result.between_low, result.i2) == (0, 0, 0)
-    # A spread of 0 is an estimate too, and its interval is wide: so the schools keep a part of their own.
-    assert result.between_high > 16
+    assert result.between_sd == 0
+    # A spread of 0 is an estimate too, and an uncertain one: so the schools keep a part of their own.
     assert result.table["weight"].between(0.2, 0.6).all()
     assert list(result.table.index) == list("ABCDEFGH")
 
 
 def test_bcg_trials_differ_as_in_viechtbauer_2010(trials):
-    """Paule-Mandel 0.3181, Q profile 0.1197 to 1.1115, Q 152.23, as of the R package metafor (J. Stat. Softw. 36(3))."""
+    """Paule-Mandel 0.3181, as in the R package metafor (J. Stat. Softw. 36(3))."""
     assert trials.between_sd**2 == pytest.approx(0.3181, abs=5e-5)
-    assert trials.between_low**2 == pytest.approx(0.1197, abs=5e-5)
-    assert trials.between_high**2 == pytest.approx(1.1115, abs=5e-5)
-    assert trials.q == pytest.approx(152.2330, abs=5e-5)
-    assert trials.i2 == pytest.approx(0.9212, abs=5e-5)
-    assert trials.p < 1e-20
 
 
 @pytest.mark.parametrize(("scale", "printed"), [("arcsine", 0.791), ("plain", 0.788)])
@@ -86,9 +77,10 @@ def test_batting_averages_shrink_as_in_efron_morris_1975_and_1977(scale, printed
     else:
         values, error = share, np.sqrt(share.mean() * (1 - share.mean()) / 45)
     result = shrink(values, np.full(18, error))
-    assert 15 / result.q == pytest.approx(printed, abs=0.0005)
-    cut = stats.gamma.cdf(result.q / 2, 17 / 2) / stats.gamma.cdf(result.q / 2, 15 / 2)
-    np.testing.assert_allclose(result.table["weight"], 1 - 15 / result.q * cut, rtol=1e-7)
+    q = ((values - values.mean()) ** 2).sum() / error**2
+    assert 15 / q == pytest.approx(printed, abs=0.0005)
+    cut = stats.gamma.cdf(q / 2, 17 / 2) / stats.gamma.cdf(q / 2, 15 / 2)
+    np.testing.assert_allclose(result.table["weight"], 1 - 15 / q * cut, rtol=1e-7)
     found = result.table["shrunken"]
     guess = (np.sin(found / np.sqrt(45)) + 1) / 2 if scale == "arcsine" else found
     # Measured by the rest of the season, the squared error falls to less than a third, as in their tables.
@@ -128,7 +120,7 @@ def test_unequal_errors_agree_with_adaptive_integration():
 @pytest.mark.parametrize("groups", [5, 10, 30])
 def test_intervals_hold_the_true_means_on_average_over_groups(groups, between):
     """Morris 1983; to take the estimated variance for the true one would hold 35 % to 85 % where groups are near."""
-    held, plug_in, own_error, new_error, spread_held = [], [], [], [], []
+    held, plug_in, own_error, new_error = [], [], [], []
     for truth, values, errors, result in worlds(groups, between):
         held.append(holds(result.table, truth))
         kept = result.between_sd**2 / (result.between_sd**2 + errors**2)
@@ -136,14 +128,12 @@ def test_intervals_hold_the_true_means_on_average_over_groups(groups, between):
         plug_in.append(np.abs(naive - truth) <= 1.96 * errors * np.sqrt(kept))
         own_error.append((values - truth) ** 2 / errors**2)
         new_error.append((result.table["shrunken"] - truth) ** 2 / errors**2)
-        spread_held.append(result.between_low <= between <= result.between_high)
     assert np.mean(held) >= 0.94
     if between == 3:
         assert np.mean(held) <= 0.96
     else:
         assert np.mean(plug_in) < 0.85
     assert np.mean(new_error) < np.mean(own_error)
-    assert np.mean(spread_held) >= 0.92, "the interval of the spread holds the true spread"
 
 
 def test_intervals_hold_where_the_estimated_variance_is_nought_but_the_true_one_is_not():
@@ -194,7 +184,6 @@ def test_the_less_is_known_of_a_group_the_less_it_keeps(groups):
     assert table["weight"].between(0, 1).all()
     assert (np.diff(table["weight"].to_numpy()[np.argsort(errors)]) <= 1e-12).all()
     assert table["shrunken"].between(values.min() - 1e-9, values.max() + 1e-9).all()
-    assert result.between_low <= result.between_sd <= result.between_high or result.between_high == 0
 
 
 @given(st.lists(st.floats(-100, 100), min_size=3, max_size=12), st.floats(0.1, 20))
@@ -222,7 +211,7 @@ def test_groups_far_apart_keep_their_own_means():
 def test_groups_all_alike_are_one_mean_with_no_spread():
     result = shrink([7.0] * 6, [1.0, 2.0, 1.0, 3.0, 1.0, 1.0])
     np.testing.assert_allclose(result.table["shrunken"], 7)
-    assert (result.q, result.between_sd, result.between_high, result.i2, result.p) == (0, 0, 0, 0, 1)
+    assert result.between_sd == 0
     assert (result.table["se"] > 0).all()
 
 

@@ -11,10 +11,9 @@ from lifelines.statistics import multivariate_logrank_test
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from cxlib.stats.cox import cox
 from cxlib.stats.survival import (
-    area_under,
     counts_by_time,
-    cox,
     cumulative_incidence,
     kaplan_meier,
     log_rank,
@@ -226,7 +225,7 @@ def test_restricted_mean_of_complete_data_is_the_mean_of_capped_times():
 
 
 def test_restricted_mean_refuses_a_horizon_past_the_data_and_names_the_largest():
-    with pytest.raises(ValueError, match=r"horizon 6 is past .* largest that can be used is 5"):
+    with pytest.raises(ValueError, match="horizon 6 is beyond the last follow-up time: use at most 5"):
         restricted_mean([2, 5], [1, 0], 6)
     assert restricted_mean([2, 5], [1, 1], 9).value == 3.5  # the curve is 0 from 5 on: nothing is unknown
     with pytest.raises(ValueError, match="horizon is 0"):
@@ -326,7 +325,7 @@ def test_causes_as_numbers_texts_and_zero_are_read_alike():
     pd.testing.assert_frame_equal(numbers.drop(columns="cause"), texts.drop(columns="cause"))
     with pytest.raises(ValueError, match="cause is missing in row 1"):
         cumulative_incidence(time, [0, None, 2, 1])
-    with pytest.raises(ValueError, match="cause has 2 rows where duration has 4"):
+    with pytest.raises(ValueError, match="cause has 2 rows, but duration has 4"):
         cumulative_incidence(time, [0, 1])
 
 
@@ -377,12 +376,10 @@ def test_many_resamples_at_once_equal_one_curve_each(lung):
         assert counts.groups.tolist() == list(range(16))
         entries = None if late is None else draws @ counts.entries
         curves = survival_matrix(draws @ counts.events, draws @ counts.exits, entries)
-        areas = area_under(counts.times, curves, 300)
-        for draw, curve, area in zip(draws, curves, areas, strict=True):
+        for draw, curve in zip(draws, curves, strict=True):
             one = kaplan_meier(lung["time"], lung["died"], draw[fold], late)
             at = np.isin(counts.times, one["time"])
             np.testing.assert_allclose(curve[at], one["survival"], atol=1e-12)
-            assert area == pytest.approx(restricted_mean(lung["time"], lung["died"], 300, draw[fold], late).value)
 
 
 def test_counts_of_a_hundred_million_cost_no_more_and_lose_nothing():

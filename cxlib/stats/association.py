@@ -1,4 +1,4 @@
-"""Do two ordered things go together? Rank correlation from counts, with draws that respect repeated rows of one group."""
+"""Rank correlation from counts, resampled by group so that rows of one customer do not count as independent."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ _CELLS = 4_000_000  # draws x pairs of values held at a time: 32 MB an array
 def rank_correlation(
     x_codes: ArrayLike, y_codes: ArrayLike, fold: ArrayLike, n: ArrayLike | None, weights_matrix: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Give Spearman's rank correlation of a count table, and its value under each resample of the folds.
+    """Return Spearman's rank correlation of a count table, and its value under each resample of the folds.
 
-    ``x_codes`` and ``y_codes`` are numbers of which only the order counts, ``fold`` the group code of each row (0, 1,
-    2 ...), ``n`` how many observations it stands for (None: one each); ``weights_matrix`` is draws x folds, as of
-    ``draws.fold_weights``. Tied values share the middle of their ranks, and are ranked anew in each resample.
+    ``x_codes`` and ``y_codes`` are numbers of which only the order matters. ``fold`` is the group code of each row (0,
+    1, 2 ...) and ``n`` the number of observations it represents (None: one each). ``weights_matrix`` is draws x folds,
+    as from ``draws.fold_weights``. Tied values share their mean rank and are ranked again in each resample.
 
-    Returns the value as observed and an array of one value per draw, both -1 to 1; NaN where one of the two does not
-    vary. ``draws.estimate(value, draws, n, -1, 1)`` makes an estimate of them. Errors: ValueError for columns of
-    different length, missing codes or counts, and folds outside the matrix.
+    Returns the observed value and an array with one value per draw, all from -1 to 1, NaN where one of the two does not
+    vary. ValueError for columns of different length, missing codes or counts, and folds outside the matrix.
 
-    Spearman 1904 (Am J Psychol 15:72), ties as in Kendall & Gibbons 1990 (Rank Correlation Methods, chapter 3);
-    resampling of whole groups: Field & Welsh 2007 (J R Stat Soc B 69:369).
+    Example: ``draws.estimate(*rank_correlation(x, y, fold, n, weights), n.sum(), -1, 1)``.
+
+    Spearman 1904 (Am J Psychol 15:72); ties: Kendall & Gibbons 1990 (Rank Correlation Methods, ch. 3); resampling of
+    whole groups: Field & Welsh 2007 (J R Stat Soc B 69:369).
     """
     x = column(x_codes, "x_codes")
     y, counted = column(y_codes, "y_codes", x.size), frequency_weights(n, x.size)
     if np.size(fold) != x.size:
-        raise ValueError(f"fold has {np.size(fold)} rows where {x.size} are expected: give one for each.")
+        raise ValueError(f"fold has {np.size(fold)} rows, but {x.size} are expected: give one for each row.")
     table = pd.DataFrame({"x": x, "y": y, "fold": np.asarray(fold), "n": counted})
     matrix = with_plain(weights_matrix)
     pairs = table.groupby(["x", "y"]).ngroups
@@ -41,7 +42,7 @@ def rank_correlation(
 
 
 def _of_cells(pairs: pd.DataFrame, sums: np.ndarray) -> np.ndarray:
-    """Correlate the ranks of each row of counts (draws x pairs x 1) of the given pairs of values."""
+    """Return the rank correlation of the given pairs of values in each draw (draws x pairs x 1 counts)."""
     cells = sums[:, :, 0]
     x, y = (_ranks(pairs[name].to_numpy(), cells) for name in ("x", "y"))
     product, x_square, y_square = ((cells * part).sum(axis=1) for part in (x * y, x**2, y**2))
@@ -51,7 +52,7 @@ def _of_cells(pairs: pd.DataFrame, sums: np.ndarray) -> np.ndarray:
 
 
 def _ranks(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Give the mid-rank of each pair's value in each row of counts, as a share of all, less one half (the mean)."""
+    """Return the mean rank of each pair's value in each draw, as a share of all, minus one half (its mean)."""
     order = np.argsort(values, kind="stable")
     first = np.flatnonzero(np.r_[True, np.diff(values[order]) > 0])
     tied = np.add.reduceat(cells[:, order], first, axis=1)

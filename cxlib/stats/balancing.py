@@ -1,8 +1,8 @@
 """Weights that make a comparison group match another group on everything known beforehand.
 
-Entropy balancing: the weights nearest to equal ones under which the weighted means agree exactly. Sources: Hainmueller
-(2012), Entropy balancing for causal effects, Political Analysis 20; Zhao & Percival (2017), Entropy balancing is doubly
-robust, Journal of Causal Inference 5.
+Entropy balancing: of all weights that make the weighted means agree exactly, those closest to equal. Hainmueller 2012,
+Entropy balancing for causal effects, Political Analysis 20; Zhao & Percival 2017, Entropy balancing is doubly robust,
+Journal of Causal Inference 5.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cxlib.stats.estimate import NotEstimable
 
 _STEPS = 60
 _SAME = 1e-6  # of a mean, in shares of the group
-_SOFT = 1e-3  # how far a mean may be off for each unit of a slope, in draws that have no exact solution
+_SOFT = 1e-3  # how far a mean may be off per unit of a slope, in draws that have no exact solution
 
 
 def indicators(frame: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -28,21 +28,14 @@ def indicators(frame: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray, lis
     return (np.column_stack(made) if made else np.zeros((len(frame), 0))), names
 
 
-def entropy_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return ``slopes`` such that rows weighted by counts x exp(x @ slopes) have the means ``target``.
-
-    ``x`` is rows x k, ``counts`` how many customers a row stands for, ``target`` has k means. Only the
-    ratios of weights matter. Raises NotEstimable where no weights do it: ``target`` lies outside what the rows span.
-    """
-    return drawn_balance(x, np.asarray(counts, dtype=float)[None, :], np.asarray(target, dtype=float)[None, :])[0]
-
-
 def drawn_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Do for many draws at once what ``entropy_balance`` does: ``counts`` is draws x rows, ``target`` draws x k.
+    """Return ``slopes`` such that rows weighted by counts x exp(x @ slopes) have the means ``target``, in each draw.
 
-    Row 0 is the data as observed and must have a solution (else NotEstimable). In a draw that has none, because it
-    holds nobody of a rare level, the means agree as nearly as a small penalty on the slopes allows. The dual is convex:
-    Newton steps, halved where they do not lower it.
+    ``x`` is rows x k, ``counts`` the customers behind each row (draws x rows), ``target`` the means (draws x k).
+    Returns draws x k; only ratios of the weights (``weights_of``) matter. Row 0 is the observed data.
+
+    NotEstimable where no weights balance the observed data, because ``target`` lies outside the range of the rows. A
+    draw without a solution, because it holds nobody of a rare level, is balanced as closely as a small penalty allows.
     """
     counts, target = np.asarray(counts, dtype=float), np.asarray(target, dtype=float)
     if not x.shape[1]:
@@ -51,7 +44,7 @@ def drawn_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.n
     products = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
     slopes[:1] = _newton(x, products, counts[:1], target[:1], slopes[:1])
     if np.isnan(slopes[0]).any():
-        raise NotEstimable("no-balancing-weights")  # some of one group have nobody like them in the other
+        raise NotEstimable("no-balancing-weights")  # nobody in the other group resembles some of this one
     slopes[1:] = _newton(x, products, counts[1:], target[1:], np.repeat(slopes[:1], len(counts) - 1, axis=0))
     lost = np.isnan(slopes).any(axis=1)
     if lost.any():
@@ -61,7 +54,7 @@ def drawn_balance(x: np.ndarray, counts: np.ndarray, target: np.ndarray) -> np.n
 
 
 def weights_of(x: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """Return the weight of each row in each draw, draws x rows (largest exponent scaled away)."""
+    """Return the weight of each row in each draw, draws x rows, scaled so that the largest of a draw is 1."""
     power = slopes @ x.T
     return np.exp(power - power.max(axis=1, keepdims=True)) if x.shape[1] else np.ones((len(slopes), len(x)))
 
@@ -69,12 +62,13 @@ def weights_of(x: np.ndarray, slopes: np.ndarray) -> np.ndarray:
 def _newton(
     x: np.ndarray, products: np.ndarray, counts: np.ndarray, target: np.ndarray, slopes: np.ndarray, soft: float = 0.0
 ) -> np.ndarray:
+    """Minimise the convex dual in each draw by Newton steps, halved where they do not lower it; NaN if unbalanced."""
     slopes, k = slopes.copy(), x.shape[1]
     with np.errstate(divide="ignore"):
         logs = np.log(counts)
 
     def dual(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log of the sum of weights less the target (and the penalty), and the shares of the rows."""
+        """Return the log of the sum of weights minus the target (plus the penalty), and the shares of the rows."""
         power = at @ x.T + logs
         most = power.max(axis=1, keepdims=True)
         weights = np.exp(power - most)

@@ -1,4 +1,7 @@
-"""What every estimate here asks of its input: numbers, counts, follow-up times; a ValueError says what is wrong."""
+"""Checks of input shared by all estimates.
+
+Numbers, counts and follow-up times, with a ValueError that says what to fix.
+"""
 
 from __future__ import annotations
 
@@ -12,51 +15,67 @@ from scipy import stats
 
 
 def numbers(column: object) -> np.ndarray:
-    """Give a column or a scalar as floats, whatever it came as; missing is NaN."""
+    """Return a column or scalar of any kind as floats; missing is NaN."""
     if isinstance(column, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
         return column.to_numpy(dtype=float, na_value=math.nan)
     return np.asarray(column, dtype=float)
 
 
 def frequency_weights(weights: object, rows: int) -> np.ndarray:
-    """Give frequency weights as numbers, 1 each if None; ValueError if they are no counts."""
+    """Return frequency weights as numbers, 1 each if None; ValueError if they are not counts."""
     if weights is None:
         return np.ones(rows)
     weights = numbers(weights)
     if weights.shape != (rows,):
         raise ValueError(f"weights have shape {weights.shape}; give one for each of the {rows} rows.")
-    refuse(~(np.isfinite(weights) & (weights >= 0)), "the weight is missing or negative", "Weights count customers.")
+    refuse(
+        ~(np.isfinite(weights) & (weights >= 0)),
+        "the weight is missing or negative",
+        "Weights are counts of equal rows.",
+    )
     if not weights.sum() > 0:
-        raise ValueError("all weights are 0, so there is nobody to learn from; check the filter that made the counts.")
+        raise ValueError("all weights are 0, so there is no data; check the filter that made the counts.")
     return weights
 
 
 def refuse(bad: np.ndarray, problem: str, remedy: str) -> None:
-    """Raise ValueError that names the first bad row, if there is one."""
+    """Raise a ValueError that names the first bad row, if there is one."""
     if (rows := np.flatnonzero(bad)).size:
         raise ValueError(f"{problem} in row {rows[0]} (the first row is 0; {rows.size} such rows). {remedy}")
 
 
+def complete(frame: pd.DataFrame, needed: Sequence[str], present: Sequence[str] = ()) -> None:
+    """Raise a ValueError that names absent columns, or missing values in those that are ``needed``."""
+    absent = [str(name) for name in (*needed, *present) if name not in frame]
+    if absent:
+        raise ValueError(f"There is no column {', '.join(absent)}; the frame has {', '.join(map(str, frame.columns))}.")
+    missing = {name: int(frame[name].isna().sum()) for name in needed}
+    if any(missing.values()):
+        counts = ", ".join(f"{name} ({count})" for name, count in missing.items() if count)
+        remedy = "fill them, exclude those rows, or give missing values a level of their own"
+        raise ValueError(f"Missing values in {counts} of {len(frame)} rows: {remedy}.")
+
+
 def group_codes(codes: object, groups: int) -> np.ndarray:
-    """Check group codes and give them as whole numbers."""
+    """Return group codes as whole numbers, checked."""
     codes = pd.Series(codes)
     if not pd.api.types.is_numeric_dtype(codes) or not codes.isin(range(groups)).all():
         raise ValueError(
-            f"the fold must be a code from 0 to {groups - 1}, as the weights have {groups} columns. "
+            f"the fold must be a code from 0 to {groups - 1}, because the weights have {groups} columns. "
             "Code names with pandas.factorize, or make weights for more groups."
         )
     return codes.to_numpy(dtype=np.int64)
 
 
 def z_value(confidence: float) -> float:
-    """Give the normal quantile of a two-sided interval, for example 1.96 for 0.95."""
+    """Return the normal quantile of a two-sided interval, for example 1.96 for 0.95."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, for example 0.95.")
     return float(stats.norm.ppf(0.5 + confidence / 2))
 
 
 def column(values: ArrayLike, name: str, rows: int | None = None) -> np.ndarray:
-    """Give a column as finite floats, or a ValueError naming the column and what is wrong with it."""
+    """Return a column as finite floats; ValueError names the column and what is wrong with it."""
     if pd.Series(values).dtype.kind in "mM":
         raise ValueError(f"{name} holds dates or time spans: give numbers in a unit of your choice, such as days.")
     try:
@@ -67,7 +86,7 @@ def column(values: ArrayLike, name: str, rows: int | None = None) -> np.ndarray:
     if array.ndim != 1 or rows not in (None, array.size):
         needed = "one number for each row" if rows is None else f"one number for each of the {rows} rows"
         raise ValueError(f"{name} has shape {array.shape}: give {needed}.")
-    refuse(np.isnan(array), f"{name} is missing", "Fill it in or leave such rows out.")
+    refuse(np.isnan(array), f"{name} is missing", "Fill it in or exclude such rows.")
     refuse(np.isinf(array), f"{name} is infinite", "Give finite numbers.")
     return array
 
@@ -79,9 +98,9 @@ def follow_up(
     start: ArrayLike | None = None,
     names: Sequence[str] = ("duration", "event", "entry"),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Check follow-up times and give stop, event (bool), weights and start (or None) as arrays of one length.
+    """Return stop, event (bool), weights and start (or None) as checked arrays of one length.
 
-    Times that differ only by rounding (relative 1e-9) are made equal, as ties are decided by equality.
+    Times that differ only by rounding (relative 1e-9) are made equal, because ties are decided by equality.
     """
     stop = column(stop, names[0])
     if not stop.size:
@@ -90,18 +109,18 @@ def follow_up(
     refuse((event != 0) & (event != 1), f"{names[1]} is not 0 or 1", "Give 1 where it happened and 0 elsewhere.")
     weights = frequency_weights(weights, stop.size)
     if start is None:
-        refuse(stop < 0, f"{names[0]} is negative", "Time runs from 0: look for dates in the wrong order.")
+        refuse(stop < 0, f"{names[0]} is negative", "Time starts at 0: look for dates in the wrong order.")
         stop = _same_times(stop)
     else:
         start = column(start, names[2], stop.size)
         stop, start = np.split(_same_times(np.concatenate([stop, start])), 2)
-        remedy = "A row is at risk after it enters until it ends: leave out rows of no length."
+        remedy = "A row is at risk after it enters until it ends: exclude rows of no length."
         refuse(start >= stop, f"{names[2]} is not before {names[0]}", remedy)
     return stop, event == 1, weights, start
 
 
 def sum_by(groups: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:
-    """Sum ``values`` (rows, columns) by the group number of each row, giving (size, columns)."""
+    """Return ``values`` (rows x columns) summed by the group number of each row: size x columns."""
     return np.column_stack([np.bincount(groups, part, size) for part in values.T])
 
 

@@ -1,7 +1,7 @@
-"""Time to an end that another end may forestall, with bands from resamples of the groups (Aalen & Johansen 1978).
+"""Time to an exit when competing exits are possible, with bands from resampled groups (Aalen & Johansen 1978).
 
-``survival.cumulative_incidence`` has the textbook's standard errors for independent people; here several rows may belong
-to one person, and quantiles are asked for.
+``survival.cumulative_incidence`` has textbook standard errors for independent people. Here several rows may belong to
+one person, and quantiles are available.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from cxlib.stats.estimate import Estimate
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """What had become of n rows by each of ``times``: see ``follow``.
+    """What happened to n rows by each of ``times``: see ``follow``.
 
-    ``done`` and ``waiting`` are shares (1 + draws x times) of those at the goal and of those not ended in any way; row 0
-    is as observed, the others are the draws. ``at_risk`` counts those followed up to each time.
+    ``done`` is the share that reached the exit of interest and ``waiting`` the share still at risk, (1 + draws) x
+    times, row 0 as observed. ``at_risk`` counts the rows followed up to each time.
     """
 
     times: np.ndarray
@@ -33,15 +33,15 @@ class Course:
     n: float
 
     def bounds(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the lower and upper band of ``done`` or ``waiting``; where no draw differs, the value itself."""
+        """Return the lower and upper band of ``done`` or ``waiting``; the value itself where no draw differs."""
         nothing = pd.DataFrame(index=range(self.times.size))
         found = draws.estimate_frame(nothing, shares[0], shares[1:], self.n, low=0, high=1)
         return tuple(found[side].fillna(found["value"]).to_numpy() for side in ("low", "high"))
 
     def quantile(self, share: float) -> Estimate:
-        """Estimate the time by which ``share`` (0-1) of all were at the goal; infinite if not reached.
+        """Estimate the time by which ``share`` (0-1) of all reached the exit of interest; infinite if they did not.
 
-        The interval is where the band of the curve reaches the share (Brookmeyer & Crowley 1982, Biometrics 38:29).
+        The interval ends where the bands of the curve reach the share (Brookmeyer & Crowley 1982, Biometrics 38:29).
         """
 
         def reached(heights: np.ndarray) -> float:
@@ -52,7 +52,7 @@ class Course:
         return Estimate(reached(self.done[0]), reached(high), reached(low), n=self.n)
 
     def within(self, time: float) -> Estimate:
-        """Estimate the share at the goal within ``time``, NaN where nobody was followed for so long."""
+        """Estimate the share that reached the exit of interest within ``time``; NaN beyond the follow-up."""
         if time > self.times[-1] and self.waiting[0, -1] > 0:
             return Estimate(math.nan, math.nan, math.nan, n=self.n)
         at = np.searchsorted(self.times, time, side="right") - 1
@@ -60,17 +60,19 @@ class Course:
 
 
 def follow(times: ArrayLike, ended: ArrayLike, fold: ArrayLike, n: ArrayLike, weights_matrix: np.ndarray) -> Course:
-    """Follow counts to an end of interest, others forestalling it: the cumulative incidence under each resample.
+    """Return the cumulative incidence of the exit of interest, with competing exits, under each resample.
 
-    ``times`` are numbers in any unit, ``ended`` 1 for the end of interest, 2 for any other, 0 for not ended when last
-    seen; ``fold`` is the group code, ``n`` how many rows are alike. ``weights_matrix`` is (1 + draws) x folds, its first
-    row ones (``draws.with_plain``). Raises ValueError for missing times, ends other than 0, 1, 2, or bad counts.
+    ``times`` are numbers in any unit. ``ended`` is 1 for the exit of interest, 2 for a competing exit and 0 for
+    censored. ``fold`` is the group code and ``n`` the number of equal rows. ``weights_matrix`` is (1 + draws) x folds,
+    its first row ones (``draws.with_plain``). ValueError for missing times, other codes in ``ended`` and bad counts.
+
+    Example: ``follow(hours, ended, fold, n, weights).quantile(0.5)`` is the median time to the exit of interest.
     """
     at_times = column(times, "times")
     codes, size = group_codes(fold, weights_matrix.shape[1]), frequency_weights(n, at_times.size)
     ended = column(ended, "ended", at_times.size)
     if not np.isin(ended, (0, 1, 2)).all():
-        raise ValueError("ended must be 1 (the end of interest), 2 (another end) or 0 (not ended).")
+        raise ValueError("ended must be 1 (the exit of interest), 2 (a competing exit) or 0 (censored).")
     distinct, at = np.unique(at_times, return_inverse=True)
     cells = np.zeros((3, weights_matrix.shape[1], distinct.size))
     for cell, part in zip(cells, (size * (ended == 1), size * (ended > 0), size), strict=True):
@@ -84,6 +86,6 @@ def follow(times: ArrayLike, ended: ArrayLike, fold: ArrayLike, n: ArrayLike, we
 
 
 def share(drawn: np.ndarray, n: float) -> Estimate:
-    """Turn a share (first) and its draws into an estimate; where all draws agree, with Wilson's interval."""
+    """Turn a share (first) and its draws into an estimate, with Wilson's interval where all draws agree."""
     e = draws.estimate(drawn[0], drawn[1:], n, low=0, high=1)
     return intervals.share(np.clip(drawn[0] * n, 0, n), n) if math.isnan(e.low) else e

@@ -1,22 +1,19 @@
-"""Very many histories of buyers put on a few thousand nodes, so that a fit hardly takes longer with more customers.
+"""Purchase histories condensed to a few thousand nodes, so that fitting time hardly grows with the number of customers.
 
-Ten million customers have more than a million different histories (frequency, recency, age), and a fit passes through
-all of them some thirty times. But what it adds up - a log-likelihood and its slopes - is smooth in recency and age. So
-each history is spread over the nodes of a fixed grid around it, with the weights of Lagrange interpolation: a sum over
-the nodes is then the sum over the histories of a function that between nodes is a polynomial of degree 5. Weights may
-be negative; together they are the number of customers still.
+Ten million customers have over a million different histories (frequency, recency, age), and a fit evaluates each about
+thirty times. The log-likelihood and its slopes are smooth in recency and age, so each history is spread over the nearby
+nodes of a fixed grid with the weights of Lagrange interpolation. Sums over nodes are then exact for polynomials of
+degree 5. Weights may be negative; their sum is still the number of customers.
 
 The axes are logs, along which likelihoods of purchase timing bend evenly: of recency, and of (frequency + 1) times the
-log of age over recency, both with a unit added so that 0 is allowed. That unit, a thousandth of the longest age, suits
-parameters (alpha, beta) of its size or more. Frequency stays as it is: it is a whole number.
+log of age over recency. A unit, a thousandth of the longest age, is added so that 0 is allowed; it suits parameters
+(alpha, beta) of its size or more. Frequency is a whole number and stays as it is.
 
-Measured at 10 million simulated customers by whole days: 1.4 million histories on 14 thousand nodes, log-likelihood
-off by 1e-6 of itself, parameters by 2e-4 of theirs. The fit does not end there: its last step takes the slopes of the
-histories themselves, which leaves 1e-7, and one that is not small says that the nodes would not do
-(``LikelihoodModel._finish``).
+For 10 million simulated customers by whole days, 1.4 million histories became 14 thousand nodes. The log-likelihood was
+off by 1e-6 of itself and the parameters by 2e-4. A last Newton step on the histories themselves leaves 1e-7; if that
+step is not small, the nodes are not used (``LikelihoodModel._finish``).
 
-Source: Berrut & Trefethen (2004), Barycentric Lagrange interpolation, SIAM Review 46(3), whose formula 2.1 gives the
-weights; the sum over nodes is the transpose of that interpolation.
+Source: Berrut & Trefethen 2004, Barycentric Lagrange interpolation, SIAM Review 46(3), formula 2.1 for the weights.
 """
 
 from __future__ import annotations
@@ -29,14 +26,14 @@ import numpy as np
 POINTS = 6  # nodes along each axis over which a history is spread
 STEPS = (0.4, 0.2)  # between nodes, of the two logs
 UNIT = 1 / 1000  # of the longest age
-PIECE = 20_000  # histories worked on at once: few enough to stay near the processor
+PIECE = 20_000  # histories processed at once: few enough for the processor's cache
 
 
 def condense(rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put different histories (rows x 3: frequency, recency, age) on nodes, and their weights with them.
+    """Return nodes and weights that replace different histories (rows x 3: frequency, recency, age).
 
-    Returns the nodes (of the same three columns) and a weight for each, which may be negative. A frequency that has fewer
-    histories than it would take nodes, such as that of the heaviest buyers, keeps its histories as they are.
+    The nodes have the same three columns; their weights may be negative. A frequency with fewer histories than nodes,
+    such as that of the heaviest buyers, keeps its histories.
     """
     x, recency, age = rows.T
     unit = age.max() * UNIT
@@ -61,13 +58,13 @@ def condense(rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _on_grid(
     kind: np.ndarray, axes: list[np.ndarray], steps: tuple[float, ...], weights: np.ndarray
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Spread weights at places along one or more axes over grid nodes, each kind apart; gives kinds, places, weights."""
+    """Spread weights at places along the axes over grid nodes, separately by kind; return kinds, places and weights."""
     firsts = [_first(places, step) for places, step in zip(axes, steps, strict=True)]
     sizes = [int(first.max(initial=0)) + POINTS for first in firsts]
     key = kind.astype(np.int64)
     for first, size in zip(firsts, sizes, strict=True):
         key = key * size + first
-    # Histories between the same nodes first: their weights add up.
+    # Weights of histories between the same nodes add up.
     cells, cell = np.unique(key, return_inverse=True)
     stencil = list(product(range(POINTS), repeat=len(axes)))
     held = np.zeros((len(stencil), len(cells)))
@@ -94,12 +91,12 @@ def _on_grid(
 
 
 def _first(places: np.ndarray, step: float) -> np.ndarray:
-    """Give the first of the nodes (at 0, 1, 2 ... steps) around each place."""
+    """Return the first of the nodes (at 0, 1, 2 ... steps) around each place."""
     return np.maximum(np.floor(places / step).astype(np.int64) - (POINTS // 2 - 1), 0)
 
 
 def _lagrange(at: np.ndarray) -> list[np.ndarray]:
-    """Give the weight of each node for places in steps from the first one."""
+    """Return the weight of each node for places given in steps from the first node."""
     below, above = [np.ones_like(at)], [np.ones_like(at)]
     for k in range(POINTS - 1):
         below.append(below[-1] * (at - k))

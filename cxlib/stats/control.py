@@ -1,4 +1,4 @@
-"""A control chart for a statistic estimated afresh in each period, with a stated chance of a false alarm."""
+"""A control chart for a statistic estimated in each period, with a stated chance of a false alarm."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from scipy.signal import lfilter
 
 from cxlib.stats.checks import column, refuse
 
-_FEWEST_BASELINE = 4  # with fewer, the spread of quiet periods is anybody's guess
+_FEWEST_BASELINE = 4  # with fewer, the spread of stable periods is unknown
 _RUNS = 20_000  # simulated runs behind a limit: a stated 5 % is met within 0.15 points (one standard error)
 
 
 @dataclass(frozen=True, eq=False)
 class ControlChart:
-    """A control chart: ``table`` has a row per period in the order given, ``first_alarm`` is a row of it or None.
+    """A control chart; see ``ewma_chart``.
 
-    Columns of ``table``: value, centre, ewma, low, high (all on the scale of the values), in_baseline, alarm.
-    ``alarm`` is true where ewma lies outside low..high and nowhere else. Baseline periods have no ewma and no
-    limits (NaN); the side that is not watched has its limit at infinity. ``overdispersion`` (1 or more) is how many
-    times wider than their standard errors the baseline periods scatter, ``limit`` the distance of the limits from
-    the centre in standard errors of the ewma, ``false_alarms`` the stated chance of any alarm in a quiet run.
+    ``table`` has a row per period in the order given: value, centre, ewma, low, high (all on the scale of the values),
+    in_baseline and alarm, which is true where ewma lies outside low to high. Baseline periods have no ewma or limits
+    (NaN). ``overdispersion`` (1 or more) is the scatter of the baseline periods relative to their standard errors.
+    ``limit`` is the distance of the limits from the centre in standard errors of the ewma. ``false_alarms`` is the
+    stated chance of any alarm in a stable run.
     """
 
     table: pd.DataFrame
     centre: float
     overdispersion: float
     limit: float
-    first_alarm: int | None
     false_alarms: float
 
 
@@ -43,38 +42,34 @@ def ewma_chart(
     smoothing: float = 0.2,
     false_alarms: float = 0.05,
     seed: int = 1,
-    side: str = "both",
 ) -> ControlChart:
-    """Watch a series of estimates for a lasting shift: an exponentially weighted moving average with limits.
+    """Monitor a series of estimates for a lasting shift with an exponentially weighted moving average (EWMA).
 
-    EWMA chart of Roberts 1959 and Lucas & Saccucci 1990. ``values`` and ``standard_errors`` hold an independent
-    estimate per period, in order, and its sampling error in the same unit, both of length periods. The first
-    ``baseline`` periods (4 or more) give the centre, their inverse-variance weighted mean, and the overdispersion,
-    the root of their chi-square over its degrees of freedom, never below 1 (Spiegelhalter 2005; real periods vary by
-    more than sampling, and large bases would alarm for ever: Laney 2002). The later periods are monitored.
+    ``values`` and ``standard_errors`` hold one independent estimate per period, in order, and its sampling error in the
+    same unit. The first ``baseline`` periods (4 or more) give the centre, their inverse-variance weighted mean, and the
+    overdispersion, the root of their chi-square over its degrees of freedom, at least 1 (Spiegelhalter 2005). Without
+    it large samples would always alarm, because real periods vary by more than sampling error (Laney 2002).
 
-    Each deviation from the centre is divided by overdispersion times standard error. Their moving average, in which
-    the newest has the weight ``smoothing`` (above 0, at most 1), starts at 0 and is held against its exact variance
-    in each period. ``side`` watches "both" sides, only falls ("down") or only rises ("up").
+    Each later deviation from the centre is divided by overdispersion times standard error. In their moving average the
+    newest has the weight ``smoothing`` (above 0, at most 1). It starts at 0 and has its exact variance in each period
+    (Roberts 1959; Lucas & Saccucci 1990).
+    On the scale of the values a period with few observations moves the average less and has wider limits.
 
-    For the table it is brought to the scale of the values, where it is a weighted mean of the centre and the values
-    so far, each value weighted by its age as usual and by 1 / standard error. With equal errors that is the
-    textbook's EWMA; with unequal ones a period of few observations moves it less, and widens the limits.
+    ``false_alarms`` (0.001 to 0.5) is the chance that a process that stays as in the baseline alarms at least once in
+    the whole monitored run. The limit comes from 20,000 simulated normal runs with these standard errors, in which
+    centre and overdispersion are estimated each time, so a short baseline widens it. The chance holds if the true
+    overdispersion is 1. Above 1, for a stated 0.05 and 12 monitored periods, it is at most 0.16 after 8 baseline
+    periods, 0.13 after 12 and 0.10 after 24.
 
-    ``false_alarms`` (0.001 to 0.5) is the chance that a process which stays as in the baseline alarms at least once
-    in the whole monitored run. The limit that gives it is found from 20,000 simulated runs with normal deviates and
-    these standard errors, in which centre and overdispersion are estimated anew each time, so a short baseline
-    widens it. The chance holds where the true overdispersion is 1. Above 1 it is larger, for a stated 0.05 and 12
-    monitored periods up to 0.16 after 8 baseline periods, 0.13 after 12 and 0.10 after 24; ignoring the overdispersion
-    it would tend to 1.
+    Returns a ControlChart. ValueError for fewer than 4 baseline periods, none to monitor, a value or standard error
+    that is missing or infinite, a standard error not above 0, and settings out of range.
 
-    Raises ValueError for fewer than 4 baseline periods, none to monitor, a value or standard error that is missing,
-    infinite or not above 0, and settings out of range.
+    Example: ``ewma_chart(nps, errors, baseline=8).table.query("alarm")``.
     """
     value = column(values, "the value")
     error = column(standard_errors, "the standard error", value.size)
-    refuse(error <= 0, "the standard error is not above 0", "Merge such a period with its neighbour or leave it out.")
-    _check_settings(value.size, baseline, smoothing, false_alarms, side)
+    refuse(error <= 0, "the standard error is not above 0", "Merge such a period with its neighbour or exclude it.")
+    _check_settings(value.size, baseline, smoothing, false_alarms)
 
     precision = error[:baseline] ** -2.0
     centre = float(np.average(value[:baseline], weights=precision))
@@ -83,13 +78,12 @@ def ewma_chart(
 
     value_later, error_later = value[baseline:], error[baseline:]
     relative = tuple((1 / (error_later * math.sqrt(precision.sum()))).tolist())
-    limit = _limit(baseline, relative, smoothing, false_alarms, seed, side == "both")
+    limit = _limit(baseline, relative, smoothing, false_alarms, seed)
 
     scale = overdispersion * _average(np.ones_like(error_later), smoothing) / _average(1 / error_later, smoothing)
     ewma = centre + scale * _average((value_later - centre) / (overdispersion * error_later), smoothing)
     reach = limit * scale * _standard_deviations(error_later.size, smoothing)
-    low = centre - reach if side != "up" else np.full_like(reach, -math.inf)
-    high = centre + reach if side != "down" else np.full_like(reach, math.inf)
+    low, high = centre - reach, centre + reach
 
     none = np.full(baseline, math.nan)
     alarm = np.r_[np.zeros(baseline, dtype=bool), (ewma < low) | (ewma > high)]
@@ -104,16 +98,15 @@ def ewma_chart(
             "alarm": alarm,
         }
     )
-    first = int(alarm.argmax()) if alarm.any() else None
-    return ControlChart(table, centre, overdispersion, limit, first, false_alarms)
+    return ControlChart(table, centre, overdispersion, limit, false_alarms)
 
 
 def standardised_ewma(deviations: np.ndarray, smoothing: float) -> np.ndarray:
-    """Give the moving average of standardised deviations over its own standard deviation, period by period.
+    """Return the moving average of standardised deviations divided by its own standard deviation, period by period.
 
-    ``deviations`` (..., periods) have mean 0 and variance 1 in a quiet process whose parameters are known. The
-    average starts at 0 before the first; after t periods its variance is s / (2 - s) * (1 - (1 - s)^(2 t)), with s
-    the ``smoothing`` (Lucas & Saccucci 1990). The result has the shape of ``deviations``.
+    ``deviations`` (..., periods) have mean 0 and variance 1 in a stable process with known parameters. The average
+    starts at 0; after t periods its variance is s / (2 - s) * (1 - (1 - s)^(2 t)), with s the ``smoothing`` (Lucas &
+    Saccucci 1990). The result has the shape of ``deviations``.
     """
     return _average(deviations, smoothing) / _standard_deviations(deviations.shape[-1], smoothing)
 
@@ -127,35 +120,29 @@ def _standard_deviations(periods: int, smoothing: float) -> np.ndarray:
 
 
 @lru_cache(maxsize=512)
-def _limit(
-    baseline: int, relative: tuple[float, ...], smoothing: float, false_alarms: float, seed: int, two_sided: bool
-) -> float:
-    """Find the limit that a share ``false_alarms`` of quiet runs cross; ``relative`` is the centre's error over each period's.
+def _limit(baseline: int, relative: tuple[float, ...], smoothing: float, false_alarms: float, seed: int) -> float:
+    """Return the limit that a share ``false_alarms`` of stable runs cross.
 
-    For normal deviates the centre and the chi-square of the baseline are independent whatever the standard errors
-    (Cochran 1934), so they are drawn directly instead of the baseline periods behind them.
+    ``relative`` is the standard error of the centre over that of each period. The centre and the chi-square of a normal
+    baseline are independent for any standard errors (Cochran 1934), so they are drawn directly.
     """
     rng = np.random.default_rng(seed)
     off_centre = rng.standard_normal((_RUNS, 1)) * np.asarray(relative)
     overdispersion = np.sqrt(np.maximum(1, rng.chisquare(baseline - 1, (_RUNS, 1)) / (baseline - 1)))
     deviations = (rng.standard_normal((_RUNS, len(relative))) - off_centre) / overdispersion
-    paths = standardised_ewma(deviations, smoothing)
-    if two_sided:  # watched on one side only, up and down are alike
-        paths = np.abs(paths)
+    paths = np.abs(standardised_ewma(deviations, smoothing))
     return float(np.quantile(paths.max(axis=1), 1 - false_alarms))
 
 
-def _check_settings(periods: int, baseline: int, smoothing: float, false_alarms: float, side: str) -> None:
+def _check_settings(periods: int, baseline: int, smoothing: float, false_alarms: float) -> None:
     if not isinstance(baseline, int | np.integer) or baseline < _FEWEST_BASELINE:
         raise ValueError(f"baseline is {baseline}: give a whole number of periods, {_FEWEST_BASELINE} or more.")
     if periods <= baseline:
         raise ValueError(
-            f"there are {periods} periods and all of the first {baseline} are baseline, so none is left to monitor. "
+            f"there are {periods} periods and the first {baseline} are the baseline, so none is left to monitor. "
             "Shorten the baseline or wait for another period."
         )
     if not 0 < smoothing <= 1:
         raise ValueError(f"smoothing is {smoothing}: it must lie above 0 and be at most 1, for example 0.2.")
     if not 0.001 <= false_alarms <= 0.5:
         raise ValueError(f"false_alarms is {false_alarms}: it must lie between 0.001 and 0.5, for example 0.05.")
-    if side not in ("both", "down", "up"):
-        raise ValueError(f"side must be 'both', 'down' or 'up', not {side!r}.")

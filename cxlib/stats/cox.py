@@ -1,7 +1,7 @@
 """Cox regression on counts.
 
-Everything is a sum over distinct event times, so the cost of a fit follows the number of rows and never the
-number of people the rows stand for.
+Everything is a sum over distinct event times, so the cost of a fit depends on the number of rows, not on the number of
+people they represent.
 """
 
 from __future__ import annotations
@@ -11,26 +11,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import sparse, special, stats
 
-from cxlib.stats.checks import column, follow_up, refuse, sum_by, z_value
+from cxlib.stats.checks import column, complete, follow_up, sum_by, z_value
 
 MAX_ITERATIONS = 100
 MAX_HALVINGS = 60
-MAX_SPREAD = 250  # of log hazards between rows; a fit that comes this far has no maximum
-
-
-# ---- the partial likelihood ------------------------------------------------------------------------------
+MAX_SPREAD = 250  # of log hazards between rows; a fit that goes this far has no maximum
 
 
 def _tie_sums(deaths: np.ndarray, share: np.ndarray, ties: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum log(1 - q), 1 / (1 - q) and 1 / (1 - q)^2 over q = share * l / deaths, l = 0 .. deaths - 1.
+    """Return the sums of log(1 - q), 1 / (1 - q) and 1 / (1 - q)^2 over q = share * l / deaths, l = 0 .. deaths - 1.
 
-    These three carry all of Efron's correction: of d people who leave at one time and hold ``share`` of the
-    risk, the l-th to leave has l / d of them gone already. In closed form (gamma functions), so that a
-    million ties cost what two cost; a series where the share is too small for the gamma functions to resolve.
-    Breslow's method is q = 0.
+    These are Efron's correction: of d people who leave at one time with ``share`` of the risk, l / d have gone before
+    the l-th. Gamma functions give them in closed form, so that a million ties cost as little as two; where the share is
+    too small for their precision, a series does. Breslow's method is q = 0.
     """
     zero, one, two = np.zeros_like(deaths), deaths.copy(), deaths.copy()
     tied = (deaths > 1) & (ties == "efron")
@@ -51,11 +46,10 @@ def _tie_sums(deaths: np.ndarray, share: np.ndarray, ties: str) -> tuple[np.ndar
 
 
 class _Stays:
-    """Who is at risk when: row i at positions first[i] .. last[i] of ``size``.
+    """When each row is at risk: row i at positions first[i] .. last[i] of ``size``.
 
-    All yet to leave minus all yet to join would be the sum over a risk set, but lose its digits once hazards differ
-    much. So every stay is cut into a few blocks of 1, 2, 4 ... positions, the nodes of a binary tree in which node
-    k has the children 2k and 2k + 1, and sums only ever add.
+    Differences of running sums would lose digits where hazards differ much. So each stay is cut into a few blocks of 1,
+    2, 4 ... positions, nodes of a binary tree in which node k has the children 2k and 2k + 1, and sums only ever add.
     """
 
     def __init__(self, first: np.ndarray, last: np.ndarray, size: int) -> None:
@@ -77,7 +71,7 @@ class _Stays:
         self.blocks = sparse.csr_array((np.ones(nodes.size), (nodes, rows)), shape=shape)
 
     def over_rows(self, values: np.ndarray) -> np.ndarray:
-        """Sum at each position the values (rows, columns) of the rows at risk."""
+        """Return for each position the sum of the values (rows x columns) of the rows at risk."""
         tree = self.blocks @ values
         width = 1
         while width < self.leaves:
@@ -86,7 +80,7 @@ class _Stays:
         return tree[self.leaves : self.leaves + self.size]
 
     def over_positions(self, values: np.ndarray) -> np.ndarray:
-        """Sum for each row the values (positions, columns) of the positions at which it is at risk."""
+        """Return for each row the sum of the values (positions x columns) of the positions at which it is at risk."""
         tree = np.zeros((2 * self.leaves, values.shape[1]))
         tree[self.leaves : self.leaves + self.size] = values
         width = self.leaves
@@ -97,7 +91,7 @@ class _Stays:
 
 
 class _PartialLikelihood:
-    """The Cox partial likelihood of checked rows; positions run over the event times of each stratum in turn."""
+    """The Cox partial likelihood of checked rows; positions are the event times of each stratum in turn."""
 
     def __init__(
         self,
@@ -123,10 +117,10 @@ class _PartialLikelihood:
         self.deaths = np.bincount(self.at, self.weights[self.dead])
 
     def evaluate(self, beta: np.ndarray, scores: bool = False) -> tuple:
-        """Give log-likelihood, gradient, information, and (if asked for) the score residual of each row."""
+        """Return log-likelihood, gradient, information and, with ``scores``, the score residual of each row."""
         x, w, dead, at, deaths = self.x, self.weights, self.dead, self.at, self.deaths
         eta = x @ beta
-        eta = np.clip(eta - np.median(eta), -600, 600)  # beyond, hazards leave the range of floating point
+        eta = np.clip(eta - np.median(eta), -600, 600)  # beyond, hazards exceed the range of floating point
         risk = w * np.exp(eta)
         weighted = np.column_stack([risk, risk[:, None] * x])
         sums, gone_sums = self.stays.over_rows(weighted), sum_by(at, weighted[dead], deaths.size)
@@ -155,22 +149,22 @@ class _PartialLikelihood:
         return value, x.T @ excess, information, residual
 
 
-def _maximise(model: _PartialLikelihood, null: tuple) -> tuple[np.ndarray, np.ndarray, str, int]:
-    """Climb by Newton-Raphson with step halving from 0, where the likelihood and its derivatives are ``null``.
+def _maximise(model: _PartialLikelihood, null: tuple) -> tuple[np.ndarray, np.ndarray, str]:
+    """Maximise by Newton-Raphson with step halving from 0, where the likelihood and its derivatives are ``null``.
 
-    Gives beta, which coefficients run away, what else went wrong, and the number of iterations. Near a maximum
-    the next step is nothing; where there is none (a covariate separates events from the rest) the gain dies
-    out while the step keeps moving somebody's log hazard by about 1.
+    Returns beta, which coefficients diverge, and what else went wrong. Near a maximum the next step vanishes; without
+    one (a covariate separates events from the rest) the gain vanishes while each step still moves log hazards by about
+    1.
     """
 
     def spread(values: np.ndarray) -> np.ndarray:
-        return np.subtract(*np.quantile(values, [0.999, 0.001], axis=0))  # a few extreme rows may well be far out
+        return np.subtract(*np.quantile(values, [0.999, 0.001], axis=0))  # a few extreme rows are allowed
 
     beta = np.zeros(model.x.shape[1])
     width = np.ptp(model.x, axis=0)
     nobody = np.zeros(beta.size, bool)
     value, gradient, information = null
-    for iteration in range(1, MAX_ITERATIONS + 1):
+    for _ in range(MAX_ITERATIONS):
         step = np.linalg.lstsq(information, gradient, rcond=None)[0]
         gain = gradient @ step
         flat = gain <= 1e-8 + 1e-14 * abs(value)
@@ -180,31 +174,27 @@ def _maximise(model: _PartialLikelihood, null: tuple) -> tuple[np.ndarray, np.nd
                 break
             step, gain = step / 2, gain / 2
         else:
-            return beta, nobody, "No step raises the likelihood any further", iteration
+            return beta, nobody, "No step raises the likelihood any further"
         beta = beta + step
         value, gradient, information = new
         if flat:
             step = np.linalg.lstsq(information, gradient, rcond=None)[0]
-            return beta, np.abs(step) * width > 0.01, "", iteration
+            return beta, np.abs(step) * width > 0.01, ""
         if spread(model.x @ beta) > MAX_SPREAD:
             reason = f"Hazards differ by a factor of more than e^{MAX_SPREAD} between rows"
-            return beta, np.abs(beta) * spread(model.x) > MAX_SPREAD / 10, reason, iteration
-    return beta, nobody, f"The likelihood still rises after {MAX_ITERATIONS} iterations", MAX_ITERATIONS
-
-
-# ---- the result and the call -----------------------------------------------------------------------------
+            return beta, np.abs(beta) * spread(model.x) > MAX_SPREAD / 10, reason
+    return beta, nobody, f"The likelihood still rises after {MAX_ITERATIONS} iterations"
 
 
 @dataclass(frozen=True, eq=False)
 class CoxResult:
     """A fitted Cox regression.
 
-    ``table`` is indexed by covariate: coef, se, hazard_ratio with its interval low and high, p (Wald), n (rows
-    counted with their weights) and naive_se (equal to se without clusters). A hazard ratio is for one unit
-    more of the covariate. If ``converged`` is false, ``message`` says what went wrong and what to do; a
-    coefficient without a finite value is plus or minus infinity, and its other figures are NaN.
-    ``score`` is the score test statistic (as many degrees of freedom as covariates), ``covariance`` that of
-    the coefficients (clustered if asked for), ``dfbeta`` the pull of each row of the frame on each coefficient.
+    ``table`` is indexed by covariate: coef, se, hazard_ratio with its interval low and high, p (Wald) and n (sum of
+    weights). A hazard ratio is for one more unit of the covariate. If ``converged`` is false, ``message`` says what
+    went wrong and what to do; a coefficient without a finite value is plus or minus infinity, and its other figures are
+    NaN. ``score`` is the score test statistic (as many degrees of freedom as covariates), ``covariance`` that of the
+    coefficients, and ``dfbeta`` (rows x covariates) how much each row of the frame moves each coefficient.
     """
 
     table: pd.DataFrame
@@ -213,70 +203,53 @@ class CoxResult:
     score: float
     converged: bool
     message: str
-    iterations: int
     n: float
     events: float
     covariance: np.ndarray = field(repr=False)
     dfbeta: np.ndarray = field(repr=False)
-
-    def dfbeta_by(self, labels: ArrayLike, size: int | None = None) -> np.ndarray:
-        """Sum ``dfbeta`` by a group number 0, 1, 2 ... of each row: an array (groups, covariates).
-
-        With group g drawn m[g] times, ``coef + (m - 1) @ dfbeta_by(labels)`` is the one-step refit. ``size``
-        is the number of groups, if the last ones may have no row.
-        """
-        groups = column(labels, "labels", len(self.dfbeta))
-        refuse((groups < 0) | (groups % 1 != 0), "labels are not group numbers", "Number the groups from 0.")
-        groups = groups.astype(int)
-        size = groups.max() + 1 if size is None else size
-        refuse(groups >= size, f"labels go past the {size} groups", "Number the groups from 0.")
-        return sum_by(groups, self.dfbeta, size)
 
 
 def cox(
     frame: pd.DataFrame,
     event: str,
     covariates: str | Sequence[str],
-    duration: str | None = None,
+    stop: str,
     start: str | None = None,
-    stop: str | None = None,
     weights: str | None = None,
-    cluster: str | None = None,
     strata: str | Sequence[str] | None = None,
     ties: str = "efron",
     confidence: float = 0.95,
 ) -> CoxResult:
     """Fit a proportional-hazards regression.
 
-    ``frame`` has one row per subject with its ``duration``, or several with ``start`` and ``stop`` (late entry,
-    covariates that change: a row is at risk after start, until and with stop). ``event`` is 1 where the row
-    ends with the event. The other arguments name columns too: ``weights`` are counts of equal rows (a weighted
-    fit equals the fit to the repeated rows, in the handling of ties as well), ``cluster`` groups rows that
-    belong together and asks for sandwich errors, ``strata`` have a baseline each. ``ties`` is "efron" or
-    "breslow". Covariates must be numeric; yes/no may be bool.
+    ``frame`` has a row per subject or, with ``start``, several (late entry, covariates that change): a row is at risk
+    after start up to and including ``stop``. ``event`` is 1 where the row ends with the event. The other arguments also
+    name columns: numeric or bool ``covariates``, ``weights`` (counts of equal rows: a weighted fit equals the fit to
+    the repeated rows, ties included), and ``strata`` with a baseline each. ``ties`` is "efron" or "breslow".
 
-    ValueError for columns that do not exist, missing values, a covariate that never varies or is a combination
-    of others, and no events. A likelihood without a maximum is no error: see CoxResult.
+    Returns a CoxResult; a likelihood without a maximum is not an error. ValueError for columns that do not exist,
+    missing values, a covariate that never varies or is a combination of others, and no events.
 
-    Cox 1972 (JRSS B 34:187); ties: Efron 1977 (JASA 72:557), Breslow 1974 (Biometrics 30:89); start and stop:
-    Andersen & Gill 1982 (Ann Stat 10:1100); clusters: Lin & Wei 1989 (JASA 84:1074); likelihoods without a
-    maximum: Heinze & Schemper 2001 (Biometrics 57:114).
+    Example: ``cox(rossi, "arrest", ["fin", "age", "prio"], stop="week").table``.
+
+    Cox 1972 (JRSS B 34:187); ties: Efron 1977 (JASA 72:557), Breslow 1974 (Biometrics 30:89); start and stop: Andersen
+    & Gill 1982 (Ann Stat 10:1100); likelihoods without a maximum: Heinze & Schemper 2001 (Biometrics 57:114).
     """
     names = [covariates] if isinstance(covariates, str) else list(covariates)
     layers = [strata] if isinstance(strata, str) else list(strata or [])
     z = z_value(confidence)
-    _check_call(frame, names, layers, event, duration, start, stop, weights, cluster, ties)
-    end = stop if duration is None else duration
-    time, happened, count, entered = follow_up(
-        frame[end],
-        frame[event],
-        None if weights is None else frame[weights],
-        None if start is None else frame[start],
-        (end, event, start or ""),
-    )
+    if ties not in ("efron", "breslow"):
+        raise ValueError(f"ties is {ties!r}: it must be 'efron' or 'breslow'.")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"covariates is {names}: name at least one column, each once.")
+    if {event, stop} & set(names):
+        raise ValueError("The event or its time is among the covariates and would explain itself: exclude it.")
+    complete(frame, [*names, *layers, event, stop, *(name for name in (start, weights) if name is not None)])
+    count, entered = (None if name is None else frame[name] for name in (weights, start))
+    time, happened, count, entered = follow_up(frame[stop], frame[event], count, entered, (stop, event, start or ""))
     used = np.flatnonzero(count)
     if not happened[used].any():
-        raise ValueError(f"{event} is 0 in every row: with no event there is nothing to compare.")
+        raise ValueError(f"{event} is 0 in every row: with no event there is nothing to compare. Check the codes.")
     x, scale = _standardise(frame, names, used, count[used])
     layer = frame.groupby(layers, observed=True).ngroup().to_numpy() if layers else np.zeros(len(frame), int)
 
@@ -285,76 +258,33 @@ def cox(
     )
     null = model.evaluate(np.zeros(len(names)))
     _check_information(null[2], names, model.deaths.sum())
-    beta, runaway, failure, iterations = _maximise(model, null)
+    beta, runaway, failure = _maximise(model, null)
     value, _, information, residual = model.evaluate(beta, scores=True)
     lost = runaway | bool(failure)
-    if lost.any():  # in the limit others may have nothing left to be estimated from
+    if lost.any():  # in the limit, nothing may be left to estimate the others from
         lost |= np.diag(information) < 1e-3 * model.deaths.sum()
     coef = np.where(lost, np.nan, beta / scale)
     coef[runaway] = np.sign(beta[runaway]) * np.inf
     message = _message(np.array(names)[runaway | (lost & (not failure))], failure)
 
     known = np.ix_(~lost, ~lost)
-    naive = np.full((len(names), len(names)), np.nan)
-    naive[known] = np.linalg.pinv(information[known]) / np.outer(scale, scale)[known]
+    covariance = np.full((len(names), len(names)), np.nan)
+    covariance[known] = np.linalg.pinv(information[known]) / np.outer(scale, scale)[known]
     dfbeta = np.zeros((len(frame), len(names)))
     dfbeta[:, lost] = np.nan
-    dfbeta[np.ix_(used[model.rows], ~lost)] = (residual * scale)[:, ~lost] @ naive[known]
-    covariance = naive
-    if cluster is not None:
-        codes, groups = pd.factorize(frame[cluster])
-        if len(groups) < 2:
-            raise ValueError(f"{cluster} has one value only: clustered errors need many clusters.")
-        pulls = sum_by(codes, dfbeta, len(groups))
-        covariance = pulls.T @ pulls
+    dfbeta[np.ix_(used[model.rows], ~lost)] = (residual * scale)[:, ~lost] @ covariance[known]
     return CoxResult(
-        table=wald_table(names, coef, covariance, naive, z, count.sum()),
+        table=wald_table(names, coef, covariance, z, count.sum()),
         log_likelihood=float(value),
         log_likelihood_null=float(null[0]),
         score=float(null[1] @ np.linalg.solve(null[2], null[1])),
         converged=not message,
         message=message,
-        iterations=iterations,
         n=float(count.sum()),
         events=float(model.deaths.sum()),
         covariance=covariance,
         dfbeta=dfbeta,
     )
-
-
-def _check_call(
-    frame: pd.DataFrame,
-    names: list[str],
-    layers: list[str],
-    event: str,
-    duration: str | None,
-    start: str | None,
-    stop: str | None,
-    weights: str | None,
-    cluster: str | None,
-    ties: str,
-) -> None:
-    if ties not in ("efron", "breslow"):
-        raise ValueError(f"ties is {ties!r}: it must be 'efron' or 'breslow'.")
-    if (duration is None) == (stop is None) or (start is None) != (stop is None):
-        raise ValueError("Give either duration, or both start and stop.")
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"covariates is {names}: name at least one column, each once.")
-    asked = [*names, *layers, *(c for c in (event, duration, start, stop, weights, cluster) if c is not None)]
-    if {event, duration, stop} & set(names):
-        raise ValueError("The event or its time is among the covariates: it would explain itself. Leave it out.")
-    unknown = [name for name in asked if name not in frame.columns]
-    if unknown:
-        raise ValueError(
-            f"No column {', '.join(map(repr, unknown))}: the frame has {', '.join(map(str, frame.columns))}."
-        )
-    for label, columns in (("covariates", names), ("strata", layers), ("cluster", [cluster] if cluster else [])):
-        missing = frame[columns].isna().sum()
-        if missing.any():
-            where = ", ".join(f"{name} ({count})" for name, count in missing[missing > 0].items())
-            raise ValueError(
-                f"{label} has missing values in {where}: leave those rows out, or give the missing a level of its own."
-            )
 
 
 def _standardise(
@@ -363,7 +293,7 @@ def _standardise(
     x = np.column_stack([column(frame[name], name) for name in names])[used]
     constant = [name for name, width in zip(names, np.ptp(x, axis=0), strict=True) if width == 0]
     if constant:
-        raise ValueError(f"{', '.join(constant)} has the same value in every row: leave it out.")
+        raise ValueError(f"{', '.join(constant)} has the same value in every row: exclude it.")
     x = x - np.average(x, axis=0, weights=count)
     scale = np.sqrt(np.average(x**2, axis=0, weights=count))
     return x / scale, scale
@@ -379,27 +309,25 @@ def _check_information(information: np.ndarray, names: list[str], events: float)
     if silent.any():
         raise ValueError(
             f"No separate coefficient for {', '.join(np.array(names)[silent])}: constant among those at risk whenever "
-            "an event happens, or a combination of the other covariates. Leave one out."
+            "an event happens, or a combination of the other covariates. Exclude one."
         )
 
 
 def _message(runaway: Sequence[str], failure: str) -> str:
     if len(runaway):
         return (
-            f"No finite hazard ratio for {', '.join(runaway)}: the likelihood rises without end as the coefficient "
-            "grows, because the events all fall on one side (a level without any event, or one that always has it "
-            "first). Merge the level with another, leave the covariate out, or report the counts of events instead."
+            f"No finite hazard ratio for {', '.join(runaway)}: the likelihood has no maximum, because all events fall "
+            "on one side (a level without events, or one whose events always come first). Merge it with another, "
+            "exclude the covariate, or report the counts of events instead."
         )
-    return failure and f"{failure}. Look for near-duplicate covariates and extreme values, or leave a covariate out."
+    return failure and f"{failure}. Look for near-duplicate covariates and extreme values, or exclude a covariate."
 
 
-def wald_table(
-    names: list[str], coef: np.ndarray, covariance: np.ndarray, naive: np.ndarray, z: float, n: float
-) -> pd.DataFrame:
-    """Give the table of a CoxResult: ``covariance`` and ``naive`` are covariates x covariates, ``z`` the normal quantile."""
+def wald_table(names: list[str], coef: np.ndarray, covariance: np.ndarray, z: float, n: float) -> pd.DataFrame:
+    """Return the table of a CoxResult; ``covariance`` is covariates x covariates, ``z`` the normal quantile."""
     se = np.sqrt(np.diag(covariance))
     known = np.isfinite(coef)
-    with np.errstate(over="ignore"):  # an interval may reach past the largest number: infinity
+    with np.errstate(over="ignore"):  # an interval may exceed the largest number: infinity
         columns = {
             "coef": coef,
             "se": se,
@@ -408,6 +336,5 @@ def wald_table(
             "high": np.exp(coef + z * se),
             "p": 2 * stats.norm.sf(np.abs(coef / se)),
             "n": n,
-            "naive_se": np.sqrt(np.diag(naive)),
         }
     return pd.DataFrame(columns, index=pd.Index(names, name="covariate"))

@@ -1,9 +1,8 @@
-"""Which cells and totals of published tables to hide, so that no small group of people can be worked out.
+"""Which cells and totals of published tables to hide, so that no small group of people can be identified.
 
-A reader subtracts: a hidden cell is its total less the cells beside it. So besides the small cells others are hidden
-(complementary suppression: Cox 1980, J. Am. Stat. Assoc. 75:377; Willenborg & de Waal 2001, Elements of Statistical
-Disclosure Control). What adds up is not only the people but also their answers, so what must not come out is the sum
-over a small group, whatever is summed.
+A reader can subtract: a hidden cell is its total minus the other cells. So further cells are hidden besides the small
+ones (complementary suppression: Cox 1980, J. Am. Stat. Assoc. 75:377; Willenborg & de Waal 2001, Elements of
+Statistical Disclosure Control). Answers add up as people do, so no sum over a small group may be deducible.
 """
 
 from __future__ import annotations
@@ -17,38 +16,39 @@ from scipy import linalg, optimize
 from cxlib.stats.checks import column, refuse
 
 _ROUNDING = 1e-7  # coefficients of totals are ratios of small whole numbers
-_FURTHEST = 3  # people moved per cell in looking for other tables; a cell that only longer moves free counts as known
+_FURTHEST = 3  # people moved per cell in the search for other tables; a cell that needs larger moves counts as known
 _PATIENCE = 60.0  # seconds for one search; those for cross tables take less than one
 
 
 @dataclass(frozen=True)
 class Suppression:
-    """What not to publish: ``cells`` (k) and ``totals`` (t), True where hidden; cells that are never shown are True."""
+    """What not to publish: ``cells`` (k) and ``totals`` (t), True where hidden, also for cells that are never shown."""
 
     cells: np.ndarray
     totals: np.ndarray
 
 
 def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: ArrayLike | None = None) -> Suppression:
-    """Choose what to hide so that nothing can be worked out about fewer than ``least`` people.
+    """Choose what to hide so that nothing can be deduced about fewer than ``least`` people.
 
-    ``sizes`` (k whole numbers) counts the people of each cell; no person is in two cells. ``totals`` (t x k, True or
-    False; t may be 0) has a row for each set of cells whose sum is published too: table margins, the grand total.
-    ``never_shown`` (k, True or False) marks cells that exist but are in no table, such as the months outside a window
-    whose longer period is published: what is left of a total after the shown cells must not give them away either.
+    ``sizes`` (k whole numbers) counts the people of each cell; nobody is in two cells. ``totals`` (t x k, True or
+    False; t may be 0) has a row for each set of cells whose sum is also published: table margins, the grand total.
+    ``never_shown`` (k, True or False) marks cells that exist but are in no table, such as months outside a window whose
+    longer period is published. The published totals must not reveal them either.
 
-    A cell with 1 to ``least`` - 1 people is hidden. Then further cells are, always the smallest that takes part in
-    working out a small group, until nothing can be worked out; what turns out not to have been needed is shown
-    again. Where cells are not enough, because a total is itself small or leaves too few people, the total is hidden.
-    Empty cells are taken to be known as such and are not hidden: they hold nobody.
+    Cells with 1 to ``least`` - 1 people are hidden, then the smallest cells from which a small group could be deduced,
+    until none can; cells that turn out not to be needed are shown again. Where hiding cells is not enough, because a
+    total is itself small or leaves too few people, the total is hidden. Empty cells count as known and stay visible.
 
-    Afterwards no group of unpublished cells with fewer than ``least`` people together is a linear combination of what
-    is published (decided exactly, by mixed-integer programming), and each hidden cell could have at least two sizes.
-    Not covered are readers who know the people of some cell already, or which cells were hidden for being small. Some
+    Returns a Suppression. No group of unpublished cells with fewer than ``least`` people is then a linear combination
+    of what is published (decided exactly, by mixed-integer programming), and each hidden cell has at least two possible
+    sizes. It does not protect against readers who already know the people of a cell, or why a cell was hidden. A few
     hundred cells of two- or three-way tables take seconds.
 
-    Raises ValueError if counts are no whole numbers, shapes do not fit, a total has no cells, or very many totals
-    overlap so freely that the search does not end.
+    ValueError if sizes are not whole numbers, shapes do not match, a total has no cells, or so many totals overlap that
+    the search does not end.
+
+    Example: ``hide_small([50, 3, 20, 20], [[1, 1, 1, 1]], 5).cells`` hides the 3 and the first 20.
     """
     sizes, sums, never = _checked(sizes, totals, least, never_shown)
     small = (sizes > 0) & (sizes < least)
@@ -60,7 +60,7 @@ def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: Arr
             hidden[_smallest(sizes, helps)] = True
         else:
             dropped[_smallest(people, np.abs(combination) > _ROUNDING)] = True
-    # A choice made early can be needless later: take back what is safe to take back, the largest first.
+    # An early choice may turn out not to be needed: show again what is safe to show, the largest first.
     for mask, weights, fixed in ((dropped, people, people < least), (hidden, sizes, small | never)):
         for position in np.argsort(-weights, kind="stable"):
             if mask[position] and not fixed[position]:
@@ -72,7 +72,7 @@ def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: Arr
 def _checked(
     sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The sizes (float), the totals as 0 and 1 (t x k) and the mask of cells that are never shown."""
+    """Return the sizes (float), the totals as 0 and 1 (t x k) and the mask of cells that are never shown."""
     sizes = column(sizes, "size")
     refuse((sizes < 0) | (sizes != np.round(sizes)), "the size is not a whole number from 0", "Sizes count people.")
     if not (least >= 1 and least % 1 == 0):
@@ -88,7 +88,7 @@ def _checked(
         )
     if not (np.isin(sums, (0, 1)).all() and np.isin(never, (0, 1)).all()):
         raise ValueError("totals and never_shown are masks: give True or False for each cell.")
-    refuse(~sums.any(axis=1), "the total holds no cell", "Leave such totals out.")
+    refuse(~sums.any(axis=1), "the total holds no cell", "Exclude such totals.")
     return sizes, sums.astype(float), never.astype(bool)
 
 
@@ -99,7 +99,7 @@ def _smallest(sizes: np.ndarray, among: np.ndarray) -> int:
 def _leak(
     sizes: np.ndarray, sums: np.ndarray, hidden: np.ndarray, dropped: np.ndarray, least: int
 ) -> np.ndarray | None:
-    """Weights of the totals (t) that give something away together with the shown cells; None if nothing is."""
+    """Return weights of the totals (t) that reveal something together with the shown cells; None if nothing does."""
     unknown = np.flatnonzero(hidden & (sizes > 0))
     known = np.flatnonzero(~dropped & sums[:, unknown].any(axis=1))
     if not known.size:
@@ -116,9 +116,9 @@ def _leak(
 
 
 def _small_group(rows: np.ndarray, counts: np.ndarray, least: int) -> np.ndarray | None:
-    """The smallest group (0 or 1 for each cell) of fewer than ``least`` people whose sum the rows give; None if none.
+    """Return the smallest group (0 or 1 per cell) of fewer than ``least`` people whose sum the rows reveal, or None.
 
-    Such a group is a 0-1 vector in the row space: ``group`` = ``weights`` @ ``rows``, found as a mixed-integer program.
+    Such a group is a 0-1 vector in the row space, ``group`` = ``weights`` @ ``rows``: a mixed-integer program.
     """
     totals, cells = rows.shape
     small = counts < least
@@ -138,16 +138,19 @@ def _small_group(rows: np.ndarray, counts: np.ndarray, least: int) -> np.ndarray
 
 
 def _shortest_combination(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Weights of the rows that give the group, with the least sum of sizes, so that few rows take part."""
+    """Return weights of the rows that give the group, with the smallest sum of absolute values.
+
+    So that few are used.
+    """
     both_signs = np.hstack([rows.T, -rows.T])
     weights = _solve(np.ones(both_signs.shape[1]), constraints=optimize.LinearConstraint(both_signs, group, group))
     return np.subtract(*np.split(weights, 2))
 
 
 def _only_size(rows: np.ndarray, counts: np.ndarray) -> int | None:
-    """The first cell whose size is the only whole number above 0 that fits the rows, None if each has another.
+    """Return the first cell whose size is the only whole number above 0 that fits the rows; None if there is none.
 
-    Cells that the rows give outright are left out: with few people they are small groups, with many they may be known.
+    Cells that the rows reveal directly are excluded: they are small groups already found, or large enough to be known.
     """
     moves = np.abs(linalg.null_space(rows)).max(axis=1, initial=0) > _ROUNDING
     fits = optimize.LinearConstraint(rows, 0, 0)
@@ -165,11 +168,11 @@ def _only_size(rows: np.ndarray, counts: np.ndarray) -> int | None:
 
 
 def _solve(objective: np.ndarray, **problem: object) -> np.ndarray | None:
-    """Minimise a linear objective; None if nothing fits the constraints."""
+    """Return the minimum of a linear objective, or None if nothing satisfies the constraints."""
     result = optimize.milp(objective, **problem, options={"time_limit": _PATIENCE})
     if result.status not in (0, 2):
         raise ValueError(
-            "The totals overlap in so many ways that what they give away was not found out in time "
-            f"({result.message}). Publish fewer totals, or margins of cross tables only."
+            f"The totals overlap in too many ways to check what they reveal in time ({result.message}). "
+            "Publish fewer totals, or only margins of cross tables."
         )
     return result.x

@@ -1,4 +1,4 @@
-"""Effects of a change from groups it reached and groups it did not (yet) reach, and the drift without any change."""
+"""Effects of a change, from comparing groups that it reached with groups that it did not (yet) reach."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
+from cxlib.stats.checks import column
 from cxlib.stats.estimate import Estimate, NotEstimable
-from cxlib.stats.panel import Panel, balanced_panel, complete_rows, finite_numbers
+from cxlib.stats.panel import Panel, balanced_panel, weighted_rows
 
-_FEW_CLUSTERS = 20  # below it cluster-robust intervals are too narrow: Cameron & Miller 2015
+_FEW_CLUSTERS = 20  # with fewer, cluster-robust intervals are too narrow: Cameron & Miller 2015
 _FEW_ON_A_SIDE = 5  # few treated clusters are worse than few clusters: MacKinnon & Webb 2017
-_LONE_SHARE = 0.05  # an average may take this share of its weight from cells whose own spread cannot be seen
+_LONE_SHARE = 0.05  # the largest share of an average's weight from cells whose spread is unknown
 
 
 @dataclass(frozen=True)
 class Effect(Estimate):
-    """An Estimate of an effect; ``clusters`` behind its error (NaN if not clustered), ``caution`` a text or ""."""
+    """An Estimate of an effect: ``clusters`` behind its error (NaN if not clustered), ``caution`` a text or ""."""
 
     clusters: float = math.nan
     caution: str = ""
@@ -38,15 +39,18 @@ def difference_in_differences(
 ) -> Effect:
     """Estimate how much more ``outcome`` changed among the treated than among the others, in its own unit.
 
-    ``frame`` has a row per observation; ``treated`` and ``after`` are columns of 0 and 1, ``weights`` one of
-    frequency counts. Least squares on treated, after, their product and ``covariates``. Standard errors are
-    clustered by the column ``cluster`` (Liang & Zeger 1986 with the usual small-sample factor; t with clusters
-    - 1 degrees of freedom: Cameron & Miller 2015), or classical when it is None. With a single cluster in a
-    cell they cannot be known and are NaN; ``caution`` warns of few. ``n`` is the number of observations.
-    Raises ValueError for missing values, an empty cell of the two-by-two table, or columns that repeat others.
+    ``frame`` has a row per observation; ``treated`` and ``after`` are columns of 0 and 1, ``weights`` one of frequency
+    counts. Least squares on treated, after, their product and ``covariates``. Standard errors are clustered by the
+    column ``cluster`` (Liang & Zeger 1986 with the usual small-sample factor; t with clusters - 1 degrees of freedom:
+    Cameron & Miller 2015), or classical if it is None. They are NaN if a cell has a single cluster, and ``caution``
+    warns of few clusters. ``n`` is the number of observations.
+
+    ValueError for missing values, an empty cell of the two-by-two table, or columns that repeat others.
+
+    Example: ``difference_in_differences(stores, "jobs", "jersey", "after", cluster="store").value``.
     """
-    frame, w = complete_rows(frame, [outcome, treated, after, *covariates], cluster, weights)
-    numbers = {name: finite_numbers(frame, name) for name in (outcome, treated, after, *covariates)}
+    frame, w = weighted_rows(frame, [outcome, treated, after, *covariates], cluster, weights)
+    numbers = {name: column(frame[name], name) for name in (outcome, treated, after, *covariates)}
     y, is_treated, is_after = numbers[outcome], numbers[treated], numbers[after]
     for name in (treated, after):
         if not np.isin(numbers[name], (0, 1)).all():
@@ -56,15 +60,15 @@ def difference_in_differences(
         if not rows.any():
             raise ValueError(
                 f"not identified: no row has {treated} = {side} and {after} = {time}. "
-                "Treated and comparison rows are both needed before and after."
+                "Both treated and comparison rows are needed before and after."
             )
-    # covariates from their mean, in spreads: the effect is the same and large numbers cost no precision
+    # centred and scaled covariates leave the effect as it is, and large numbers lose no precision
     extra = [numbers[name] - np.average(numbers[name], weights=w) for name in covariates]
-    extra = [column / (np.abs(column).max() or 1.0) for column in extra]
+    extra = [values / (np.abs(values).max() or 1.0) for values in extra]
     design = np.column_stack([np.ones(len(y)), is_treated, is_after, is_treated * is_after, *extra])
     gram = design.T @ (w[:, None] * design)
     if np.linalg.matrix_rank(np.sqrt(w)[:, None] * design) < design.shape[1]:
-        raise ValueError(f"Of the columns {', '.join(covariates)} one repeats what the others say: leave it out.")
+        raise ValueError(f"One of the columns {', '.join(covariates)} repeats what the others say: exclude it.")
     residuals = y - design @ np.linalg.solve(gram, design.T @ (w * y))
     inverse_row = np.linalg.solve(gram, np.eye(len(gram))[3])
     influence = w * (design @ inverse_row)  # of each row's outcome on the effect
@@ -95,17 +99,19 @@ def group_time_effects(
 ) -> GroupTimeEffects:
     """Estimate the effect on each group of units first treated together, in each period (staggered roll-out).
 
-    Callaway & Sant'Anna 2021 without covariates. ``frame`` has a row per unit and period, every unit in every
-    period. ``period`` holds whole numbers; ``first_treated`` the period a unit was first treated in, for good
-    (missing, 0 or a period after the last: never). For group g in period t the effect is the mean change of
-    ``outcome`` since the last period before g, minus that of units not yet treated by t (``control`` "not-yet")
-    or never treated in the data ("never"). Periods before g are placebos: the change since the period before
-    (varying base), so each is one step, not the distance from a common base.
+    ``frame`` has a row per unit and period, every unit in every period. ``period`` holds whole numbers.
+    ``first_treated`` is the period in which a unit was first treated, permanently (never: missing, 0 or after the last
+    period). For group g in period t the effect is the mean change of ``outcome`` since the last period before g, minus
+    that of units not yet treated by t (``control`` "not-yet") or never treated in the data ("never"). Periods before g
+    are placebos: the change since the previous period (varying base).
 
-    ``weights`` counts how many units a unit stands for. Errors come from influence functions, summed by the
-    column ``cluster`` (default: the unit), with t quantiles. Units treated from the first period on have nothing
-    to be compared with and are excluded, with a word in ``.caution``. Raises NotEstimable
-    where no comparison is left, ValueError for gaps in the panel.
+    ``weights`` counts the units that a row represents. Errors come from influence functions, summed by the column
+    ``cluster`` (default: the unit), with t quantiles. Units treated from the first period on have no comparison and are
+    excluded; ``.caution`` says so. NotEstimable where no comparison is left, ValueError for gaps in the panel.
+
+    Example: ``group_time_effects(panel, "revenue", "branch", "month", "start").by_event_time()``.
+
+    Callaway & Sant'Anna 2021, Difference-in-differences with multiple time periods, J. Econometrics 225; no covariates.
     """
     if control not in ("not-yet", "never"):
         raise ValueError(f"control must be 'not-yet' or 'never', not {control!r}.")
@@ -117,7 +123,7 @@ def group_time_effects(
 
 
 def _compare(panel: Panel, control: str, confidence: float) -> _Cells:
-    """Compare each group with its controls in each period; NotEstimable where no comparison is left."""
+    """Compare each group with its comparison units in each period; NotEstimable where no comparison is left."""
     periods, first, w = panel.periods, panel.first, panel.weights
     groups = np.unique(first[first <= periods[-1]])
     cells, influence = [], []
@@ -140,7 +146,7 @@ def _compare(panel: Panel, control: str, confidence: float) -> _Cells:
             influence.append(own)
     if not any(now >= group for group, now, *_ in cells):
         raise _not_identified(groups, control)
-    columns = (np.array(column) for column in zip(*cells, strict=True))
+    columns = (np.array(values) for values in zip(*cells, strict=True))
     return _Cells(*columns, np.column_stack(influence), panel, control, confidence)
 
 
@@ -148,9 +154,9 @@ def _compare(panel: Panel, control: str, confidence: float) -> _Cells:
 class GroupTimeEffects:
     """Effects by group and period, and their averages; see ``group_time_effects``.
 
-    ``table``: group, period, value, se, low, high, n, a row per group and period that has a comparison; periods
-    before the group are placebos. ``n`` is everywhere the number of treated units behind the value. ``caution``
-    says in words what to be careful with, "" if nothing.
+    ``table`` has a row per group and period with a comparison: group, period, value, se, low, high, n; periods before
+    the group are placebos. ``n`` is always the number of treated units behind the value. ``caution`` lists limitations
+    in words, "" if there are none.
     """
 
     table: pd.DataFrame
@@ -158,40 +164,38 @@ class GroupTimeEffects:
     _cells: _Cells = field(repr=False)
 
     def simple(self) -> Effect:
-        """Mean of all effects after treatment, each group by its size."""
+        """Return the mean of all effects after treatment, groups weighted by size."""
         return self._mean_of(np.flatnonzero(self._cells.event_times >= 0))
 
     def by_event_time(self) -> pd.DataFrame:
-        """Mean effect by periods since treatment (0 is the first), groups by size; below 0 the placebos.
+        """Return the mean effect by periods since treatment (0 is the first, below 0 placebos), weighted by size.
 
-        Columns event_time, value, se, low, high, n. Later event times rest on fewer, earlier groups.
+        Columns event_time, value, se, low, high, n. Later event times rest on fewer groups, those that started earlier.
         """
         times = np.unique(self._cells.event_times)
         effects = [self._mean_of(np.flatnonzero(self._cells.event_times == time)) for time in times]
         return _estimate_table(pd.DataFrame({"event_time": times}), effects)
 
     def cumulative(self, horizon: int) -> Effect:
-        """Effect summed over the first ``horizon`` periods of treatment, with the joint standard error.
+        """Return the effect summed over the first ``horizon`` periods of treatment, with the joint standard error.
 
-        Only groups seen, and compared, through the whole horizon count, so that its parts add up. Raises
-        ValueError if there is none.
+        Only groups compared through the whole horizon count, so that its parts add up. ValueError if there is none.
         """
         return self._mean_of(self._cells.through(horizon), times=horizon)
 
     @property
     def clusters(self) -> list[Hashable]:
-        """Names of the clusters (of ``cluster``, or of the units) in the order in which draws weight them."""
+        """Return the names of the clusters (or units) in the order in which draws weight them."""
         return list(self._cells.panel.names)
 
     def drawn(self, horizon: int, weights: np.ndarray) -> np.ndarray:
         """Draw the mean effect at event times 0 to ``horizon`` - 1, over the groups that ``cumulative`` counts.
 
-        ``weights`` (draws x clusters, in the order of ``clusters``) says how often each cluster counts in each
-        draw. Returns draws x horizon: the estimates, moved by the influence of each cluster (through the sizes of the
-        groups too) times its weight less 1. So a row of ones sums to the value of ``cumulative``, and the sums over
-        resamples of g clusters have its standard error, but for the factor sqrt(g / (g - 1)). A group that is a single
-        cluster (see ``caution``) spreads too little. Raises ValueError as ``cumulative``, and for weights of another
-        shape or rows that stand for several units without ``cluster``.
+        ``weights`` (draws x clusters, in the order of ``clusters``) says how often each cluster counts in each draw.
+        Returns draws x horizon: the estimates plus the influence of each cluster times its weight minus 1. A row of
+        ones sums to the value of ``cumulative``; sums over resamples of g clusters have its standard error, apart from
+        the factor sqrt(g / (g - 1)). A group that is a single cluster (see ``caution``) varies too little. ValueError
+        as in ``cumulative``, for weights of another shape, and for rows of several units without ``cluster``.
         """
         cells, chosen = self._cells, self._cells.through(horizon)
         times = cells.event_times[chosen]
@@ -201,23 +205,21 @@ class GroupTimeEffects:
     def reached_path(self, horizon: int, weights: np.ndarray) -> np.ndarray:
         """Draw the mean outcome observed at event times 0 to ``horizon`` - 1 in the units behind ``drawn``.
 
-        Arguments, result and errors are those of ``drawn``; the difference of the two is the path without treatment.
+        Arguments, result and errors are those of ``drawn``. This minus ``drawn`` is the path without treatment.
         """
         panel, chosen = self._cells.panel, self._cells.through(horizon)
         units = np.flatnonzero(np.isin(panel.first, self._cells.group[chosen]))
         starts = np.searchsorted(panel.periods, panel.first[units])
-        seen = panel.outcome[units[:, None], starts[:, None] + np.arange(int(horizon))]
-        w = panel.weights[units]
-        means, influence = w @ seen / w.sum(), np.zeros((len(panel.first), seen.shape[1]))
-        influence[units] = (seen - means) / w.sum()
-        return panel.drawn(means, influence, weights)
+        return panel.drawn_mean(
+            units, panel.outcome[units[:, None], starts[:, None] + np.arange(int(horizon))], weights
+        )
 
     def drawn_by_period(self, last: int, weights: np.ndarray) -> np.ndarray:
         """Draw the mean effect on all units ever reached, from the first start to the period ``last``.
 
-        A unit counts with no effect until its start, so the sum over the periods is what treatment brought by the
-        calendar. Weights and result are those of ``drawn``, a column for each period. Raises ValueError where a group
-        reached by then is not compared in each period since its start.
+        A unit has no effect until its start, so the sum over periods is the total effect by calendar time. Weights and
+        result are those of ``drawn``, with a column for each period. ValueError if a group reached by then lacks a
+        comparison in a period since its start.
         """
         cells, first = self._cells, self._cells.panel.first
         since = int(cells.group.min())
@@ -229,7 +231,7 @@ class GroupTimeEffects:
             chosen = np.flatnonzero((cells.period == now) & (cells.group <= now))
             missing = set(first[first <= now]) - set(cells.group[chosen])
             if missing:
-                raise ValueError(f"Group {min(missing):g} is not compared in period {now}: choose an earlier last one.")
+                raise ValueError(f"Group {min(missing):g} has no comparison in period {now}: choose an earlier one.")
             share = cells.size[chosen] / total
             values[k] = share @ cells.value[chosen]
             influence[:, k] = cells.influence[:, chosen] @ share
@@ -239,20 +241,17 @@ class GroupTimeEffects:
         return cells.panel.drawn(values, influence, weights)
 
     def reached_by_period(self, last: int, weights: np.ndarray) -> np.ndarray:
-        """Draw the mean outcome observed in all units ever reached, over the periods of ``drawn_by_period``."""
+        """Draw the mean outcome observed in all units ever reached, in the periods of ``drawn_by_period``."""
         panel = self._cells.panel
         inside = (panel.periods >= self._cells.group.min()) & (panel.periods <= last)
         units = np.flatnonzero(np.isfinite(panel.first))
-        seen, w = panel.outcome[units][:, inside], panel.weights[units]
-        means, influence = w @ seen / w.sum(), np.zeros((len(panel.first), seen.shape[1]))
-        influence[units] = (seen - means) / w.sum()
-        return panel.drawn(means, influence, weights)
+        return panel.drawn_mean(units, panel.outcome[units][:, inside], weights)
 
     def leave_one_out(self, horizon: int) -> pd.DataFrame:
-        """``cumulative`` with one of its groups left out at a time, from the treated and from the comparison.
+        """Return ``cumulative`` with one group at a time excluded from both the treated and the comparison.
 
-        Columns group, value, low, high, n; no rows if fewer than three groups count. The others always keep someone to
-        be compared with, as those who start last, or never, are not among the groups left out.
+        Columns group, value, low, high, n; no rows if fewer than three groups count. A comparison always remains,
+        because the group that starts last, or never, is not excluded.
         """
         groups = np.unique(self._cells.group[self._cells.through(horizon)])
         effects = [self._cells.without(group, horizon) for group in groups] if len(groups) > 2 else []
@@ -281,16 +280,16 @@ class _Cells:
 
     @property
     def event_times(self) -> np.ndarray:
-        """Periods since treatment of each cell."""
+        """Return the periods since treatment of each cell."""
         return self.period - self.group
 
     def table(self) -> pd.DataFrame:
-        """All cells with their intervals."""
+        """Return all cells with their intervals."""
         effects = [self.average(np.array([cell])) for cell in range(len(self.value))]
         return _estimate_table(pd.DataFrame({"group": self.group, "period": self.period}), effects)
 
     def through(self, horizon: int) -> np.ndarray:
-        """Cells of the first ``horizon`` periods of treatment, of the groups compared in all of them."""
+        """Return the cells of the first ``horizon`` periods of treatment, of groups compared in all of them."""
         if horizon != int(horizon) or horizon < 1:
             raise ValueError(f"horizon must be a whole number of periods, 1 or more, not {horizon}.")
         inside = (self.event_times >= 0) & (self.event_times < horizon)
@@ -301,12 +300,15 @@ class _Cells:
         return np.flatnonzero(inside & np.isin(self.group, names[counts == horizon]))
 
     def without(self, group: int, horizon: int) -> Effect:
-        """Effect summed over the horizon with one of its groups left out of the panel; another must count too."""
+        """Return the effect summed over the horizon without one group of the panel."""
         cells = _compare(self.panel.part(self.panel.first != group), self.control, self.confidence)
         return cells.average(cells.through(horizon), horizon)
 
     def mean(self, chosen: np.ndarray) -> tuple[float, np.ndarray]:
-        """Mean of the chosen cells by group size and the influence of each unit on it, by way of the sizes too."""
+        """Return the mean of the chosen cells by group size, and each unit's influence on it.
+
+        Also through the sizes.
+        """
         values, groups, total = self.value[chosen], self.group[chosen], self.size[chosen].sum()
         share = self.size[chosen] / total
         value = float(share @ values)
@@ -316,7 +318,7 @@ class _Cells:
         return value, influence
 
     def average(self, chosen: np.ndarray, times: int = 1, caution: str = "") -> Effect:
-        """``times`` the mean of the chosen cells by group size, with its error."""
+        """Return ``times`` the mean of the chosen cells by group size, with its error."""
         value, influence = self.mean(chosen)
         clusters, se = self.panel.clusters(), math.nan
         if self.size[chosen][self.lone[chosen]].sum() <= _LONE_SHARE * self.size[chosen].sum():
@@ -325,31 +327,10 @@ class _Cells:
         return _effect(times * value, se, n, clusters - 1, self.confidence, clusters, caution)
 
 
-def regression_to_the_mean(correlation: float, sd: float, mean: float, cutoff: float) -> float:
-    """Expected rise, without any action, of those whose first reading lay below ``cutoff``.
-
-    ``correlation`` is that between two readings of one unit (0-1); ``sd`` and ``mean`` are those of all first
-    readings, normally distributed. The result is in the unit of ``sd``, above or equal to 0: (1 - correlation) x
-    sd x C(z), z = (mean - cutoff) / sd (Barnett, van der Pols & Dobson 2005, equation 1).
-    """
-    if not 0 <= correlation <= 1:
-        raise ValueError(f"correlation must lie between 0 and 1, not {correlation}.")
-    if not (math.isfinite(sd) and sd > 0 and math.isfinite(mean) and math.isfinite(cutoff)):
-        raise ValueError(f"sd must be above 0, mean and cutoff finite, not {sd}, {mean}, {cutoff}.")
-    z = (mean - cutoff) / sd
-    return float((1 - correlation) * sd * math.exp(stats.norm.logpdf(z) - stats.norm.logsf(z)))
-
-
 def _effect(
-    value: float,
-    se: float,
-    n: float,
-    degrees: float,
-    confidence: float,
-    clusters: float = math.nan,
-    caution: str = "",
+    value: float, se: float, n: float, degrees: float, confidence: float, clusters: float = math.nan, caution: str = ""
 ) -> Effect:
-    """An Effect with its t interval and p value."""
+    """Return an Effect with its t interval and p value."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, not {confidence}.")
     margin = float(special.stdtrit(degrees, (1 + confidence) / 2)) * se  # far quicker than scipy.stats.t
@@ -358,24 +339,24 @@ def _effect(
 
 
 def _estimate_table(keys: pd.DataFrame, effects: list[Effect]) -> pd.DataFrame:
-    """The keys with a row's value, se, low, high and n after them."""
+    """Return the keys with value, se, low, high and n."""
     columns = ("value", "se", "low", "high", "n")
     return keys.assign(**{name: [getattr(effect, name) for effect in effects] for name in columns})
 
 
 def _few_clusters(clusters: float, fewest: float) -> str:
-    """A warning if the clusters are too few for their errors to be trusted, else an empty text."""
+    """Return a warning if there are too few clusters to trust their errors, else an empty text."""
     if clusters >= _FEW_CLUSTERS and fewest >= _FEW_ON_A_SIDE:
         return ""
     return (
-        f"Only {clusters:g} clusters ({fewest:g} on the smallest side): the interval is likely too narrow; "
-        f"trust it from about {_FEW_CLUSTERS} on."
+        f"Only {clusters:g} clusters ({fewest:g} on the smallest side): the interval is probably too narrow. "
+        f"About {_FEW_CLUSTERS} are needed."
     )
 
 
 def _not_identified(groups: np.ndarray, control: str) -> NotEstimable:
-    """Why there is no effect to estimate."""
-    if not groups.size:  # no unit is first treated after the first period, so there is no before and after
+    """Return the reason why there is no effect to estimate."""
+    if not groups.size:  # without a unit first treated after the first period there is no before and after
         return NotEstimable("none-treated-after-the-first-period")
     if control == "never":
         return NotEstimable("none-never-treated")
@@ -383,14 +364,14 @@ def _not_identified(groups: np.ndarray, control: str) -> NotEstimable:
 
 
 def _gaps(cells: _Cells) -> str:
-    """Sentences about effects that could not be compared and about errors that could not be seen."""
+    """Return sentences about periods without a comparison and about unknown errors."""
     sentences, periods = [], cells.panel.periods
     uncompared = periods[(periods >= cells.group.min()) & ~np.isin(periods, cells.period)]
     if uncompared.size:
-        sentences.append(f"From period {uncompared[0]:g} on everybody is treated: no effects are given there.")
+        sentences.append(f"From period {uncompared[0]:g} on all units are treated, so no effects are given there.")
     lone = np.unique(cells.group[cells.lone])
     if lone.size:
         sentences.append(
-            f"Group {', '.join(map(str, lone))} or its comparison is a single cluster: its error cannot be known."
+            f"Group {', '.join(map(str, lone))} or its comparison is a single cluster, so its error is unknown."
         )
     return " ".join(sentences)

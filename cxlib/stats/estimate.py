@@ -1,4 +1,4 @@
-"""The one shape in which a number with its interval leaves ``cxlib.stats``."""
+"""A number with its interval, and data from which no number can be estimated."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Estimate:
     p: float = math.nan
 
     def excludes(self, value: float) -> bool:
-        """Tell whether the interval lies wholly on one side of ``value``."""
+        """Return whether the interval lies entirely on one side of ``value``."""
         return self.low > value or self.high < value
 
 
 class NotEstimable(ValueError):
     """Data from which a number cannot be estimated.
 
-    ``reason`` is a short key such as "too-few-groups", ``facts`` the numbers behind it; words are left to the caller.
+    ``reason`` is a short key such as "too-few-groups" and ``facts`` are the numbers behind it; the caller words it.
     """
 
     def __init__(self, reason: str, **facts: object) -> None:

@@ -1,7 +1,7 @@
 """Integrals behind models of buying and leaving, in forms that neither overflow nor lose digits.
 
 In print they are Gauss hypergeometric functions, whose series alternate, overflow after a few hundred purchases and
-divide 0 by 0 at whole numbers. Here they are means over a chance or a time of leaving, whose terms are all positive.
+are 0 / 0 at whole numbers. Here they are means over a probability or a time of leaving, with only positive terms.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from scipy import special
 
 
 def purchases_until_gone(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Give the mean of (1 - (1 + p horizon)^-r) / p over p ~ beta(a, b).
+    """Return the mean of (1 - (1 + p horizon)^-r) / p over p ~ beta(a, b).
 
-    It is what someone who is there now and leaves with chance p after each purchase will buy, when the purchases that
-    would come are negative binomial with shape r and mean r x horizon. Arrays of one shape, or that broadcast.
+    These are the purchases expected from an active buyer who leaves with probability p after each purchase, where
+    purchases without leaving are negative binomial with shape r and mean r x horizon. Arrays that broadcast.
     """
     r, horizon, a, b = np.broadcast_arrays(r, horizon, a, b)
     c = a + b - 1
     with np.errstate(all="ignore"):
         none = (1 + horizon) ** (1 - a) * special.hyp2f1(c - r, a - 1, c, horizon / (1 + horizon))
         total = np.asarray(c / (a - 1) * (1 - none))
-    # The closed form is 0 / 0 at a = 1 and at a + b = 1, and gives up on some very long histories.
+    # The closed form is 0 / 0 at a = 1 and at a + b = 1, and fails for some very long histories.
     hard = ~np.isfinite(total) | (np.abs(a - 1) < 1e-5) | (np.abs(c) < 1e-5)
     hard &= np.isfinite(r + horizon + a + b)
     if hard.any():
@@ -36,12 +36,12 @@ def time_of_leaving(
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Integrate (alpha + u)^-q (beta + u)^-p over u from ``start`` to ``end``; p above 1, all else above 0.
 
-    Gives the log of the integral (-inf where start is end) and, with u spread in proportion to what is integrated, the
-    means of log(alpha + u), log(beta + u), 1 / (alpha + u) and 1 / (beta + u), from which its derivatives follow.
+    Returns the log of the integral (-inf where start equals end) and the means of log(alpha + u), log(beta + u), 1 /
+    (alpha + u) and 1 / (beta + u) with the integrand as density of u, from which its derivatives follow.
 
-    In w = log of (u + the smaller of alpha and beta), counted from ``start``, what is integrated is log-concave and
-    has no singularity nearer than pi, so a few dozen Gauss-Legendre nodes give 12 digits. The end is brought forward
-    to where the rest no longer counts.
+    In w = log of (u + the smaller of alpha and beta), counted from ``start``, the integrand is log-concave and has no
+    singularity closer than pi, so a few dozen Gauss-Legendre nodes give 12 digits. The end is moved to where the rest
+    no longer matters.
     """
     q, p, alpha, beta, start, end = np.broadcast_arrays(q, p, alpha, beta, start, end)
     small, gap = np.minimum(alpha, beta) + start, np.abs(alpha - beta)
@@ -56,11 +56,11 @@ def time_of_leaving(
         return -power_small * w - power_large * (np.log(large(w)) - base)
 
     width = np.log1p((end - start) / small)
-    # The height rises, if at all, until the smaller of both sums is this share of the larger.
+    # The height rises, if at all, until the smaller of the two sums is this share of the larger.
     share = np.clip(-power_small / power_large, 0, 1 - 1e-9)
     peak = np.clip(np.log(np.maximum(share / (1 - share) * gap, small) / small), 0, width)
     top = height(peak)
-    for _ in range(8):  # Newton steps on a concave curve stay beyond the point that is looked for
+    for _ in range(8):  # Newton steps on a concave curve stay beyond the point they search for
         fallen = top - height(width)
         slope = power_small + power_large * (1 - gap / large(width))
         width = width - np.where(fallen > 45, (fallen - 45) / np.where(fallen > 45, slope, 1), 0)
@@ -92,7 +92,7 @@ def _legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def log_rising(z: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """Give log gamma(z + a) - log gamma(z) for positive z and a, without the digits that a difference loses."""
+    """Return log gamma(z + a) - log gamma(z) for positive z and a, without the loss of digits of a difference."""
     z, a = np.broadcast_arrays(z, a)
     long = np.where(z > 20, z, 20)
     stirling = (long + a - 0.5) * np.log1p(a / long) + a * (np.log(long) - 1) + _stirling(long + a) - _stirling(long)
@@ -100,7 +100,7 @@ def log_rising(z: np.ndarray, a: np.ndarray) -> np.ndarray:
 
 
 def log_rising_slope(z: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """Give digamma(z + a) - digamma(z), the slope of ``log_rising`` in z, as exactly."""
+    """Return digamma(z + a) - digamma(z), the slope of ``log_rising`` in z, equally exact."""
     z, a = np.broadcast_arrays(z, a)
     long = np.where(z > 20, z, 20)
     series = np.log1p(a / long) + a / (2 * long * (long + a)) + _digamma_rest(long + a) - _digamma_rest(long)
@@ -113,15 +113,15 @@ def _digamma_rest(z: np.ndarray) -> np.ndarray:
 
 
 def _stirling(z: np.ndarray) -> np.ndarray:
-    """Give what Stirling's formula leaves of log gamma, to 1e-14 for z from 20 up."""
+    """Return log gamma minus Stirling's formula, to 1e-14 for z of 20 or more."""
     inverse = 1 / z**2
     return (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / z
 
 
 def _by_quadrature(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Take that mean by the trapezoid rule in y = logit p, where it converges exponentially.
+    """Return the mean of ``purchases_until_gone`` by the trapezoid rule in y = logit p, which converges exponentially.
 
-    The line through both ends is taken off first: its mean is known, and what remains dies away at both ends.
+    The line through both ends is subtracted first: its mean is known, and the rest vanishes at both ends.
     """
     start, end = r * horizon, -np.expm1(-r * np.log1p(horizon))
     fall = 40 + 2 * np.log1p(start)
@@ -138,7 +138,7 @@ def _by_quadrature(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndar
 
 
 def _distance(a: np.ndarray, b: np.ndarray, fall: np.ndarray) -> np.ndarray:
-    """Give how far below its peak, in y, the log of expit(y)^a expit(-y)^b has fallen by ``fall``: bisection."""
+    """Return how far below its peak, in y, the log of expit(y)^a expit(-y)^b has fallen by ``fall``, by bisection."""
     near, far = np.zeros(a.shape), (fall + (a + b) * np.log1p(a / b)) / a
     for _ in range(60):
         middle = (near + far) / 2

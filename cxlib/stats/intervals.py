@@ -1,7 +1,7 @@
 """Textbook intervals for shares, net scores (NPS), means and their differences, and the false-discovery rule.
 
-Every interval stays on its scale and holds its own value. Where all answers agree the plain standard error is
-0, which would claim certainty; it is then taken from slightly mixed-up counts (the adjusted ones), never 0.
+Every interval stays on its scale and contains its value. Where all answers agree the plain standard error is 0, which
+would claim certainty; it then comes from the adjusted counts and is never 0.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from cxlib.stats.estimate import Estimate
 
 _SHARE_METHODS = {"wilson": "wilson", "agresti-coull": "agresti_coull", "clopper-pearson": "beta"}
 _EXTRA_ANSWERS = (0.75, 1.5, 0.75)  # Rocks 2016: three more answers, spread over the scale
-_LARGEST_Z = 37.0  # beyond it the two-sided p value is 0 in double precision
 
 
 def share(successes: float, n: float, method: str = "wilson", confidence: float = 0.95) -> Estimate:
     """Estimate a share from ``successes`` out of ``n``; value and interval on 0-1.
 
-    ``method`` is "wilson" (Wilson 1927), "agresti-coull" (1998), "clopper-pearson" (1934) or "wald"; see Brown,
-    Cai & DasGupta 2001. Raises ValueError for an impossible count, an unknown method or ``confidence``.
+    ``method`` is "wilson" (Wilson 1927), "agresti-coull" (1998), "clopper-pearson" (1934) or "wald"; see Brown, Cai &
+    DasGupta 2001, Interval estimation for a binomial proportion. ValueError for an impossible count, an unknown method
+    or ``confidence``.
+
+    Example: ``share(81, 263)`` is 0.308 (0.255 to 0.366).
     """
     z = z_value(confidence)
     successes, n = (float(count) for count in _counts("successes and n", (successes, n)))
@@ -48,9 +50,11 @@ def share(successes: float, n: float, method: str = "wilson", confidence: float 
 
 
 def share_difference(x1: float, n1: float, x2: float, n2: float, confidence: float = 0.95) -> Estimate:
-    """Estimate the share ``x1 / n1`` minus the share ``x2 / n2`` (-1..1), for two independent samples.
+    """Estimate the share ``x1 / n1`` minus the share ``x2 / n2`` (-1..1) of two independent samples.
 
-    The interval is Newcombe's hybrid score (1998, method 10); ``p`` is that of the pooled z test.
+    The interval is Newcombe's hybrid score interval (1998, method 10); ``p`` is that of the pooled z test.
+
+    Example: ``share_difference(56, 70, 48, 80)`` is 0.20 (0.05 to 0.33).
     """
     first, second = share(x1, n1, confidence=confidence), share(x2, n2, confidence=confidence)
     value = first.value - second.value
@@ -62,17 +66,15 @@ def share_difference(x1: float, n1: float, x2: float, n2: float, confidence: flo
 
 
 def nps(
-    detractors: float,
-    passives: float,
-    promoters: float,
-    method: str = "adjusted-wald",
-    confidence: float = 0.95,
+    detractors: float, passives: float, promoters: float, method: str = "adjusted-wald", confidence: float = 0.95
 ) -> Estimate:
     """Estimate a net score, promoters minus detractors in points (-100..100), from the three counts.
 
-    ``method`` is "adjusted-wald" (.75, 1.5, .75 answers added: Rocks 2016), "score" (Tango 1998: both ends solve
-    the score equation, its variance at the constrained maximum likelihood) or "wald". ``value`` and ``se`` are
-    those of the plain counts for each method. Raises ValueError without answers or for an impossible count.
+    ``method`` is "adjusted-wald" (.75, 1.5, .75 answers added: Rocks 2016), "score" (Tango 1998: both ends solve the
+    score equation, with its variance at the constrained maximum likelihood) or "wald". ``value`` and ``se`` are those
+    of the plain counts for every method. ValueError without answers or for an impossible count.
+
+    Example: ``nps(83, 47, 120)`` is 14.8 points (3.7 to 25.6).
     """
     z = z_value(confidence)
     counts = _net_counts((detractors, passives, promoters))
@@ -85,37 +87,31 @@ def nps(
     elif method == "score":
         low, high = _score_limits(counts, z)
     else:
-        raise _unknown_net_method(method)
+        raise ValueError(f"Unknown method {method!r}: choose 'adjusted-wald', 'score' or 'wald'.")
     return _on_scale(value, low, high, -100, 100, se, counts.sum())
 
 
 def nps_difference(
-    first: Sequence[float],
-    second: Sequence[float],
-    method: str = "adjusted-wald",
-    confidence: float = 0.95,
+    first: Sequence[float], second: Sequence[float], method: str = "adjusted-wald", confidence: float = 0.95
 ) -> Estimate:
     """Estimate the net score of ``first`` minus that of ``second`` in points (-200..200), sign kept.
 
-    Each is a triple of counts (detractors, passives, promoters) of independent samples. "adjusted-wald" adjusts
-    each sample (Lewis & Sauro 2021), "score" joins the two score intervals (Newcombe 1998; Zou & Donner 2008),
-    "wald" is plain. ``p`` is the two-sided one of the same method, so that it agrees with the interval.
+    Each is a triple of counts (detractors, passives, promoters) of independent samples. ``method`` is "adjusted-wald",
+    which adjusts each sample (Lewis & Sauro 2021), or "wald". ``p`` is two-sided and agrees with the interval.
+
+    Example: ``nps_difference((83, 47, 120), (91, 49, 110))``.
     """
     z = z_value(confidence)
     pair = [_net_counts(first), _net_counts(second)]
     (value_1, se_1), (value_2, se_2) = (_net_score(counts) for counts in pair)
     value, se = value_1 - value_2, math.hypot(se_1, se_2)
-    if method == "wald":
-        low, high, p = value - z * se, value + z * se, _p_value(value, se)
-    elif method == "adjusted-wald":
+    centre, spread = value, se
+    if method == "adjusted-wald":
         (centre_1, spread_1), (centre_2, spread_2) = (_adjusted_net_score(counts) for counts in pair)
         centre, spread = centre_1 - centre_2, math.hypot(spread_1, spread_2)
-        low, high, p = centre - z * spread, centre + z * spread, _p_value(centre, spread)
-    elif method == "score":
-        low, high = _hybrid_score(pair, z)
-        p = _hybrid_score_p_value(pair, value)
-    else:
-        raise _unknown_net_method(method)
+    elif method != "wald":
+        raise ValueError(f"Unknown method {method!r}: choose 'adjusted-wald' or 'wald'.")
+    low, high, p = centre - z * spread, centre + z * spread, _p_value(centre, spread)
     return _on_scale(value, low, high, -200, 200, se, sum(counts.sum() for counts in pair), p)
 
 
@@ -128,10 +124,10 @@ def mean(
 ) -> Estimate:
     """Estimate a mean with its t interval, in the unit of ``values`` (one-dimensional).
 
-    ``weights`` counts how often each value occurs; ``low`` and ``high`` are the ends of the scale, if it has
-    ends, and clip the interval. One answer leaves the whole scale open. Where all answers agree the spread is
-    that with three more answers (.75, 1.5, .75 at the low end, middle and high end of the scale), NaN without a
-    scale. Raises ValueError for missing values, values off the scale, or no values at all.
+    ``weights`` counts how often each value occurs; ``low`` and ``high`` are the ends of the scale, if it has any, and
+    clip the interval. The interval of a single answer is the whole scale. Where all answers agree the spread is that
+    with three more answers (.75, 1.5, .75 at the low end, middle and high end), NaN without a scale. ValueError for
+    missing values, values off the scale, or no values.
     """
     z_value(confidence)
     values = np.asarray(values, dtype=float)
@@ -140,7 +136,7 @@ def mean(
         raise ValueError(f"values and weights must be two lists of one length: {values.shape}, {weights.shape}.")
     values, weights = values[weights > 0], weights[weights > 0]
     if not np.isfinite(values).all():
-        raise ValueError(f"{(~np.isfinite(values)).sum()} of the values are missing: take them out or fill them.")
+        raise ValueError(f"{(~np.isfinite(values)).sum()} of the values are missing: exclude them or fill them.")
     floor, ceiling = (-math.inf if low is None else low), (math.inf if high is None else high)
     off = values[(values < floor) | (values > ceiling)]
     if off.size:
@@ -167,7 +163,7 @@ def mean(
 
 
 def difference(first: Estimate, second: Estimate, correlation: float = 0.0) -> Estimate:
-    """Estimate ``first`` minus ``second`` from their own intervals, so that it is as lopsided as they are.
+    """Estimate ``first`` minus ``second`` from their own intervals, keeping their asymmetry.
 
     Method of variance estimates recovery: Newcombe 1998, Zou & Donner 2008; with the ``correlation`` of the two (the
     same people behind both), Zou 2007. ``n`` adds up; ``p`` is that of the interval against 0.
@@ -181,7 +177,7 @@ def difference(first: Estimate, second: Estimate, correlation: float = 0.0) -> E
 def weighted_sum(parts: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
     """Estimate the sum of independent estimates times positive ``weights``, such as shares of strata.
 
-    As in ``difference`` the distances to the limits add up as squares (Zou & Donner 2008). ``n`` adds up.
+    As in ``difference``, the squared distances to the limits add up (Zou & Donner 2008). ``n`` adds up.
     """
     if len(parts) != len(weights) or min(weights, default=0) < 0:
         raise ValueError(f"{len(parts)} estimates need as many weights, none negative, not {list(weights)}.")
@@ -194,10 +190,10 @@ def weighted_sum(parts: Sequence[Estimate], weights: Sequence[float]) -> Estimat
 
 
 def p_against(estimate: Estimate, value: float = 0, confidence: float = 0.95) -> float:
-    """Give the two-sided p value of an estimate against a fixed ``value``, such as a target (a one-sample test).
+    """Return the two-sided p value of an estimate against a fixed ``value``, such as a target (a one-sample test).
 
-    It belongs to the interval: it falls below 1 - ``confidence`` where the interval leaves ``value`` out, and beyond
-    that follows the normal curve. NaN without an interval.
+    It agrees with the interval: it is below 1 - ``confidence`` where the interval excludes ``value``, and otherwise
+    follows the normal curve. NaN without an interval.
     """
     away = estimate.value - value
     reach = estimate.value - estimate.low if away > 0 else estimate.high - estimate.value
@@ -209,22 +205,22 @@ def p_against(estimate: Estimate, value: float = 0, confidence: float = 0.95) ->
 
 
 def benjamini_hochberg(p_values: ArrayLike, rate: float = 0.05) -> np.ndarray:
-    """Tell which of a family of p values to call discoveries at false-discovery ``rate`` (boolean array).
+    """Return which of a family of p values are discoveries at the false-discovery ``rate`` (boolean array).
 
-    Benjamini & Hochberg 1995. Raises ValueError for a p value missing or outside 0-1.
+    Benjamini & Hochberg 1995. ValueError for a p value that is missing or outside 0-1.
     """
     if not 0 < rate < 1:
         raise ValueError(f"rate must lie between 0 and 1, such as 0.05, not {rate}.")
     p_values = np.asarray(p_values, dtype=float)
     if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
-        raise ValueError("p_values must be one list of numbers from 0 to 1; leave out what could not be tested.")
+        raise ValueError("p_values must be one list of numbers from 0 to 1; exclude what could not be tested.")
     if not p_values.size:
         return np.zeros(0, dtype=bool)
     return stats.false_discovery_control(p_values, method="bh") <= rate
 
 
 def _counts(name: str, values: ArrayLike) -> np.ndarray:
-    """Counts as an array, each finite and not negative."""
+    """Return counts as an array, each finite and not negative."""
     counts = np.asarray(values, dtype=float)
     bad = counts[~(np.isfinite(counts) & (counts >= 0))]
     if bad.size:
@@ -235,21 +231,21 @@ def _counts(name: str, values: ArrayLike) -> np.ndarray:
 def _on_scale(
     value: float, low: float, high: float, floor: float, ceiling: float, se: float, n: float, p: float = math.nan
 ) -> Estimate:
-    """An Estimate whose interval is clipped to the scale and holds the value.
+    """Return an Estimate whose interval is clipped to the scale and contains the value.
 
-    An interval around adjusted counts can miss the plain value with one or two answers; it is stretched to it.
+    With one or two answers an interval around adjusted counts can miss the plain value; it is extended to it.
     """
     low, high = max(floor, min(low, value)), min(ceiling, max(high, value))
     return Estimate(*(float(number) for number in (value, low, high, se, n, p)))
 
 
 def _p_value(difference: float, se: float) -> float:
-    """Two-sided p value of a z test; 1 where nothing differs and nothing varies."""
+    """Return the two-sided p value of a z test; 1 where nothing differs and nothing varies."""
     return float(2 * stats.norm.sf(abs(difference) / se)) if se > 0 else 1.0
 
 
 def _hybrid(first: Estimate, second: Estimate, correlation: float = 0.0) -> tuple[float, float]:
-    """Limits of a difference from those of its two parts (Newcombe 1998; Zou 2007; Zou & Donner 2008)."""
+    """Return the limits of a difference from those of its two parts (Newcombe 1998; Zou 2007; Zou & Donner 2008)."""
     value = first.value - second.value
     below, above = (
         math.sqrt(max(a * a + b * b - 2 * correlation * a * b, 0))
@@ -262,7 +258,7 @@ def _hybrid(first: Estimate, second: Estimate, correlation: float = 0.0) -> tupl
 
 
 def _net_counts(triple: Sequence[float]) -> np.ndarray:
-    """The three counts of a net score, checked."""
+    """Return the three counts of a net score, checked."""
     counts = _counts("detractors, passives and promoters", triple)
     if counts.size != 3:
         raise ValueError(f"A net score needs three counts (detractors, passives, promoters), not {counts.size}.")
@@ -272,7 +268,7 @@ def _net_counts(triple: Sequence[float]) -> np.ndarray:
 
 
 def _net_score(counts: np.ndarray) -> tuple[float, float]:
-    """Net score and standard error in points; the adjusted standard error where all answers agree."""
+    """Return net score and standard error in points; the adjusted standard error where all answers agree."""
     n = counts.sum()
     if counts.max() == n:
         return 100 * (counts[2] - counts[0]) / n, _adjusted_net_score(counts)[1]
@@ -281,12 +277,12 @@ def _net_score(counts: np.ndarray) -> tuple[float, float]:
 
 
 def _adjusted_net_score(counts: np.ndarray) -> tuple[float, float]:
-    """Net score and standard error in points after the extra answers."""
+    """Return net score and standard error in points after the extra answers."""
     return _net_score(counts + _EXTRA_ANSWERS)
 
 
 def _score_limits(counts: np.ndarray, z: float) -> tuple[float, float]:
-    """Both ends of the score interval in points; the low end is the high end of the mirror image."""
+    """Return both ends of the score interval in points; the low end is the high end of the mirror image."""
     detractors, _, promoters = counts
     n = counts.sum()
     low, high = -_upper_score_limit(detractors, promoters, n, z), _upper_score_limit(promoters, detractors, n, z)
@@ -294,11 +290,11 @@ def _score_limits(counts: np.ndarray, z: float) -> tuple[float, float]:
 
 
 def _upper_score_limit(gains: float, losses: float, n: float, z: float) -> float:
-    """Largest net score (-1..1) that the score test at ``z`` does not reject (Tango 1998)."""
+    """Return the largest net score (-1..1) that the score test at ``z`` does not reject (Tango 1998)."""
     estimate = (gains - losses) / n
 
     def excess(delta: float) -> float:
-        # share of losses that is most likely if the net score were delta: root of a x^2 + b x + c
+        # the most likely share of losses if the net score is delta: root of a x^2 + b x + c
         a, b, c = 2 * n, (2 * n - gains + losses) * delta - gains - losses, -losses * delta * (1 - delta)
         root = math.sqrt(max(b * b - 4 * a * c, 0))
         lost = -2 * c / (b + root) if b > 0 else (root - b) / (2 * a)  # the form that does not cancel
@@ -306,28 +302,3 @@ def _upper_score_limit(gains: float, losses: float, n: float, z: float) -> float
 
     start = estimate + 1e-12  # at the estimate itself the variance can be 0
     return float(optimize.brentq(excess, start, 1)) if start < 1 and excess(start) < 0 else min(start, 1.0)
-
-
-def _hybrid_score(pair: list[np.ndarray], z: float) -> tuple[float, float]:
-    """Limits in points of a difference of net scores from the score limits of both."""
-    return _hybrid(*(Estimate(_net_score(counts)[0], *_score_limits(counts, z)) for counts in pair))
-
-
-def _hybrid_score_p_value(pair: list[np.ndarray], difference: float) -> float:
-    """P value that belongs to the joined score intervals: of the z at which they just reach 0."""
-    if difference == 0:
-        return 1.0
-    side, nearest = (1, 0) if difference > 0 else (-1, 1)
-
-    def distance(z: float) -> float:
-        return side * _hybrid_score(pair, z)[nearest]
-
-    if distance(_LARGEST_Z) > 0:
-        return 0.0
-    if distance(1e-6) <= 0:
-        return 1.0
-    return float(2 * stats.norm.sf(optimize.brentq(distance, 1e-6, _LARGEST_Z)))
-
-
-def _unknown_net_method(method: str) -> ValueError:
-    return ValueError(f"Unknown method {method!r}: choose 'adjusted-wald', 'score' or 'wald'.")

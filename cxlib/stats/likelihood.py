@@ -1,4 +1,7 @@
-"""What models of positive parameters share: a maximum-likelihood fit on weighted rows, its verdict and its draws."""
+"""What models of positive parameters share.
+
+A maximum-likelihood fit to weighted rows, and how it moves with each fold.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,30 @@ import pandas as pd
 from scipy import optimize, sparse
 
 from cxlib.stats.checks import group_codes, numbers
-from cxlib.stats.draws import one_step
 
-# How far the maximum of condensed rows may be off: standard errors, or the log of a parameter, whichever is more.
+# How far the maximum of condensed rows may be off: in standard errors, or in the log of a parameter, whichever is more.
 FAR, CLOSE = 0.1, 1e-3
-PIECE = 20_000  # rows that are passed through at once: few enough to stay near the processor
+PIECE = 20_000  # rows processed at once: few enough for the processor's cache
 
 
 class LikelihoodModel:
-    """A model of positive parameters, fitted by maximum likelihood to weighted rows, with draws.
+    """A model of positive parameters, fitted by maximum likelihood to weighted rows.
 
-    A model is one small class: its ``names``, its ``starts``, its ``advice`` for a fit that fails, and ``_rows``,
-    the log-likelihood of each row with its gradient. All work is done in the logs of the parameters: they stay
-    positive, and a change of unit (weeks, days) only moves the starting point.
+    A model is one small class: its ``names``, its ``starts``, its ``advice`` for a fit that fails, and ``_rows``, the
+    log-likelihood of each row with its gradient. Fits run in the logs of the parameters, which stay positive; a change
+    of unit (weeks, days) only moves the starting point.
 
     After ``fit``: ``params`` and ``standard_errors`` (Series by name), ``log_likelihood`` (sum over observations),
-    ``n`` (sum of weights), ``converged`` and ``message``. A fit that did not converge says so in ``message``, has
-    no standard errors, and its draws are NaN.
+    ``n`` (sum of weights), ``converged`` and ``message``. A fit that did not converge says so in ``message``, has no
+    standard errors, and its moves are NaN.
     """
 
     names: ClassVar[tuple[str, ...]]
     starts: ClassVar[tuple[tuple[float, ...], ...]]  # tried in turn, for data whose unit is 1
     advice: ClassVar[str]
     unit_of: ClassVar[tuple[str, ...]] = ()  # the parameters that carry the unit of the data
-    reach: ClassVar[float | tuple[float, ...]] = math.log(
-        10_000
-    )  # how far from 1, or the unit, parameters are looked for
-    try_all: ClassVar[bool] = False  # whether there may be several maxima, so that the highest of all starts is taken
+    reach: ClassVar[float | tuple[float, ...]] = math.log(1e4)  # how far from 1, or the unit, to search, in logs
+    try_all: ClassVar[bool] = False  # whether there may be several maxima, so that all starts are tried
 
     def __init__(self) -> None:
         self.params: pd.Series | None = None
@@ -52,28 +52,18 @@ class LikelihoodModel:
         return f"<{type(self).__name__}({fitted}), log-likelihood {self.log_likelihood:.2f}: {self.message}>"
 
     def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the log-likelihood (rows) and its gradient (rows x p) in the logs of the parameters."""
+        """Return the log-likelihood (rows) and its gradient (rows x p) in the logs of the parameters."""
         raise NotImplementedError
 
-    def _even(self, theta: np.ndarray) -> np.ndarray:
-        """Give coordinates in which the likelihood is nearer to a parabola, for draws; the logs, unless overridden."""
-        return theta
+    def _slopes(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the gradient of each row (rows x p) in the logs of the parameters."""
+        return self._rows(np.exp(theta), rows)[1]
 
-    def _logs(self, even: np.ndarray) -> np.ndarray:
-        """Undo ``_even`` for (..., p); NaN where no parameters belong to the coordinates."""
-        return even
-
-    def _slopes(self, even: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Give the gradient (rows x p) in the coordinates of ``_even``."""
-        moves = np.eye(len(even)) * 1e-5
-        turn = np.stack([(self._logs(even + move) - self._logs(even - move)) / 2e-5 for move in moves], axis=1)
-        return self._rows(np.exp(self._logs(even)), rows)[1] @ turn
-
-    def _row_hessians(self, at: np.ndarray, rows: np.ndarray, even: bool = False) -> np.ndarray:
-        """Give second derivatives in the logs (or ``_even``) of the parameters (rows x p x p), by central differences."""
+    def _row_hessians(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return second derivatives in the logs of the parameters (rows x p x p), by central differences."""
         step = 1e-4
-        slopes = self._slopes if even else lambda theta, rows: self._rows(np.exp(theta), rows)[1]
-        sides = [slopes(at + move, rows) - slopes(at - move, rows) for move in np.eye(len(at)) * step]
+        moves = np.eye(len(theta)) * step
+        sides = [self._slopes(theta + move, rows) - self._slopes(theta - move, rows) for move in moves]
         hessians = np.stack(sides, axis=1) / (2 * step)
         return (hessians + hessians.transpose(0, 2, 1)) / 2
 
@@ -117,9 +107,9 @@ class LikelihoodModel:
         return self
 
     def _finish(self, rows: np.ndarray, weights: np.ndarray) -> bool:
-        """Bring a fit to a condensed form of these rows to their own maximum by one Newton step, and the log-likelihood.
+        """Move a fit to condensed rows to the maximum of these rows by one Newton step; update the log-likelihood too.
 
-        Returns False, and changes nothing, where the step is no small one: then the condensed rows did not stand for these.
+        Returns False and changes nothing if the step is not small: the condensed rows then do not represent these.
         """
         if not self.converged:
             return False
@@ -141,9 +131,9 @@ class LikelihoodModel:
     def _polish(
         self, theta: np.ndarray, rows: np.ndarray, weights: np.ndarray, bounds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """Finish with Newton steps: the top and the information there, or None on a ridge or at an edge."""
+        """Finish with Newton steps: return the maximum and the information there, or None on a ridge or at an edge."""
         for _ in range(30):
-            score = weights @ self._rows(np.exp(theta), rows)[1]
+            score = weights @ self._slopes(theta, rows)
             information = -np.tensordot(weights, self._row_hessians(theta, rows), axes=1)
             if np.linalg.eigvalsh(information)[0] <= 0:
                 return None
@@ -156,7 +146,7 @@ class LikelihoodModel:
         return None
 
     def _verdict(self, error: np.ndarray, edge: np.ndarray) -> str:
-        """Say in words whether the fit can be used."""
+        """Return a sentence on whether the fit can be used."""
         if not self.converged:
             at = [f"{name} = {value:.3g}" for name, value in self.params[edge].items()]
             where = f" ({', '.join(at)} ran to the edge)" if at else ""
@@ -165,53 +155,26 @@ class LikelihoodModel:
             return f"Converged, but the data hardly determine {', '.join(loose)}. {self.advice}"
         return "Converged."
 
-    def _fold_draws(self, fold_weights: np.ndarray, rows: np.ndarray, weights: np.ndarray, fold: object) -> np.ndarray:
-        """Give draws of the parameters (draws x p) by ``one_step``, from the rows the model was fitted to.
-
-        A draw that would move a parameter by more than 5 standard errors, in logs, is NaN: one step does not reach so far.
-        """
-        draws, groups = np.shape(fold_weights)
-        theta, rows, cells = self._by_fold(rows, weights, fold, groups)
-        if not self.converged:
-            return np.full((draws, len(theta)), math.nan)
-
-        def hessians(at: np.ndarray) -> np.ndarray:
-            return (cells @ self._row_hessians(at, rows, True).reshape(len(rows), -1)).reshape(groups, len(theta), -1)
-
-        even = self._even(theta)
-        moves = np.eye(len(theta)) * 1e-3
-        thirds = np.stack([(hessians(even + move) - hessians(even - move)) / 2e-3 for move in moves], axis=3)
-        scores = cells @ self._slopes(even, rows)
-        drawn = self._logs(one_step(even, scores, hessians(even), fold_weights, thirds))
-        far = np.abs(drawn - theta) > 5 * (self.standard_errors / self.params).to_numpy()
-        return np.exp(np.where(far.any(axis=1, keepdims=True), math.nan, drawn))
-
     def _fold_moves(self, folds: int, rows: np.ndarray, weights: np.ndarray, fold: object) -> np.ndarray:
-        """Give how far the logs of the parameters move (folds x p) for each further copy of a fold, to first order.
+        """Return how far the logs of the parameters move (folds x p) for each further copy of a fold, to first order.
 
-        Source: Efron (1982), The Jackknife, the Bootstrap and Other Resampling Plans, ch. 6 (infinitesimal jackknife).
+        Source: Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, ch. 6 (infinitesimal jackknife).
         """
-        theta, rows, cells = self._by_fold(rows, weights, fold, folds)
-        if not self.converged:
-            return np.full((folds, len(theta)), math.nan)
-        information = -np.tensordot(cells.sum(axis=0), self._row_hessians(theta, rows), axes=1)
-        return np.linalg.solve(information, (cells @ self._rows(np.exp(theta), rows)[1]).T).T
-
-    def _by_fold(
-        self, rows: np.ndarray, weights: np.ndarray, fold: object, folds: int
-    ) -> tuple[np.ndarray, np.ndarray, sparse.csr_array]:
-        """Give the logs of the parameters, the different rows, and how often each stands in each fold."""
         theta = np.log(self._fitted().to_numpy())
         fold, (rows, code) = group_codes(fold, folds), collapse(rows)
         if len(fold) != len(code):
             raise ValueError(f"there are {len(fold)} folds for {len(code)} rows; give the fold of each row.")
-        values, _ = self._rows(np.exp(theta), rows)
+        values, slopes = self._rows(np.exp(theta), rows)
         if not math.isclose(total := weights @ values[code], self.log_likelihood, rel_tol=1e-6, abs_tol=1e-6):
             raise ValueError(
-                f"draws need the rows the model was fitted to: the log-likelihood of these is {total:.2f}, "
+                f"moves need the rows the model was fitted to: the log-likelihood of these is {total:.2f}, "
                 f"of the fit {self.log_likelihood:.2f}."
             )
-        return theta, rows, sparse.csr_array((weights, (fold, code)), shape=(folds, len(rows)))
+        if not self.converged:
+            return np.full((folds, len(theta)), math.nan)
+        cells = sparse.csr_array((weights, (fold, code)), shape=(folds, len(rows)))
+        information = -np.tensordot(cells.sum(axis=0), self._row_hessians(theta, rows), axes=1)
+        return np.linalg.solve(information, (cells @ slopes).T).T
 
     def _fitted(self) -> pd.Series:
         if self.params is None:
@@ -219,7 +182,7 @@ class LikelihoodModel:
         return self.params
 
     def _aligned(self, params: np.ndarray | None, *data: object) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Line parameters up with data, so that results have the axes of the draws, then those of the data."""
+        """Align parameters with data, so that results have the axes of the draws first, then those of the data."""
         arrays = np.broadcast_arrays(*(numbers(column) for column in data))
         values = np.asarray(self._fitted() if params is None else params, dtype=float)
         if values.shape[-1:] != (len(self.names),):
@@ -229,12 +192,12 @@ class LikelihoodModel:
 
 
 def collapse(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Merge equal rows: the unique rows (sorted), and which of them each row became."""
+    """Merge equal rows: return the unique rows (sorted) and the position of each row among them."""
     later, equal = np.zeros(max(len(rows) - 1, 0), dtype=bool), np.ones(max(len(rows) - 1, 0), dtype=bool)
     for column in rows.T:
         later |= equal & (column[1:] > column[:-1])
         equal &= column[1:] == column[:-1]
-    if later.all():  # sorted and different already, as counts mostly are
+    if later.all():  # already sorted and unique, as counts usually are
         return rows, np.arange(len(rows))
     frame = pd.DataFrame(rows)
     code = frame.groupby(list(frame.columns), sort=True).ngroup().to_numpy()

@@ -1,8 +1,8 @@
-"""Logistic regression on counts: main effects of categories, for whom it happened and for whom it did not.
+"""Logistic regression on counts: main effects of categories on whether an event happened.
 
-A row is a cell: people alike in every predictor, with their number and how many of them it happened to. A fit to cells
-is the fit to the people one by one. Errors are clustered (Liang & Zeger 1986, Biometrika 73), so that the same people may
-be counted in several rows.
+A row is a cell: people with the same levels of every predictor, their number and how many had the event. A fit to cells
+equals the fit to individuals. Errors are clustered (Liang & Zeger 1986, Biometrika 73), so the same people may be
+counted in several rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from cxlib.stats.checks import column, group_codes, refuse, sum_by, z_value
+from cxlib.stats.checks import column, complete, group_codes, refuse, sum_by, z_value
 from cxlib.stats.likelihood import collapse
 
 
@@ -23,10 +23,10 @@ from cxlib.stats.likelihood import collapse
 class Logistic:
     """A fitted regression: see ``fit``.
 
-    ``levels``: the levels of each predictor, that compared with first. ``coefficients`` (log-odds; the intercept, then the
-    other levels in order) with their clustered ``covariance``; ``pulls`` (groups x coefficients): by how much each group
-    moves them. ``table``: predictor, level, odds_ratio, low, high, n, events; the ratio of the level compared with is 1,
-    and of a level where nobody or everybody had the event it is NaN. ``log_likelihood`` is that of people one by one.
+    ``levels`` are the levels of each predictor, the reference level first. ``coefficients`` (log-odds: the intercept,
+    then the other levels in order) have a clustered ``covariance``; ``pulls`` (groups x coefficients) is how much each
+    group moves them. ``table`` has predictor, level, odds_ratio, low, high, n, events; the ratio of the reference level
+    is 1, that of a level where nobody or everybody had the event NaN. ``log_likelihood`` is that of individuals.
     """
 
     levels: Mapping[str, tuple[object, ...]]
@@ -37,7 +37,7 @@ class Logistic:
     log_likelihood: float
 
     def design(self, cells: pd.DataFrame) -> np.ndarray:
-        """Give the columns of the regression for cells (rows x coefficients); ValueError for a level the fit does not know."""
+        """Return the design matrix of cells (rows x coefficients); ValueError for a level unknown to the fit."""
         parts = [np.ones((len(cells), 1))]
         for name, levels in self.levels.items():
             code = pd.Index(levels).get_indexer(_present(cells, name))
@@ -46,11 +46,11 @@ class Logistic:
         return np.hstack(parts)
 
     def probability(self, cells: pd.DataFrame) -> np.ndarray:
-        """Give the probability (0-1) of each cell."""
+        """Return the probability (0-1) of each cell."""
         return special.expit(self.design(cells) @ self.coefficients)
 
     def terms(self, cells: pd.DataFrame) -> pd.DataFrame:
-        """Give what each predictor adds to the log-odds of each cell, against the level compared with."""
+        """Return what each predictor adds to the log-odds of each cell, compared with its reference level."""
         design, first, found = self.design(cells), 1, {}
         for name, levels in self.levels.items():
             last = first + len(levels) - 1
@@ -59,11 +59,14 @@ class Logistic:
         return pd.DataFrame(found, index=cells.index)
 
     def draws(self, weights_matrix: np.ndarray) -> np.ndarray:
-        """Give the coefficients under each resample of the groups (draws x coefficients), each moved by one step."""
+        """Return the coefficients under each resample of the groups (draws x coefficients), to first order."""
         return self.coefficients + (np.asarray(weights_matrix, dtype=float) - 1) @ self.pulls
 
     def wald(self, name: str) -> tuple[float, int, float]:
-        """Test whether a predictor matters at all: F statistic, its degrees of freedom, and p, from clustered errors."""
+        """Return the Wald test that a predictor has no effect.
+
+        F, its degrees of freedom and p, with clustered errors.
+        """
         names = list(self.levels)
         first = 1 + sum(len(self.levels[k]) - 1 for k in names[: names.index(name)])
         own = slice(first, first + len(self.levels[name]) - 1)
@@ -84,23 +87,26 @@ def fit(
     folds: int = 256,
     confidence: float = 0.95,
 ) -> Logistic:
-    """Fit the probability of an event to counts, each predictor a set of levels, with finite ratios whatever the counts.
+    """Fit the probability of an event to counts with categorical predictors; odds ratios are finite for any counts.
 
-    ``cells`` has counts ``n`` and ``events``, a column per predictor and one of group codes ``fold`` (0 to ``folds`` - 1).
-    Each coefficient but the intercept has a log-F(1, 1) prior, which 95 % of the time leaves odds ratios between 1/648 and
-    648: half a person with and half a one without the event, of that level alone. It hardly moves what the counts tell, and
-    keeps a level without events from a probability of 0. Each level is compared with the one with most people. Intervals
-    are Wald's with errors clustered by fold.
+    ``cells`` has counts ``n`` and ``events``, a column per predictor and one of group codes ``fold`` (0 to ``folds`` -
+    1). Each coefficient except the intercept has a log-F(1, 1) prior (95 % of odds ratios between 1/648 and 648): half
+    a person with and half a person without the event at that level. It hardly changes the fit and keeps a level without
+    events from a probability of 0. The reference level is the one with most people. Intervals are Wald intervals with
+    errors clustered by fold.
 
-    Raises ValueError for impossible counts, missing levels, and where nobody or everybody had the event.
+    Returns a Logistic. ValueError for impossible counts, missing levels, and if nobody or everybody had the event.
+
+    Example: ``fit(cells, "n", "left", ["plan", "tenure"], "fold").probability(cells)``.
+
     Source: Greenland & Mansournia 2015, Statistics in Medicine 34:3133.
     """
-    z_value(confidence)  # refuses one that is none
+    z_value(confidence)  # rejects an impossible one
     many, yes = counts(cells, n), counts(cells, events)
     refuse(yes > many * (1 + 1e-9), f"{events} is more than {n}", "Count an event only where there is somebody.")
     if not 0 < yes.sum() < many.sum():
         raise ValueError(
-            f"{yes.sum():g} of {many.sum():g} had the event, so nothing tells them apart; look at more people."
+            f"{yes.sum():g} of {many.sum():g} had the event, so there is nothing to compare; include more people."
         )
     cells, many, yes = cells[many > 0], many[many > 0], yes[many > 0]
     group = group_codes(cells[fold], folds)
@@ -120,9 +126,8 @@ def fit(
     coefficients, bread, _ = maximum(np.vstack([design, prior]), np.r_[many_of, 2 * half], np.r_[yes_of, half])
     linear = design @ coefficients
     likelihood = yes_of @ special.log_expit(linear) + (many_of - yes_of) @ special.log_expit(-linear)
-    pulls = sum_by(group, design[where] * (yes - many * special.expit(linear)[where])[:, None], folds) @ bread
-    covariance, quantile = clustered(bread, design[where] * (yes - many * special.expit(linear)[where])[:, None],
-                                     pd.factorize(group)[0], confidence)  # fmt: skip
+    scores = design[where] * (yes - many * special.expit(linear)[where])[:, None]
+    covariance, quantile = clustered(bread, scores, pd.factorize(group)[0], confidence)
     found = pd.DataFrame(table, columns=["predictor", "level", "n", "events"])
     first = ~found["predictor"].duplicated().to_numpy()
     effect, reach = np.zeros(len(found)), np.full(len(found), math.nan)
@@ -130,11 +135,15 @@ def fit(
     effect[~first & ((found["events"] == 0) | (found["events"] == found["n"])).to_numpy()] = math.nan
     for at, (name, value) in enumerate({"odds_ratio": effect, "low": effect - reach, "high": effect + reach}.items()):
         found.insert(2 + at, name, np.exp(value))
+    pulls = sum_by(group, scores, folds) @ bread
     return Logistic(levels, coefficients, covariance, pulls, found, float(likelihood))
 
 
 def maximum(design: np.ndarray, n: np.ndarray, yes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit a logistic regression that has a maximum: coefficients, covariance, and which of them the rows can tell."""
+    """Return coefficients of a logistic regression with a maximum, their covariance.
+
+    And which of them are identified.
+    """
 
     def likelihood(at: np.ndarray) -> float:
         return float(yes @ special.log_expit(design @ at) + (n - yes) @ special.log_expit(-design @ at))
@@ -153,14 +162,14 @@ def maximum(design: np.ndarray, n: np.ndarray, yes: np.ndarray) -> tuple[np.ndar
         coefficients, reached = coefficients + step, ahead
         if gain < 1e-10:
             break
-    told = np.isclose(np.diag(np.linalg.pinv(design) @ design), 1)
-    return coefficients, inverse @ inverse.T, told
+    identified = np.isclose(np.diag(np.linalg.pinv(design) @ design), 1)
+    return coefficients, inverse @ inverse.T, identified
 
 
 def clustered(
     inverse: np.ndarray, pulls: np.ndarray, cluster: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, float]:
-    """Give the sandwich covariance from the score of each row (its clusters coded 0, 1 ...), and the t quantile for it."""
+    """Return the sandwich covariance from the score of each row (clusters coded 0, 1 ...), and its t quantile."""
     clusters = cluster.max() + 1
     if clusters < 2:
         return np.full_like(inverse, math.nan), math.nan
@@ -169,23 +178,18 @@ def clustered(
 
 
 def counts(cells: pd.DataFrame, name: str) -> np.ndarray:
-    """Give a column of counts, checked."""
+    """Return a column of counts, checked."""
     found = column(_present(cells, name), name)
-    refuse(found < 0, f"{name} is negative", "It counts people.")
+    refuse(found < 0, f"{name} is negative", "Counts are 0 or more.")
     return found
 
 
 def codes(cells: pd.DataFrame, name: str) -> tuple[np.ndarray, list[object]]:
-    """Number the levels of a column: the code of each row, and the levels in order."""
+    """Return the code of each row's level in a column, and the levels in order."""
     found, levels = pd.factorize(_present(cells, name), sort=True)
     return found, list(levels)
 
 
 def _present(cells: pd.DataFrame, name: str) -> pd.Series:
-    """Give a column that has no gaps."""
-    if name not in cells:
-        raise ValueError(f"there is no column {name!r} among {', '.join(map(str, cells.columns))}.")
-    refuse(
-        cells[name].isna().to_numpy(), f"{name} is missing", "Give those of whom it is not known a level of their own."
-    )
+    complete(cells, [name])
     return cells[name]

@@ -1,8 +1,8 @@
-"""Cox regression from counts at risk: what is needed of any number of people is how many of each kind were at risk at each event.
+"""Cox regression from counts at risk: the fit needs only how many people of each kind were at risk at each event.
 
-The rows of people stay where they are. Counted by stratum, kind and day they give the number at risk at every time with an
-event; a fit to those is the fit to the people. Clustered errors need the people once more, but only in sums: the pull of a
-person on a coefficient is a step function of time, read at the person's start and stop.
+Counted by stratum, kind and day, people give the number at risk at every time with an event, and a fit to these numbers
+equals the fit to the people. Clustered errors need the people once more, but only in sums: a person's influence on a
+coefficient is a step function of time, read at the person's start and stop.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ STRATUM = "stratum"
 class AtRisk:
     """Who is at risk at each time with an event in the stratum.
 
-    ``rows``: stratum, ``keys``, day, tick (1, 2 ... within the stratum), at_risk and events, where somebody is at risk;
-    covariates of a fit are added as further columns. ``last_day``: the last on which anybody was seen; ``n``: how many
-    stretches were counted.
+    ``rows`` has stratum, ``keys``, day, tick (1, 2 ... within the stratum), at_risk and events, where anybody is at
+    risk; covariates of a fit are added as further columns. ``last_day`` is the last day of follow-up and ``n`` the
+    number of episodes.
     """
 
     rows: pd.DataFrame
@@ -35,10 +35,10 @@ class AtRisk:
 
 
 def at_risk(entered: pd.DataFrame, left: pd.DataFrame, keys: Sequence[str]) -> AtRisk:
-    """Count who is at risk, and how many events there are, at each time with an event in the stratum.
+    """Count the people at risk and the events at each time with an event in the stratum.
 
-    ``entered``: stratum, ``keys``, day, n (at risk after that day); ``left``: the same and events (last seen on that day,
-    of whom so many with the event). Days are whole numbers, 0 or more.
+    ``entered`` has stratum, ``keys``, day and n (at risk after that day). ``left`` has the same columns (n last seen on
+    that day) and events, those of them with the event. Days are whole numbers, 0 or more.
     """
     keys, parts = list(keys), []
     for stratum, out in left.groupby(STRATUM, observed=True):
@@ -68,13 +68,13 @@ def _cells(kind: np.ndarray, position: np.ndarray, weight: pd.Series, shape: tup
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A Cox regression on counts at risk: ``result`` with errors by fold, and ``pulls`` (folds x covariates)."""
+    """A Cox regression on counts at risk: ``result`` with errors clustered by fold, ``pulls`` (folds x covariates)."""
 
     result: CoxResult
     pulls: np.ndarray
 
     def draws(self, weights_matrix: np.ndarray) -> np.ndarray:
-        """Give the coefficients under each resample of the folds (draws x covariates), each moved by one step."""
+        """Return the coefficients under each resample of the folds (draws x covariates), to first order."""
         return self.result.table["coef"].to_numpy() + (weights_matrix - 1.0) @ self.pulls
 
 
@@ -84,17 +84,19 @@ def fit(
     add_up: Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], np.ndarray],
     confidence: float = 0.95,
 ) -> Fit:
-    """Fit a Cox regression to counts at risk, whose rows hold the ``covariates``; errors clustered by fold.
+    """Fit a Cox regression to counts at risk, whose rows have the ``covariates``; errors clustered by fold.
 
-    ``add_up(ticks, steps, names)`` adds up over people, per fold, what each collects between start and stop: ``ticks`` has
-    stratum, day (0, 1, 2 ...) and tick; ``steps`` has stratum, ``keys``, tick, and for each name the sum collected until that
-    tick and ``name_end``, what an event there adds. Ties by Efron. Errors: as ``survival.cox``.
+    ``add_up(ticks, steps, names)`` sums over people, per fold, the influence of each between start and stop: ``ticks``
+    has stratum, day (0, 1, 2 ...) and tick; ``steps`` has stratum, ``keys``, tick, and for each name the sum up to that
+    tick and ``name_end``, the addition of an event there. Ties by Efron's method. ValueError as in ``cox.cox``.
 
-    Sandwich: Lin & Wei 1989 (JASA 84:1074), its residuals written as steps of time.
+    Example: ``fit(at_risk(entered, left, ["band"]), ["detractor"], add_up).result.table``.
+
+    Sandwich: Lin & Wei 1989 (JASA 84:1074), with its residuals written as steps of time.
     """
     names = list(covariates)
     if risk.rows.empty:
-        raise ValueError("There is no event: with none there is nothing to compare.")
+        raise ValueError("There is no event, so there is nothing to compare: check the filter that made the counts.")
     alive = risk.rows.assign(n=risk.rows["at_risk"] - risk.rows["events"], event=0)
     dead = risk.rows.assign(n=risk.rows["events"], event=1)
     rows = pd.concat([alive, dead], ignore_index=True)
@@ -103,15 +105,15 @@ def fit(
     result = cox(rows, "event", names, start="before", stop="day", weights="n", strata=STRATUM, confidence=confidence)
     if not result.converged:
         return Fit(result, np.full((1, len(names)), np.nan))
-    one = pd.DataFrame(result.dfbeta / rows[["n"]].to_numpy(), columns=names)  # the pull of one person
+    one = pd.DataFrame(result.dfbeta / rows[["n"]].to_numpy(), columns=names)  # the influence of one person
     pulls = add_up(*_steps(risk, rows, one), names)
     covariance, coef = pulls.T @ pulls, result.table["coef"].to_numpy()
-    table = wald_table(names, coef, covariance, result.covariance, z_value(confidence), risk.n)
+    table = wald_table(names, coef, covariance, z_value(confidence), risk.n)
     return Fit(replace(result, table=table, covariance=covariance, n=risk.n), pulls)
 
 
 def _steps(risk: AtRisk, rows: pd.DataFrame, one: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the clock of each stratum, and the pulls of single ticks as running sums, on all ticks of each kind."""
+    """Return the ticks of each stratum by day, and for each kind the running sums of influence over all ticks."""
     cells, names = [STRATUM, *risk.keys], list(one.columns)
     kinds = risk.rows[cells].drop_duplicates(ignore_index=True)
     repeats = kinds[STRATUM].map(risk.rows.groupby(STRATUM, observed=True)["tick"].max()).to_numpy(int) + 1
@@ -121,7 +123,7 @@ def _steps(risk: AtRisk, rows: pd.DataFrame, one: pd.DataFrame) -> tuple[pd.Data
     own = rows[[*cells, "tick", "event"]].join(one)
     stay, end = (grid.merge(own[own["event"] == e], "left", [*cells, "tick"])[names] for e in (0, 1))
     stay = stay.fillna(0.0)
-    # Who ends with the event at a tick has its own pull there, in place of a survivor's.
+    # A person with the event at a tick has another influence there than a survivor.
     jump = (end - stay).fillna(0.0).add_suffix("_end")
     clock = []
     for stratum, part in risk.rows.groupby(STRATUM, observed=True):

@@ -1,9 +1,9 @@
-"""How many a trial needs to show a change, and how small a change a given number would show.
+"""How many customers a trial needs to detect a change, and the smallest change detectable with a given number.
 
-Two arms, each customer drawn by lot, a two-sided test; ``power`` is the chance of finding the change if it is real,
-``share_treated`` the share of all who get it. Where whole branches are drawn, customers of a branch are alike and more
-are needed. The planning is that of Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, ch. 2 and 6;
-``statsmodels.stats.power`` solves it.
+Two groups, customers randomised one by one, a two-sided test. ``power`` is the probability of detecting the change if
+it is real and ``share_treated`` the share of all customers in the treated group. Where whole branches are randomised,
+customers of a branch are similar and more are needed. Cohen 1988, Statistical Power Analysis for the Behavioral
+Sciences, ch. 2 and 6, as solved by ``statsmodels.stats.power``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ import numpy as np
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
-# A two-sided test at alpha, by its nearer side at alpha / 2: finding the change the wrong way round is next to impossible,
-# and the far tail of the noncentral t is where its numbers fail.
+# A two-sided test at alpha is treated as one side at alpha / 2: detecting the change in the wrong direction is next to
+# impossible, and the far tail of the noncentral t is numerically unstable.
 _SIDE = "larger"
-_LARGEST_SIZE = 5.0  # spreads between the arms: above it a handful is enough, and the noncentral t fails
+_LARGEST_SIZE = 5.0  # standard deviations between the groups: above it a handful is enough, and the noncentral t fails
 
 
 def customers_needed(
     level: float, change: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
 ) -> float:
-    """Customers of both arms together needed to show that a share moves from ``level`` to ``level + change`` (0-1).
+    """Return the customers of both groups needed to detect a ``change`` of a share from ``level`` (0-1).
 
-    By the arcsine effect size h. A number with its fraction: round up. ValueError for shares outside 0 to 1.
+    Uses the arcsine effect size h. The number is not rounded. ValueError for shares outside 0 to 1.
+
+    Example: ``customers_needed(0.08, -0.02)`` for a churn rate to fall from 8 % to 6 %.
     """
     if not (0 <= level <= 1 and 0 <= level + change <= 1):
         raise ValueError(f"level {level} and level + change {level + change} must be shares between 0 and 1.")
@@ -35,9 +37,9 @@ def customers_needed(
 def smallest_change(
     level: float, customers: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
 ) -> float:
-    """Smallest fall of a share from ``level`` (0-1) that ``customers`` of both arms would show, as a size above 0.
+    """Return the smallest fall of a share from ``level`` (0-1) detectable with ``customers`` in both groups, above 0.
 
-    ``math.inf`` if not even a fall to 0 would show.
+    ``math.inf`` if even a fall to 0 is not detectable.
     """
     if not 0 < level <= 1:
         raise ValueError(f"level must be a share above 0 and at most 1, not {level}.")
@@ -48,7 +50,7 @@ def smallest_change(
 def customers_needed_mean(
     sd: float, change: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
 ) -> float:
-    """Customers of both arms together needed to show that a mean moves by ``change``; ``sd`` is among customers."""
+    """Return the customers of both groups needed to detect a ``change`` of a mean; ``sd`` is among customers."""
     _check_sd(sd)
     return _total(TTestIndPower(), change / sd, power, alpha, share_treated)
 
@@ -56,7 +58,7 @@ def customers_needed_mean(
 def smallest_change_mean(
     sd: float, customers: float, power: float = 0.8, alpha: float = 0.05, share_treated: float = 0.5
 ) -> float:
-    """Smallest change of a mean, either way, that ``customers`` of both arms would show, in the unit of ``sd``."""
+    """Return the smallest change of a mean detectable with ``customers`` in both groups, in the unit of ``sd``."""
     _check_sd(sd)
     return sd * _effect_size(TTestIndPower(), customers, power, alpha, share_treated)
 
@@ -64,10 +66,10 @@ def smallest_change_mean(
 def _total(
     model: NormalIndPower | TTestIndPower, size: float, power: float, alpha: float, share_treated: float
 ) -> float:
-    """Both arms for an effect size; at least two in each, the fewest that have a spread."""
+    """Return the size of both groups for an effect size; at least two in each, the fewest with a spread."""
     _check_plan(power, alpha, share_treated)
     if not (math.isfinite(size) and size):
-        raise ValueError("The change must be a number other than 0: no trial is large enough to show none.")
+        raise ValueError("The change must be a number other than 0: no trial is large enough to detect no change.")
     size = min(abs(size), _LARGEST_SIZE)
     least = 2 / min(share_treated, 1 - share_treated)
     ratio = (1 - share_treated) / share_treated
@@ -80,10 +82,10 @@ def _total(
 def _effect_size(
     model: NormalIndPower | TTestIndPower, customers: float, power: float, alpha: float, share_treated: float
 ) -> float:
-    """Smallest effect size that both arms together show."""
+    """Return the smallest effect size detectable with both groups."""
     _check_plan(power, alpha, share_treated)
     if not (math.isfinite(customers) and customers * min(share_treated, 1 - share_treated) >= 2):
-        raise ValueError(f"{customers:g} customers, {share_treated:g} of them treated, leave fewer than 2 in an arm.")
+        raise ValueError(f"{customers:g} customers, {share_treated:g} of them treated, leave fewer than 2 in a group.")
     ratio = (1 - share_treated) / share_treated
     model.start_bqexp["effect_size"]["xtol"] = 1e-12  # the default of 1e-5 is coarse for many customers
     found = model.solve_power(
@@ -97,7 +99,7 @@ def _check_plan(power: float, alpha: float, share_treated: float) -> None:
         if not 0 < value < 1:
             raise ValueError(f"{name} must lie between 0 and 1, not {value}.")
     if power <= alpha:
-        raise ValueError(f"power {power} must be above alpha {alpha}: chance alone finds a change that often.")
+        raise ValueError(f"power {power} must be above alpha {alpha}, the rate at which chance alone finds a change.")
 
 
 def _check_sd(sd: float) -> None:

@@ -1,9 +1,9 @@
-"""Renewal under a contract: how many of a cohort are still here after 1, 2, 3 ... renewals, and what remains.
+"""Renewal under a contract: how many of a cohort are retained after 1, 2, 3 ... renewals, and their residual lifetime.
 
 Survivors are counts of people after 0, 1, 2 ... renewals: a sequence (one cohort), or a row per cohort (a list of
-lists, or a frame with cohorts down and renewals across), shorter or NaN where a cohort has not got that far.
-``t`` and ``renewals`` are whole numbers, discount rates shares per renewal period. Where ``params`` can be given, an
-array (..., p) such as ``draws`` returns takes the place of the fitted parameters and its leading axes lead.
+lists, or a frame of cohorts x renewals), shorter or NaN for renewals that are still ahead. ``t`` and ``renewals`` are
+whole numbers; discount rates are shares per renewal period. ``params``, an array (..., p), replaces the fitted
+parameters, for example with draws; its leading axes come first in the result.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ class RenewalModel(LikelihoodModel):
     """What renewal models share; a model adds ``_rows``, ``_log_survival`` and ``_residual_lifetime``."""
 
     advice = (
-        "Usual causes: too few people or renewals, or a churn rate that does not fall with tenure, for which one constant "
-        "rate is the better model. Pool cohorts or wait for another renewal."
+        "Usual causes: too few people or renewals, or a churn rate that does not fall with tenure, for which one "
+        "constant rate is the better model. Pool cohorts or wait for another renewal."
     )
 
     def fit(self, survivors: object) -> Self:
-        """Fit by maximum likelihood; each person counts once, for the renewal they left at or the last one seen.
+        """Fit by maximum likelihood and return self; each person counts once, at the renewal of leaving or last seen.
 
-        ``LikelihoodModel`` lists what the fit leaves behind. ValueError says which cohort is impossible, that nobody
-        left, or that fewer than two renewals were seen.
+        ``LikelihoodModel`` lists the results. ValueError says which cohort is impossible, that nobody left, or that
+        there are too few renewals.
+
+        Example: ``ShiftedBetaGeometric().fit([1000, 631, 468, 382, 326]).survival(12)``.
         """
-        rows, weights, _ = _leavers(_cohorts(survivors))
+        rows, weights = _leavers(_cohorts(survivors))
         lost = rows[:, 1] > 0
         if not (rows[weights > 0, 0] >= len(self.names)).any():
             which, how_many = {2: ("second", "two"), 3: ("third", "three")}[len(self.names)]
@@ -43,29 +45,29 @@ class RenewalModel(LikelihoodModel):
                 f"nobody reached a {which} renewal, so {how_many} parameters cannot be estimated; wait for one."
             )
         if not weights[lost].sum() > 0:
-            raise ValueError("nobody left, so there is no rate of leaving to estimate; pool cohorts or wait.")
+            raise ValueError("nobody left, so there is no churn rate to estimate; pool cohorts or wait.")
         self._maximise(rows, weights)
         if (weights != np.round(weights)).any():
             self.message += (
-                " Survivors are no whole numbers: if they are percentages, give people, or the errors are wrong."
+                " Survivors are not whole numbers: if they are percentages, give people, or the errors are wrong."
             )
         return self
 
     def survival(self, t: object, params: np.ndarray | None = None) -> np.ndarray | float:
-        """Give the share still here after ``t`` renewals, 1 at 0; scalars or arrays."""
+        """Return the share retained after ``t`` renewals, 1 at 0; scalars or arrays."""
         values, (t,) = self._aligned(params, _whole(t, "t", 0))
         return np.exp(self._log_survival(values, t))[()]
 
     def retention(self, t: object, params: np.ndarray | None = None) -> np.ndarray | float:
-        """Give the share of those here before renewal ``t`` (1, 2 ...) who renew then; scalars or arrays."""
+        """Return the share of those present before renewal ``t`` (1, 2 ...) who renew then; scalars or arrays."""
         values, (t,) = self._aligned(params, _whole(t, "t", 1))
         return np.exp(self._log_survival(values, t) - self._log_survival(values, t - 1))[()]
 
     def lifetime(self, discount_rate: object, params: np.ndarray | None = None) -> np.ndarray | float:
-        """Give the discounted expected tenure of a new customer, in periods, the first payment now.
+        """Return the discounted expected tenure of a new customer, in periods, with the first payment now.
 
-        It is the sum over t from 0 of survival(t) / (1 + rate)^t; infinite if it has no end. Times the margin per
-        period it is the customer's value.
+        It is the sum over t from 0 of survival(t) / (1 + rate)^t, possibly infinite. Times the margin per period it is
+        the customer's lifetime value.
         """
         rate = _checked_rate(discount_rate)
         return (1 + np.asarray(self.residual_lifetime(0, rate, params)) / (1 + rate))[()]
@@ -73,38 +75,23 @@ class RenewalModel(LikelihoodModel):
     def residual_lifetime(
         self, renewals: object, discount_rate: object, params: np.ndarray | None = None
     ) -> np.ndarray | float:
-        """Give the discounted expected residual tenure of someone who has renewed ``renewals`` times.
+        """Return the discounted expected residual tenure of a customer who has renewed ``renewals`` times.
 
-        The moment is just before they decide on the next renewal; that payment is not discounted. It is the sum over
-        t from 0 of survival(renewals + 1 + t) / survival(renewals) / (1 + rate)^t; infinite if it has no end.
+        It is taken just before the next renewal, whose payment is not discounted: the sum over t from 0 of
+        survival(renewals + 1 + t) / survival(renewals) / (1 + rate)^t, possibly infinite.
         """
         rate = _checked_rate(discount_rate)
         values, (renewals, rate) = self._aligned(params, _whole(renewals, "renewals", 0), rate)
         return self._residual_lifetime(values, renewals, rate)[()]
 
-    def draws(self, fold_weights: np.ndarray, survivors: object, fold: object) -> np.ndarray:
-        """Give the parameters under each resample, draws x p in the order of ``params``, without fitting again.
-
-        ``fold_weights`` is draws x folds; ``survivors`` has a row per cohort and fold, which add up to what was
-        fitted, ``fold`` is the fold of each row.
-        """
-        rows, weights, cohort = _leavers(_cohorts(survivors))
-        return self._fold_draws(fold_weights, rows, weights, np.asarray(fold)[cohort])
-
-    def _log_survival(self, params: list[np.ndarray], t: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
-    def _residual_lifetime(self, params: list[np.ndarray], renewals: np.ndarray, rate: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
 
 class ShiftedBetaGeometric(RenewalModel):
-    """Everyone leaves with a constant chance of their own at each renewal; chances are spread as beta(alpha, beta).
+    """Each customer leaves with an individual constant probability at each renewal; these are beta(alpha, beta).
 
-    Retention rises with tenure because those likely to leave have left.
+    Retention rises with tenure because customers likely to leave have left.
 
-    Sources: Fader & Hardie (2007), How to project customer retention, J. Interactive Marketing 21(1); lifetimes:
-    Fader & Hardie (2010), Customer-base valuation in a contractual setting, Marketing Science 29(1).
+    Sources: Fader & Hardie 2007, How to project customer retention, J. Interactive Marketing 21(1); lifetimes: Fader &
+    Hardie 2010, Customer-base valuation in a contractual setting, Marketing Science 29(1).
     """
 
     names = ("alpha", "beta")
@@ -130,20 +117,20 @@ class ShiftedBetaGeometric(RenewalModel):
         alpha, beta = params
         retention = (beta + renewals) / (alpha + beta + renewals)
         undiscounted = np.where(alpha > 1, (beta + renewals) / np.where(alpha > 1, alpha - 1, 1), np.inf)
-        # Discounting is the same as renewing until an end that comes with chance rate / (1 + rate) each period.
+        # Discounting equals renewing until an end that comes with probability rate / (1 + rate) each period.
         ends = 1 / np.where(rate > 0, rate, 1)
         ahead = (1 + rate) * purchases_until_gone(1, ends, alpha, beta + renewals + 1)
         return np.where(rate == 0, undiscounted, retention * ahead)
 
 
 class BetaDiscreteWeibull(RenewalModel):
-    """The shifted beta-geometric with a hazard that moves with tenure: survival(t) = B(alpha, beta + t^c) / B(alpha, beta).
+    """The shifted beta-geometric with duration dependence: survival(t) = B(alpha, beta + t^c) / B(alpha, beta).
 
-    With c above 1 each person grows likelier to leave as time goes on, with c below 1 less likely; at c = 1 it is the
-    shifted beta-geometric. Whether retention rises because those likely to leave have left or because people settle in
-    is read from the shape of one curve, so several cohorts or many renewals are needed to tell.
+    With c above 1 each customer becomes more likely to leave over time, with c below 1 less likely; c = 1 is the
+    shifted beta-geometric. Whether retention rises because likely leavers have left or because customers settle in
+    shows only in the shape of the curve, so several cohorts or many renewals are needed.
 
-    Source: Fader, Hardie, Liu, Davin & Steenburgh (2018), "How to project customer retention" revisited: the role of
+    Source: Fader, Hardie, Liu, Davin & Steenburgh 2018, "How to project customer retention" revisited: the role of
     duration dependence, J. Interactive Marketing 43.
     """
 
@@ -152,8 +139,8 @@ class BetaDiscreteWeibull(RenewalModel):
     try_all = True
     reach = (math.log(10_000), math.log(10_000), math.log(20))
     advice = (
-        "Usual causes: too few people or renewals for three parameters, or people so alike that chances do not spread. "
-        "Pool cohorts, wait for another renewal, or fit the shifted beta-geometric, which has two."
+        "Usual causes: too few people or renewals for three parameters, or people whose churn probabilities hardly "
+        "differ. Pool cohorts, wait for another renewal, or fit the shifted beta-geometric, which has two."
     )
 
     def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,8 +160,8 @@ class BetaDiscreteWeibull(RenewalModel):
     def _residual_lifetime(self, params: list[np.ndarray], renewals: np.ndarray, rate: np.ndarray) -> np.ndarray:
         """Add up 64 terms, then blocks that double in length, each by a Gauss rule for sums, until the rest is known.
 
-        With discounting the rest is below a geometric series. Without, survival ends as a power of tenure, whose sum is
-        an integral; it is infinite if that power, alpha x c, is 1 or less.
+        With discounting the rest is below a geometric series. Without, survival falls as a power of tenure, alpha x c,
+        so the rest is an integral; it is infinite if that power is 1 or less.
         """
         alpha, beta, c = params
         power, discount = alpha * c, np.log1p(rate)
@@ -205,7 +192,7 @@ class BetaDiscreteWeibull(RenewalModel):
 
     @staticmethod
     def _survival_slopes(alpha: float, beta: float, c: float, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give the log of survival and its gradient in the logs of the parameters."""
+        """Return the log of survival and its gradient in the logs of the parameters."""
         age = t**c
         by_age = -log_rising_slope(beta + age, alpha)
         by_alpha = -log_rising_slope(alpha + beta, age)
@@ -215,7 +202,7 @@ class BetaDiscreteWeibull(RenewalModel):
 
 
 def _cohorts(survivors: object) -> np.ndarray:
-    """Give survivors as cohorts x renewals, NaN after the last seen; ValueError names an impossible cohort."""
+    """Return survivors as cohorts x renewals, NaN after the last one seen; ValueError names an impossible cohort."""
     if isinstance(survivors, pd.DataFrame):
         table = survivors.to_numpy(dtype=float, na_value=np.nan)
     elif len(survivors) and all(np.ndim(part) == 1 for part in survivors):
@@ -225,30 +212,28 @@ def _cohorts(survivors: object) -> np.ndarray:
     if table.ndim != 2 or not table.size:
         raise ValueError(f"survivors have shape {table.shape}; give counts after 0, 1, 2 ... renewals.")
     seen = ~np.isnan(table)
-    order = "Give people still here after 0, 1, 2 ... renewals, a row per cohort."
+    order = "Give the people retained after 0, 1, 2 ... renewals, a row per cohort."
     refuse(~seen[:, 0] | (np.diff(seen.astype(int), axis=1) > 0).any(axis=1), "a count is missing", order)
     refuse((np.isinf(table) | (table < 0)).any(axis=1), "a count is negative or infinite", order)
     refuse((np.diff(table, axis=1) > 0).any(axis=1), "survivors increase", order + " Count joiners as a new cohort.")
     return table
 
 
-def _leavers(table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Turn survivors into rows (renewal, 1 if lost then or 0 if last seen then), counts, and the cohort of each."""
+def _leavers(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn survivors into rows (renewal, 1 if lost then or 0 if last seen then) and counts."""
     cohort, column = np.nonzero(~np.isnan(table[:, 1:]))
     last = (~np.isnan(table)).sum(axis=1) - 1
-    everyone = np.arange(len(table))
     rows = np.concatenate(
         [np.column_stack([column + 1, np.ones(len(column))]), np.column_stack([last, np.zeros(len(last))])]
     )
-    counts = np.concatenate([-np.diff(table, axis=1)[cohort, column], table[everyone, last]])
-    return rows, counts, np.concatenate([cohort, everyone])
+    return rows, np.concatenate([-np.diff(table, axis=1)[cohort, column], table[np.arange(len(table)), last]])
 
 
 @cache
 def _gauss_sum(length: float, nodes: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Give points and weights that sum polynomials below degree 2 x nodes over 0, 1 ... length - 1 exactly.
+    """Return points and weights that sum polynomials below degree 2 x nodes over 0, 1 ... length - 1 exactly.
 
-    Golub & Welsch (1969) for the discrete Chebyshev polynomials; long sums turn into Gauss-Legendre integrals.
+    Golub & Welsch 1969 for the discrete Chebyshev polynomials; long sums become Gauss-Legendre integrals.
     """
     k = np.arange(1, nodes)
     beside = np.sqrt(k**2 * (1 - (k / length) ** 2) / (4 * (4 * k**2 - 1)))
@@ -259,7 +244,7 @@ def _gauss_sum(length: float, nodes: int = 32) -> tuple[np.ndarray, np.ndarray]:
 def _whole(values: object, name: str, least: int) -> np.ndarray:
     values = numbers(values)
     bad = ~(np.isfinite(values) & (values >= least) & (values == np.round(values)))
-    refuse(bad.ravel(), f"{name} is no whole number from {least} up", "Renewals are counted, not measured in time.")
+    refuse(bad.ravel(), f"{name} is not a whole number from {least} up", "Renewals are counted, not measured in time.")
     return values
 
 

@@ -1,10 +1,9 @@
 """Repeat buying without a contract: how often people buy, how long they stay, and what they spend.
 
-One row is a buyer. ``frequency`` counts repeat purchases (not the first; purchases of one day are one),
-``recency`` is the time from the first purchase to the last (0 without a repeat), ``age`` the time from the first
-purchase to the end of the window. Recency, age and every ``t`` share one unit, any unit. ``weights`` count equal
-buyers. Where ``params`` can be given, an array (..., p) such as ``draws`` returns takes the place of the fitted
-parameters, and its leading axes lead the result.
+One row is a buyer. ``frequency`` counts repeat purchases (without the first; purchases on one day are one). ``recency``
+is the time from the first purchase to the last (0 without a repeat) and ``age`` the time from the first purchase to the
+end of the window. Recency, age and every ``t`` share one unit, any unit. ``weights`` count equal buyers. ``params``, an
+array (..., p), replaces the fitted parameters, for example with draws; its leading axes come first in the result.
 """
 
 from __future__ import annotations
@@ -21,32 +20,32 @@ from cxlib.stats.estimate import Estimate
 from cxlib.stats.hypergeometric import purchases_until_gone, time_of_leaving
 from cxlib.stats.likelihood import LikelihoodModel, collapse
 
-MANY = 60_000  # different histories: more of them are condensed for the fit, which these would take a second or more
+MANY = 60_000  # different histories: more are condensed for the fit, which would otherwise take over a second
 
 
 class TimingModel(LikelihoodModel):
-    """What models of purchase timing share: checks, the fit, forecasts and draws.
+    """What models of purchase timing share: checks, the fit, forecasts and moves by fold.
 
-    To ``_rows`` a model adds the two things in which such models differ: the odds that a buyer has left, and how
-    much one who is still there will buy.
+    A model adds ``_rows`` and the two things in which such models differ: ``_log_odds_gone``, the log odds that a buyer
+    has left, and ``_purchases_if_alive``, the purchases expected from an active buyer.
     """
 
     unit_of = ("alpha", "beta")
     advice = (
-        "Usual causes: too few buyers came back, the window is short beside the time between purchases, or recency "
-        "and age are not in one unit, counted from the first purchase. Lengthen the window or pool segments."
+        "Usual causes: too few buyers came back, the window is short compared with the time between purchases, or "
+        "recency and age are not in one unit, counted from the first purchase. Lengthen the window or pool segments."
     )
 
     def fit(self, frequency: object, recency: object, age: object, weights: object = None) -> Self:
-        """Fit by maximum likelihood to one-dimensional arrays of equal length.
+        """Fit by maximum likelihood to one-dimensional arrays of equal length; return self.
 
-        ``LikelihoodModel`` lists what the fit leaves behind. More than ``MANY`` different rows are condensed to find the
-        maximum (``condensed``); a last step then uses the rows themselves, and so does the log-likelihood. ValueError
-        names the first row that is impossible, or says that nobody bought again.
+        ``LikelihoodModel`` lists the results. More than ``MANY`` different rows are condensed to find the maximum
+        (``condensed``); the last step and the log-likelihood use the rows themselves. ValueError names the first
+        impossible row, or says that nobody bought again.
+
+        Example: ``BetaGeoNBD().fit(x, recency, age).predict(52, x, recency, age)`` forecasts a year of purchases.
         """
-        rows = _table(frequency, recency, age)
-        _checked_buyers(*rows.T)
-        weights = frequency_weights(weights, len(rows))
+        rows, weights = _weighted_buyers(frequency, recency, age, weights)
         again = weights @ (rows[:, 0] > 0)
         if again == 0:
             raise ValueError(
@@ -54,25 +53,22 @@ class TimingModel(LikelihoodModel):
                 "Lengthen the window, pool segments, or check that frequency counts repeat purchases."
             )
         unit = weights @ rows[:, 2] / weights.sum()
-        if len(rows) > MANY:
-            rows, code = collapse(rows)
-            weights = np.bincount(code, weights=weights)
-        few = condense(rows, weights) if len(rows) > MANY else (rows, weights)
-        self._maximise(*few, unit=unit)
-        if len(rows) > MANY and not self._finish(rows, weights):
+        rows, code = collapse(rows)
+        weights = np.bincount(code, weights=weights)
+        if len(rows) <= MANY or not self._maximise(*condense(rows, weights), unit=unit)._finish(rows, weights):
             self._maximise(rows, weights, unit=unit)
         if self.message != "Converged.":
             self.message += f" Here {again:,.0f} of {self.n:,.0f} buyers bought again."
         return self
 
     def expected_purchases(self, t: object, params: np.ndarray | None = None) -> np.ndarray | float:
-        """Give E[X(t)]: what a new customer is expected to buy up to ``t`` after the first purchase, besides it."""
+        """Return E[X(t)], the repeat purchases expected of a new customer by ``t`` after the first purchase."""
         return self.predict(t, 0, 0, 0, params)
 
     def predict(
         self, t: object, frequency: object, recency: object, age: object, params: np.ndarray | None = None
     ) -> np.ndarray | float:
-        """Give the purchases expected in the next ``t`` from buyers with this past; scalars or arrays."""
+        """Return the purchases expected in the next ``t`` from buyers with this history; scalars or arrays."""
         refuse(~(numbers(t).ravel() >= 0), "t is missing or negative", "Give a time ahead, in the unit of age.")
         values, (t, *past) = self._aligned(params, t, *_checked_buyers(frequency, recency, age))
         bought = self._purchases_if_alive(values, t, *past)
@@ -81,64 +77,38 @@ class TimingModel(LikelihoodModel):
     def probability_alive(
         self, frequency: object, recency: object, age: object, params: np.ndarray | None = None
     ) -> np.ndarray | float:
-        """Give the chance that a buyer has not left for good, as this model sees leaving; scalars or arrays."""
+        """Return the probability that a buyer has not left for good, as this model defines leaving.
+
+        Scalars or arrays.
+        """
         values, past = self._aligned(params, *_checked_buyers(frequency, recency, age))
         return special.expit(-self._log_odds_gone(values, *past))[()]
-
-    def draws(
-        self,
-        fold_weights: np.ndarray,
-        frequency: object,
-        recency: object,
-        age: object,
-        fold: object,
-        weights: object = None,
-    ) -> np.ndarray:
-        """Give the parameters under each resample, draws x p in the order of ``params``, without fitting again.
-
-        ``fold_weights`` is draws x folds. The rows must be those of the fit (split by fold or not), ``fold`` is the
-        fold of each.
-        """
-        rows = _table(frequency, recency, age)
-        _checked_buyers(*rows.T)
-        return self._fold_draws(fold_weights, rows, frequency_weights(weights, len(rows)), fold)
 
     def moves(
         self, folds: int, frequency: object, recency: object, age: object, fold: object, weights: object = None
     ) -> np.ndarray:
-        """Give how far the logs of the parameters move for each further copy of a fold, to first order: folds x p.
+        """Return how far the logs of the parameters move for each further copy of a fold, to first order: folds x p.
 
-        The rows are those of ``draws``. A resample moves them by (its fold weights - 1) @ these: where ``draws`` of its own
-        would run away (a parameter that is hardly known), what is asked of all of them together still is known this way.
+        The rows must be those of the fit (split by fold or not), ``fold`` is the fold of each. A resample moves the
+        logs by (its fold weights - 1) @ these. A parameter that the data hardly determine could diverge if each
+        resample were fitted; forecasts hardly depend on it, and first-order moves are enough for them.
         """
-        rows = _table(frequency, recency, age)
-        _checked_buyers(*rows.T)
-        return self._fold_moves(folds, rows, frequency_weights(weights, len(rows)), fold)
-
-    def _log_odds_gone(
-        self, params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
-    ) -> np.ndarray:
-        raise NotImplementedError
-
-    def _purchases_if_alive(
-        self, params: list[np.ndarray], t: np.ndarray, frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
-    ) -> np.ndarray:
-        raise NotImplementedError
+        return self._fold_moves(folds, *_weighted_buyers(frequency, recency, age, weights), fold)
 
 
 class BetaGeoNBD(TimingModel):
-    """BG/NBD: buying at a steady rate (gamma r, alpha), leaving after a purchase by chance (beta a, b).
+    """BG/NBD: buying at a constant rate (gamma r, alpha), leaving after a purchase with some probability (beta a, b).
 
-    A buyer without a repeat has had no chance to leave: ``probability_alive`` is 1 for all of them, however long ago
-    they bought. It is no churn rate; compare models on forecasts of purchases.
+    A buyer without a repeat has had no opportunity to leave, so ``probability_alive`` is 1 however long ago they
+    bought. It is not a retention rate; compare models on forecasts of purchases.
 
-    Source: Fader, Hardie & Lee (2005), "Counting your customers" the easy way, Marketing Science 24(2). The forecasts
-    are its equations 9 and 10 after Euler's transformation of the hypergeometric function, which does not overflow.
+    Source: Fader, Hardie & Lee 2005, "Counting your customers" the easy way, Marketing Science 24(2). The forecasts are
+    its equations 9 and 10 after Euler's transformation of the hypergeometric function, which does not overflow.
     """
 
     names = ("r", "alpha", "a", "b")
     starts = ((1, 1, 1, 1), (0.3, 0.3, 0.3, 3), (3, 3, 0.1, 0.1), (0.1, 0.1, 3, 10))
-    first = 0  # 1 if one may leave after the first purchase too
+    first = 0  # 1 if buyers may also leave after the first purchase
 
     def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         r, alpha, a, b = params
@@ -181,25 +151,25 @@ class BetaGeoNBD(TimingModel):
 
 
 class ModifiedBetaGeoNBD(BetaGeoNBD):
-    """MBG/NBD: BG/NBD in which one may also leave right after the first purchase.
+    """MBG/NBD: BG/NBD in which buyers may also leave right after the first purchase.
 
-    Those who never come back may thus have left at once, so ``probability_alive`` is below 1 for them too.
+    So ``probability_alive`` is below 1 for buyers without a repeat as well.
 
-    Sources: Batislam, Denizel & Filiztekin (2007), Empirical validation and comparison of models for customer base
-    analysis, Int. J. Research in Marketing 24(3); Wagner & Hoppe (2008), Erratum on the MBG/NBD model, ibid. 25(3).
+    Sources: Batislam, Denizel & Filiztekin 2007, Empirical validation and comparison of models for customer base
+    analysis, Int. J. Research in Marketing 24(3); Wagner & Hoppe 2008, Erratum on the MBG/NBD model, ibid. 25(3).
     """
 
     first = 1
 
 
 class ParetoNBD(TimingModel):
-    """Pareto/NBD: buying at a steady rate (gamma r, alpha), leaving at any time at another (gamma s, beta).
+    """Pareto/NBD: buying at a constant rate (gamma r, alpha), leaving at any time at another rate (gamma s, beta).
 
-    Someone who has just bought is there for certain; from then on silence counts against everyone.
+    A buyer is certainly active at the last purchase; ``probability_alive`` falls with the time since then.
 
-    Sources: Schmittlein, Morrison & Colombo (1987), Counting your customers, Management Science 33(1); Fader & Hardie
-    (2005), A note on deriving the Pareto/NBD model. Their hypergeometric terms are one integral over the time of
-    leaving, taken here as such (``time_of_leaving``), the same for alpha above or below beta.
+    Sources: Schmittlein, Morrison & Colombo 1987, Counting your customers, Management Science 33(1); Fader & Hardie
+    2005, A note on deriving the Pareto/NBD model. Their hypergeometric terms are computed as one integral over the time
+    of leaving (``time_of_leaving``), the same for alpha above or below beta.
     """
 
     names = ("r", "alpha", "s", "beta")
@@ -216,7 +186,7 @@ class ParetoNBD(TimingModel):
         )
         level, of_r = np.repeat(of_frequency, times, axis=1)
         share = special.expit(gone)
-        # Whoever is there at the end has a time of leaving beyond it: what is known is that they stayed until age.
+        # An active buyer leaves after the end of the window: all that is known is that they stayed until age.
         still = (np.log(alpha + age), np.log(beta + age), 1 / (alpha + age), 1 / (beta + age))
         bought_until, stayed_until, per_alpha, per_beta = (
             end + share * (mean - end) for end, mean in zip(still, means, strict=True)
@@ -242,33 +212,23 @@ class ParetoNBD(TimingModel):
         longer = np.log1p(t / (beta + age))
         return (r + frequency) * (beta + age) / (alpha + age) * longer * special.exprel((1 - s) * longer)
 
-    def _even(self, theta: np.ndarray) -> np.ndarray:
-        """Take 1 / s, the spread of leaving, and mean rates: s and beta run off together while their ratio stands."""
-        r, alpha, s, beta = theta
-        return np.array([r, r - alpha, -np.exp(-s), s - beta])
-
-    def _logs(self, even: np.ndarray) -> np.ndarray:
-        r, buying, spread, leaving = np.moveaxis(even, -1, 0)
-        s = -np.log(np.where(spread < 0, -spread, np.nan))
-        return np.stack([r, r - buying, s, s - leaving], axis=-1)
-
     @staticmethod
     def _leaving(
         params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-        """Give the log odds of having left between ``recency`` and ``age``, and the means of ``time_of_leaving``."""
+        """Return the log odds of having left between ``recency`` and ``age``, and the means of ``time_of_leaving``."""
         r, alpha, s, beta = params
         left, means = time_of_leaving(r + frequency, s + 1, alpha, beta, recency, age)
         return np.log(s) + left + (r + frequency) * np.log(alpha + age) + s * np.log(beta + age), means
 
 
 class GammaGamma(LikelihoodModel):
-    """Spend per purchase: it varies around a mean of the buyer's own, which does not depend on how often they buy.
+    """Spend per purchase, which varies around each buyer's own mean; that mean does not depend on purchase frequency.
 
-    ``spend_frequency_correlation`` checks that last assumption. Money has any unit; v is in it. ``frequency`` counts
-    the purchases behind ``mean_spend``.
+    ``spend_frequency_correlation`` checks this assumption. Money has any unit, which is also that of v. ``frequency``
+    counts the purchases behind ``mean_spend``.
 
-    Source: Fader & Hardie (2013), The gamma-gamma model of monetary value (note 025); Fader, Hardie & Lee (2005), RFM and
+    Source: Fader & Hardie 2013, The gamma-gamma model of monetary value (note 025); Fader, Hardie & Lee 2005, RFM and
     CLV, J. Marketing Research 42.
     """
 
@@ -276,54 +236,48 @@ class GammaGamma(LikelihoodModel):
     starts = ((3, 3, 1), (1, 1, 1), (10, 10, 1))
     unit_of = ("v",)
     advice = (
-        "Usual causes: too few buyers with several purchases, spends that are nearly all alike, or refunds and very large "
-        "orders left in. Pool segments or look at the largest mean spends."
+        "Usual causes: too few buyers with several purchases, nearly equal spends, or refunds and very large orders "
+        "that were not excluded. Pool segments or check the largest mean spends."
     )
 
     def fit(self, frequency: object, mean_spend: object, weights: object = None) -> Self:
-        """Fit by maximum likelihood to one-dimensional arrays of equal length.
+        """Fit by maximum likelihood to one-dimensional arrays of equal length; return self.
 
-        ``LikelihoodModel`` lists what the fit leaves behind. ValueError names the first row without a purchase or a
-        positive spend.
+        ``LikelihoodModel`` lists the results. ValueError names the first row without a purchase or a positive spend.
         """
         rows = _checked_spend(frequency, mean_spend)
         weights = frequency_weights(weights, len(rows))
         self._maximise(rows, weights, unit=weights @ rows[:, 1] / weights.sum())
         if self.converged and self.params["q"] <= 1:
-            self.message += " With q up to 1 the mean spend is infinite: a few huge spends decide it. " + self.advice
+            self.message += (
+                " With q of 1 or less the mean spend is infinite: a few huge spends decide it. " + self.advice
+            )
         return self
 
     def mean_spend(self, params: np.ndarray | None = None) -> np.ndarray | float:
-        """Give the mean spend per purchase over all buyers; infinite if q is 1 or less."""
+        """Return the mean spend per purchase over all buyers; infinite if q is 1 or less."""
         return self.predict(0, 0, params)
 
     def predict(self, frequency: object, mean_spend: object, params: np.ndarray | None = None) -> np.ndarray | float:
-        """Give the expected spend per purchase of buyers with this past; scalars or arrays.
+        """Return the expected spend per purchase of buyers with this history; scalars or arrays.
 
-        Someone with frequency 0 is expected to spend the mean of all, whatever ``mean_spend`` says.
+        With frequency 0 it is the mean of all buyers, whatever ``mean_spend`` is.
         """
         (p, q, v), (x, z) = self._aligned(params, frequency, mean_spend)
         refuse(~(x.ravel() >= 0), "frequency is missing or negative", "Give 0 for someone without a known spend.")
         refuse(
             ((x > 0) & ~(z > 0)).ravel(),
             "mean_spend is missing or not above 0 where frequency is above 0",
-            "Leave refunds out, or give frequency 0.",
+            "Exclude refunds, or give frequency 0.",
         )
         left = p * x + q - 1
         known = np.where(x > 0, x * z, 0)
         return np.where(left > 0, p * (v + known) / np.where(left > 0, left, 1), np.inf)[()]
 
-    def draws(
-        self, fold_weights: np.ndarray, frequency: object, mean_spend: object, fold: object, weights: object = None
-    ) -> np.ndarray:
-        """Give the parameters under each resample, draws x p in the order of ``params``; see ``TimingModel.draws``."""
-        rows = _checked_spend(frequency, mean_spend)
-        return self._fold_draws(fold_weights, rows, frequency_weights(weights, len(rows)), fold)
-
     def moves(
         self, folds: int, frequency: object, mean_spend: object, fold: object, weights: object = None
     ) -> np.ndarray:
-        """Give how far the logs of the parameters move with each fold, folds x p; see ``TimingModel.moves``."""
+        """Return how far the logs of the parameters move with each fold, folds x p; see ``TimingModel.moves``."""
         rows = _checked_spend(frequency, mean_spend)
         return self._fold_moves(folds, rows, frequency_weights(weights, len(rows)), fold)
 
@@ -352,12 +306,11 @@ class GammaGamma(LikelihoodModel):
 def spend_frequency_correlation(
     frequency: object, mean_spend: object, weights: object = None, confidence: float = 0.95
 ) -> Estimate:
-    """Give the correlation of frequency and mean spend, which the gamma-gamma model takes to be about 0.
+    """Estimate Pearson's correlation of frequency and mean spend, which the gamma-gamma model assumes to be about 0.
 
-    Arrays as in ``GammaGamma.fit``; Pearson's r. The interval is made on Fisher's z scale with the larger of two
-    standard errors: the usual one, right when the two are independent, and the one that needs no normal data
-    (Steiger & Hakstian 1982, Brit. J. Math. Stat. Psych. 35), right when they depend and spend is skewed. NaN if
-    either never varies.
+    Arrays as in ``GammaGamma.fit``. The interval is on Fisher's z scale with the larger of two standard errors: the
+    usual one, correct under independence, and that of Steiger & Hakstian 1982 (Brit. J. Math. Stat. Psych. 35), correct
+    if they depend and spend is skewed. NaN if either never varies.
     """
     rows = _checked_spend(frequency, mean_spend)
     weights = frequency_weights(weights, len(rows))
@@ -376,38 +329,48 @@ def spend_frequency_correlation(
 
 
 def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the values that change and how often each stands in a row: few, as rows are sorted, and costly functions."""
+    """Return each run of equal values and its length.
+
+    So that costly functions are called once per run of sorted rows.
+    """
     starts = np.flatnonzero(np.diff(values, prepend=np.nan))
     return values[starts], np.diff(starts, append=values.size)
 
 
 def _table(*columns: object) -> np.ndarray:
-    """Put columns of equal length side by side."""
+    """Return columns of equal length as one array."""
     columns = [numbers(column) for column in columns]
     if not columns[0].size or any(c.ndim != 1 or c.shape != columns[0].shape for c in columns):
         raise ValueError(f"the columns have shapes {[c.shape for c in columns]}; give columns of one equal length.")
     return np.column_stack(columns)
 
 
+def _weighted_buyers(frequency: object, recency: object, age: object, weights: object) -> tuple[np.ndarray, np.ndarray]:
+    """Return checked rows (frequency, recency, age) and their weights."""
+    rows = _table(frequency, recency, age)
+    _checked_buyers(*rows.T)
+    return rows, frequency_weights(weights, len(rows))
+
+
 def _checked_buyers(frequency: object, recency: object, age: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give frequency, recency and age as floats; ValueError names the first row that cannot be."""
+    """Return frequency, recency and age as floats; ValueError names the first impossible row."""
     columns = tuple(numbers(column) for column in (frequency, recency, age))
     x, last, age = (column.ravel() for column in np.broadcast_arrays(*columns))
     for name, column in (("frequency", x), ("recency", last), ("age", age)):
-        refuse(~np.isfinite(column), f"{name} is missing or infinite", "Leave buyers without a dated purchase out.")
+        refuse(~np.isfinite(column), f"{name} is missing or infinite", "Exclude buyers without a dated purchase.")
         refuse(column < 0, f"{name} is negative", "Count from the first purchase.")
-    refuse(x != np.round(x), "frequency is no whole number", "It counts repeat purchases; a mean per period is none.")
+    refuse(x != np.round(x), "frequency is not a whole number", "It counts repeat purchases and is not a rate.")
     refuse(last > age, "recency is above age", "Both start at the first purchase; recency is not time since the last.")
-    refuse((x > 0) & (last == 0), "recency is 0 with repeats", "Merge purchases of one day; the first is no repeat.")
+    refuse((x > 0) & (last == 0), "recency is 0 with repeats", "Merge purchases of one day; the first is not a repeat.")
     refuse((x == 0) & (last > 0), "recency is above 0 without a repeat", "Recency is 0 until the second purchase.")
     return columns
 
 
 def _checked_spend(frequency: object, mean_spend: object) -> np.ndarray:
-    """Give frequency and mean spend side by side; ValueError names the first row that cannot be."""
+    """Return frequency and mean spend as one array; ValueError names the first impossible row."""
     rows = _table(frequency, mean_spend)
     x, z = rows.T
-    refuse(~(np.isfinite(x) & (x == np.round(x))), "frequency is no whole number", "It counts purchases.")
-    refuse(x < 1, "frequency is below 1", "Buyers without a repeat carry no spend: fit those with frequency above 0.")
-    refuse(~(np.isfinite(z) & (z > 0)), "mean_spend is missing or not above 0", "Leave refunds and free orders out.")
+    refuse(~(np.isfinite(x) & (x == np.round(x))), "frequency is not a whole number", "It counts purchases.")
+    refuse(x < 1, "frequency is below 1", "Buyers without a repeat have no spend: fit those with frequency above 0.")
+    refuse(~(np.isfinite(z) & (z > 0)), "mean_spend is missing or not above 0", "Exclude refunds and free orders.")
     return rows

@@ -1,4 +1,4 @@
-"""What would speak against an effect: chance alone, a trend apart, a draw that did not come out as planned."""
+"""Checks that could refute an effect: chance alone, a separate trend, a randomisation that did not work as planned."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ def randomisation_p(
     permutations: int = 499,
     seed: int = 1,
 ) -> float:
-    """P value of the effect summed over ``horizon`` periods, from handing the starts to other units by lot.
+    """Return the p value of the effect summed over ``horizon`` periods, from reassigning the starts at random.
 
-    Columns are as in ``cxlib.stats.effects.group_time_effects``, units not yet treated being the comparison. If the
-    programme did nothing to anyone, the starts could as well have gone to other units: the p value is the share of
-    such draws, the real one included, whose effect is at least as large either way. It holds for any number of units
-    if the starts were given by lot, or as good as.
+    Columns are as in ``effects.group_time_effects``, with units not yet treated as the comparison. Under no effect the
+    starts could have gone to other units. The p value is the share of such assignments, the real one included, whose
+    effect is at least as large in either direction. It holds for any number of units if starts were (as if) randomised.
 
-    Effects are compared in standard errors (clustered by unit), as units of unequal size or spread make the plain
+    Effects are compared in standard errors (clustered by unit), because units of unequal size or spread make the plain
     effect reject too often (MacKinnon & Webb 2020, Randomization inference for difference-in-differences with few
-    treated clusters, J. Econometrics 218). Where a group or its comparison is a single unit its standard error cannot
-    be seen, and plain effects are compared. Raises ValueError as ``group_time_effects`` and its ``cumulative``.
+    treated clusters, J. Econometrics 218). Where a group or its comparison is a single unit, its standard error is
+    unknown and plain effects are compared. ValueError as in ``group_time_effects`` and its ``cumulative``.
+
+    Example: ``randomisation_p(panel, "revenue", "branch", "month", "start", horizon=6)``.
     """
     if permutations != int(permutations) or permutations < 19:
         raise ValueError(
             f"permutations must be a whole number, 19 or more, not {permutations}: fewer cannot reach 5 %."
         )
     roles = (frame, outcome, unit, period, first_treated, weights)
-    group_time_effects(*roles, cluster=unit).cumulative(horizon)  # says in words what is wrong with the panel
+    group_time_effects(*roles, cluster=unit).cumulative(horizon)  # its errors say what is wrong with the panel
     panel = balanced_panel(*roles, cluster=None)[0]
     groups = _through(panel, int(horizon))
     fewest = min(min((panel.first == g).sum(), (panel.first >= g + horizon).sum()) for g in groups)
@@ -57,19 +58,19 @@ def randomisation_p(
     while left:
         starts = rng.permuted(np.tile(panel.first, (min(chunk, left), 1)), axis=1)
         drawn = _statistic(panel, starts, groups, int(horizon), fewest > 1)
-        larger += int((drawn >= observed * (1 - 1e-9)).sum())  # ties, apart only by rounding, count
+        larger += int((drawn >= observed * (1 - 1e-9)).sum())  # ties that differ only by rounding count
         left -= len(starts)
     return (1 + larger) / (1 + permutations)
 
 
 def hidden_trend(estimate: Estimate, months: int) -> float:
-    """Smallest drift per month that would make the interval of a cumulative effect reach 0.
+    """Return the smallest drift per month that would make the interval of a cumulative effect reach 0.
 
-    ``estimate`` is an effect summed over ``months``. The drift is a trend of the treated apart from the others that
-    begins with the treatment: after month k it has moved k times the drift, in all drift x months (months + 1) / 2.
-    In the unit of the outcome per month, 0 if the interval holds 0 already, NaN if it is not known. To be set
-    against the drift seen before the start, the idea of Rambachan & Roth 2023, A more credible approach to parallel
-    trends, Rev. Econ. Stud. 90.
+    ``estimate`` is an effect summed over ``months``. The drift is a separate trend of the treated that begins with the
+    treatment: in month k it amounts to k times the drift, in total drift x months (months + 1) / 2. It has the unit of
+    the outcome per month, is 0 if the interval already contains 0 and NaN if there is no interval. Compare it with the
+    drift before the start, as in Rambachan & Roth 2023, A more credible approach to parallel trends, Rev. Econ. Stud.
+    90.
     """
     if months != int(months) or months < 1:
         raise ValueError(f"months must be a whole number, 1 or more, not {months}.")
@@ -80,14 +81,14 @@ def hidden_trend(estimate: Estimate, months: int) -> float:
 
 
 def balance(treated_counts: ArrayLike, control_counts: ArrayLike) -> float:
-    """P value of the same mix of levels in both arms, for checking a draw by lot.
+    """Return the p value that both groups have the same mix of levels, to check a randomisation.
 
-    Two rows of counts, a number per level. Pearson's chi-square test; by simulation (fixed seed) where a count below
-    5 is expected. Units that were drawn count, not what lies within them: for a draw of branches give branches.
+    Two rows of counts, a number per level. Pearson's chi-square test, simulated (fixed seed) where a count below 5 is
+    expected. Count the units that were randomised: branches, if branches were.
     """
     treated, control = _counts(treated_counts, "treated_counts"), _counts(control_counts, "control_counts")
     if len(treated) != len(control):
-        raise ValueError(f"There are {len(treated)} and {len(control)} counts: give the same levels for both arms.")
+        raise ValueError(f"There are {len(treated)} and {len(control)} counts: give the same levels for both groups.")
     rows = np.array([treated, control])
     rows = rows[:, rows.sum(axis=0) > 0]
     few = stats.contingency.expected_freq(rows).min() < _SMALL_EXPECTED and rows.shape[1] > 1
@@ -95,33 +96,17 @@ def balance(treated_counts: ArrayLike, control_counts: ArrayLike) -> float:
     return float(stats.chi2_contingency(rows, correction=False, method=method).pvalue)
 
 
-def sample_ratio_p(treated: int, control: int, share: float = 0.5) -> float:
-    """P value of ``treated`` units among all if each was to be treated with chance ``share`` (exact binomial test).
-
-    A small one says that the draw was not made as planned or that units were lost after it (sample ratio mismatch:
-    Fabijan et al. 2019, KDD).
-    """
-    for name, count in (("treated", treated), ("control", control)):
-        if count != int(count) or count < 0:
-            raise ValueError(f"{name} must be a whole number of units, 0 or more, not {count}.")
-    if not 0 < share < 1:
-        raise ValueError(f"share must lie between 0 and 1, such as 0.5 for half, not {share}.")
-    if treated + control == 0:
-        raise ValueError("Both arms are empty: there is no draw to check.")
-    return float(stats.binomtest(int(treated), int(treated + control), share).pvalue)
-
-
 def _through(panel: Panel, horizon: int) -> list[float]:
-    """Groups compared through the whole horizon: all its periods are there, and somebody starts later still."""
+    """Return the groups compared through the whole horizon: all its periods exist, and some unit starts after it."""
     groups = np.unique(panel.first[np.isfinite(panel.first)])
     latest = panel.first.max()
     return [g for g in groups if np.isin(g + np.arange(horizon), panel.periods).all() and latest >= g + horizon]
 
 
 def _statistic(panel: Panel, starts: np.ndarray, groups: list[float], horizon: int, studentised: bool) -> np.ndarray:
-    """Size of the cumulative effect, in standard errors if wanted, under each row of ``starts`` (rows x units).
+    """Return the absolute cumulative effect, or its studentised form, under each row of ``starts`` (rows x units).
 
-    The same numbers as ``group_time_effects(..., cluster=unit).cumulative(horizon)``, for all rows at once.
+    The numbers are those of ``group_time_effects(..., cluster=unit).cumulative(horizon)``, for all rows at once.
     """
     w, units = panel.weights, len(panel.first)
     reached = [(starts == g) * w for g in groups]
@@ -141,15 +126,15 @@ def _statistic(panel: Panel, starts: np.ndarray, groups: list[float], horizon: i
     value = (share * effects).sum(axis=1)
     if not studentised:
         return np.abs(value)
-    for j, own in enumerate(reached):  # by way of the sizes of the groups
+    for j, own in enumerate(reached):  # influence through the sizes of the groups
         influence += own * ((effects[:, j] - value) / sizes.sum(axis=1))[:, None]
     se = np.sqrt((influence**2).sum(axis=1) * units / (units - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(np.abs(value) / se, nan=0.0, posinf=math.inf)  # 0 / 0: nothing moved anywhere
+        return np.nan_to_num(np.abs(value) / se, nan=0.0, posinf=math.inf)  # 0 / 0: nothing changed anywhere
 
 
 def _counts(values: ArrayLike, name: str) -> np.ndarray:
-    """Counts per level as numbers; ValueError if they are none, negative or all 0."""
+    """Return counts per level as numbers; ValueError if any is negative or all are 0."""
     counts = column(np.asarray(values, dtype=float), name)
     if (counts < 0).any() or not counts.sum() > 0:
         raise ValueError(f"{name} must hold counts, 0 or more and not all 0: {counts.tolist()}.")

@@ -1,7 +1,7 @@
-"""Means of many groups drawn towards each other, as far as chance explains their spread (empirical Bayes).
+"""Means of many groups shrunk towards their common mean, as far as chance explains their spread.
 
-The highest and the lowest of many group means are partly luck. Each true mean is taken as a draw from one normal
-distribution; a group keeps the share of its own data that the spread between groups earns it.
+The highest and lowest of many group means are partly chance. Each true mean is modelled as a draw from one normal
+distribution; the larger the spread between groups, the more a group keeps of its own mean.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize
 
 from cxlib.stats.checks import column, refuse, z_value
 
@@ -22,67 +22,54 @@ _NEGLIGIBLE = 18.0  # log density below its peak, a part in 10^8
 
 @dataclass(frozen=True)
 class Shrunken:
-    """Shrunken group means and the spread between the groups; all but ``q`` to ``i2`` in the unit of the values.
+    """Shrunken group means and the spread between the groups, in the unit of the values.
 
-    ``table`` has a row for each group, in the order given: ``value`` as observed, ``shrunken``, its interval ``low``
-    to ``high``, ``weight`` (share of its own data that the group keeps, 0-1) and ``se`` of the shrunken mean.
-
-    ``mean`` (with ``mean_se``) is the common mean; ``between_sd`` the standard deviation of the true means, with its
-    interval; ``q``, ``df`` and ``p`` Cochran's test that all true means are equal; ``i2`` the share of the observed
-    spread (0-1) that is more than chance. All intervals are at ``confidence``.
+    ``table`` has a row for each group, in the order given: ``value`` as observed, ``shrunken``, its interval ``low`` to
+    ``high`` at ``confidence``, ``weight`` (the share of its own mean that the group keeps, 0-1) and ``se`` of the
+    shrunken mean. ``mean`` is the common mean, ``between_sd`` the standard deviation of the true means.
     """
 
     table: pd.DataFrame
     mean: float
-    mean_se: float
     between_sd: float
-    between_low: float
-    between_high: float
-    q: float
-    df: int
-    p: float
-    i2: float
     confidence: float
 
 
 def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.95) -> Shrunken:
     """Shrink the means of k >= 3 groups towards their common mean.
 
-    ``values`` and ``standard_errors`` (k numbers each, in one unit; the errors above 0 and taken as known) belong to
-    independent groups. A Series keeps its index in the result. ``shrunken`` and ``se`` are the mean and standard
-    deviation of a true mean given all values, where nothing is known beforehand of the common mean and of the variance
-    between groups (both flat): what Morris 1983 (J. Am. Stat. Assoc. 78:47) and Kass & Steffey 1989 (J. Am. Stat.
-    Assoc. 84:717) approximate is integrated here, as the approximations fail where the estimated variance is 0.
-    Three groups tell too little of their spread and stay as they are.
+    ``values`` and ``standard_errors`` (k numbers each, in one unit; errors above 0 and taken as known) belong to
+    independent groups. A Series keeps its index in the result. ``shrunken`` and ``se`` are the posterior mean and
+    standard deviation of a true mean under flat priors for the common mean and the variance between groups. They are
+    integrated numerically, because the approximations of Morris 1983 (J. Am. Stat. Assoc. 78:47) and Kass & Steffey
+    1989 (J. Am. Stat. Assoc. 84:717) fail where the estimated variance is 0. Three groups reveal too little of their
+    spread and are not shrunk.
 
-    So the intervals allow for both unknowns: on average over the groups they hold 95 % of the true means, more where
-    the groups hardly differ, and with five groups or more that goes for the group that came out on top as well,
-    whose own interval is too hopeful. The true means are taken to be normally distributed.
+    The intervals contain on average 95 % of the true means, more where the groups hardly differ. With five or more
+    groups this also holds for the highest group, whose unshrunken interval is too optimistic. True means are assumed to
+    be normally distributed. ``between_sd`` is that of Paule & Mandel 1982 (J. Res. Natl. Bur. Stand. 87:377), and
+    ``mean`` is pooled with it.
 
-    ``between_sd`` is that of Paule & Mandel 1982 (J. Res. Natl. Bur. Stand. 87:377) and ``mean`` is pooled with it;
-    the interval is the Q profile (Viechtbauer 2007, Stat. Med. 26:37), 0 to 0 where the values agree better than
-    chance allows. ``i2``: Higgins & Thompson 2002, Stat. Med. 21:1539. Raises ValueError for fewer than three groups
-    or for numbers that are missing or impossible.
+    Returns a Shrunken. ValueError for fewer than three groups and for missing or impossible numbers.
+
+    Example: ``shrink([28, 8, -3, 7, -1, 1, 18, 12], [15, 10, 16, 11, 9, 11, 10, 18]).table`` (Rubin 1981).
     """
     z = z_value(confidence)
     names = values.index if isinstance(values, pd.Series) else None
     if names is not None and isinstance(standard_errors, pd.Series) and not names.equals(standard_errors.index):
-        raise ValueError("values and standard_errors name different groups, or in another order: align them first.")
+        raise ValueError("values and standard_errors have different groups or another order: align them first.")
     values = column(values, "value")
     if values.size < 3:
         raise ValueError(f"Shrinking needs at least 3 groups, not {values.size}: show these means as they are.")
     errors = column(standard_errors, "standard error", values.size)
-    remedy = "A mean of few answers that agree is not certain: leave such groups out."
+    remedy = "A mean of few answers that agree is not certain: exclude such groups."
     refuse(errors <= 0, "the standard error is not above 0", remedy)
     # In units of a typical error around the middle, so that no step depends on the unit of the values.
     centre, unit = float(np.median(values)), float(np.exp(np.log(errors).mean()))
     scaled, known = (values - centre) / unit, (errors / unit) ** 2
 
-    df = values.size - 1
-    q = float(_spread(0, scaled, known))
-    tails = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], df)
-    between, low, high = (_variance_at(target, scaled, known) for target in (df, *tails))
-    mean, mean_variance = _pooled(between, scaled, known)
+    between = _variance_at(values.size - 1, scaled, known)
+    mean, _ = _pooled(between, scaled, known)
     shrunken, se, weight = _given_all_values(scaled, known)
     table = pd.DataFrame(
         {
@@ -96,27 +83,17 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
         index=names,
     )
     return Shrunken(
-        table=table,
-        mean=centre + unit * float(mean),
-        mean_se=unit * math.sqrt(mean_variance),
-        between_sd=unit * math.sqrt(between),
-        between_low=unit * math.sqrt(low),
-        between_high=unit * math.sqrt(high),
-        q=q,
-        df=df,
-        p=float(stats.chi2.sf(q, df)),
-        i2=max(0.0, 1 - df / q) if q > 0 else 0.0,
-        confidence=confidence,
+        table=table, mean=centre + unit * float(mean), between_sd=unit * math.sqrt(between), confidence=confidence
     )
 
 
 def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
-    """Give the rank of each group with its interval: 1 for the highest true mean, k for the lowest.
+    """Return the rank of each group with its interval: 1 for the highest true mean, k for the lowest.
 
     The true means are drawn ``draws`` times (usually 4,000) from normal distributions around the shrunken means and
-    ranked each time (Goldstein & Spiegelhalter 1996, J. R. Stat. Soc. A 159:385). Returns the groups in the order
-    given with whole ranks: ``value`` (the median), ``low``, ``high``, at the confidence of ``shrunken``. Wide
-    intervals say that the order of the groups is hardly known. Raises ValueError with fewer than 100 draws.
+    ranked each time (Goldstein & Spiegelhalter 1996, J. R. Stat. Soc. A 159:385). Returns the groups in the order given
+    with whole ranks: ``value`` (the median), ``low``, ``high``, at the confidence of ``shrunken``. ValueError for fewer
+    than 100 draws.
     """
     if draws < 100:
         raise ValueError(f"{draws} draws are too few for an interval: ask for at least 100, usually 4,000.")
@@ -129,20 +106,20 @@ def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
 
 
 def _pooled(between: ArrayLike, values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The common mean and its variance if the groups vary by ``between`` (one number, or any number of them)."""
+    """Return the common mean and its variance for one or more values of the variance ``between`` groups."""
     precision = 1 / np.add.outer(between, known)
     total = precision.sum(axis=-1)
     return precision @ values / total, 1 / total
 
 
 def _spread(between: ArrayLike, values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Cochran's Q with the variance ``between`` groups added to the known variances."""
+    """Return Cochran's Q with the variance ``between`` groups added to the known variances."""
     mean, _ = _pooled(between, values, known)
     return (np.subtract.outer(mean, values) ** 2 / np.add.outer(between, known)).sum(axis=-1)
 
 
 def _variance_at(target: float, values: np.ndarray, known: np.ndarray) -> float:
-    """The variance between groups at which Q, which falls as it grows, comes down to ``target``; 0 if Q is below."""
+    """Return the variance between groups at which Q, which falls as it grows, reaches ``target``; 0 if Q is below."""
     if _spread(0, values, known) <= target:
         return 0.0
     highest = 2 * float(((values - values.mean()) ** 2).sum()) / target  # where Q is at most half the target
@@ -150,8 +127,8 @@ def _variance_at(target: float, values: np.ndarray, known: np.ndarray) -> float:
 
 
 def _given_all_values(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each true mean given all values, and the share of its own value that it keeps."""
-    if values.size == 3:  # every spread up to infinity is as likely: the limit of the integral
+    """Return the posterior mean and standard deviation of each true mean, and the share of its own value it keeps."""
+    if values.size == 3:  # the posterior of the spread is improper: the limit of the integral
         return values, np.sqrt(known), np.ones(3)
     between, chance = _between_given_all_values(values, known)
     mean, mean_variance = _pooled(between, values, known)
@@ -163,13 +140,10 @@ def _given_all_values(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray
 
 
 def _between_given_all_values(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Variances between the groups (spaced evenly in their logarithm) and the chance of each, given all values.
-
-    Beforehand each variance is as likely as any other: with k > 3 groups the chances still have a finite sum.
-    """
+    """Return variances between groups (evenly spaced logs) and their posterior probabilities under a flat prior."""
     tail = 2 * _NEGLIGIBLE + 4  # with four groups the density falls with the root of the variance only
     low, high = math.log(known.min()) - _NEGLIGIBLE - 2, math.log(known.max() + np.var(values)) + tail
-    for _ in range(3):  # the first grid finds the stretch that matters, the last measures it
+    for _ in range(3):  # the first grid finds the range that matters, the last one measures it
         logarithm = np.linspace(low, high, _GRID)
         between = np.exp(logarithm)
         _, mean_variance = _pooled(between, values, known)

@@ -1,4 +1,4 @@
-"""Values that come up far more often than those beside them: a machine's doing, or heaping, in a smooth distribution."""
+"""Values far more frequent than their neighbours in a smooth distribution: automatic entries, or heaping."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from cxlib.stats.checks import column, frequency_weights
 def spikes(
     values: ArrayLike, counts: ArrayLike, neighbours: int = 5, ratio: float = 5.0, chance: float = 0.001
 ) -> pd.DataFrame:
-    """Find the values whose count towers over those of their neighbours on both sides.
+    """Find the values whose counts are far above those of their neighbours on both sides.
 
-    ``values`` are distinct numbers in any order, ``counts`` how often each was seen. The neighbours of a value are the
-    nearest values seen at all, ``neighbours`` of them on each side (fewer at the ends): whole days are compared with
-    whole days and hours with hours, whatever the data were rounded to. What is expected is the median count of the
-    higher side, so neither a steep slope nor a second spike close by deceives. A spike is at least ``ratio`` times that,
-    and no play of chance: given the sum of its own count and of as many expected ones as it has neighbours on that
-    side, so large a part of it has probability below ``chance`` / (number of values), Bonferroni's bound.
+    ``values`` are distinct numbers in any order, ``counts`` how often each was observed. The neighbours of a value are
+    the ``neighbours`` nearest observed values on each side (fewer at the upper end), whatever the data were rounded to.
+    The expected count is the median of the higher side, so neither a steep slope nor a second spike nearby misleads. A
+    spike is at least ``ratio`` times as frequent and significant: the conditional test of its Poisson count against
+    ``neighbours`` expected ones has p below ``chance`` / number of values (Przyborowski & Wilenski 1940, Biometrika
+    31:313; Bonferroni).
 
-    Returns the spikes by value: value, n, expected. Nothing is a spike where fewer than ``neighbours`` values lie on
-    its left. Errors: ValueError for values missing or given twice, and counts that are no counts.
-
-    The conditional test of one Poisson count against others: Przyborowski & Wilenski 1940 (Biometrika 31:313).
+    Returns the spikes by value: value, n, expected. The first ``neighbours`` values are never spikes. ValueError for
+    missing or repeated values and invalid counts.
     """
     values = column(values, "values")
     if np.unique(values).size != values.size:

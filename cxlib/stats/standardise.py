@@ -1,7 +1,7 @@
-"""Groups of answers compared at one mix: like with like in levels, and the levels put together in the mix of all.
+"""Score groups compared at the same mix: within levels of comparable customers, weighted by the mix of all.
 
-Direct standardisation (Keiding & Clayton 2014, Statistical Science 29:529). Levels are put together within segments only, as
-score groups differ most between them: pooled over segments, the usual others-level finds gaps where there are none.
+Direct standardisation (Keiding & Clayton 2014, Statistical Science 29:529). Small levels are pooled only within a
+segment, because segments differ most: a level of "others" across segments would show gaps where there are none.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pandas as pd
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate, NotEstimable
 
-SPLIT = 100  # answers of every group a level needs to be one of several of its segment
-FEW = 0.1  # share of answers that a comparison at one mix may leave out
+SPLIT = 100  # answers of every group that a level needs if its segment has several levels
+FEW = 0.1  # largest share of answers that a comparison may exclude
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -29,12 +29,13 @@ def levels(
     horizon: int = 0,
     also: Mapping[str, int] = NOTHING,
 ) -> pd.Series:
-    """Return the level in which each stratum is compared: all its parts ("Basic | first year"), or, if too small, fewer.
+    """Return the level in which each stratum is compared: all its parts ("Basic | first year"), or fewer if too small.
 
-    A level needs ``least`` answers in every group (SPLIT to be one of several of its segment), ``also`` so many of other
-    columns, and some followed to the ``horizon`` (of column duration). Small values of the last part are put together, then
-    all of them, then of the part before, up to the ``finer`` last parts; segments, which come first, only at the end. What
-    is still too small is in no level (NaN) if it is at most FEW of all; otherwise all are one level.
+    ``counted`` has columns stratum, band, n and, for a ``horizon``, duration. A level needs ``least`` answers in every
+    one of the ``groups`` (SPLIT if its segment has several levels), the minimums of other columns in ``also``, and
+    follow-up to the ``horizon``. Small values of the last part are pooled, then all of them, then those of the part
+    before, up to the ``finer`` last parts; segments, which come first, only at the end. Strata that are still too small
+    have no level (NaN) if they are at most FEW of all; otherwise everything is one level.
     """
     duration = counted.get("duration", 0)
     columns = ["n", *also]
@@ -45,7 +46,7 @@ def levels(
     level = pd.Series({s: s for s in sizes.index})
 
     def unsound(of: pd.Series, fewest: int) -> pd.Series:
-        """Tell for each stratum whether its level is too small."""
+        """Return whether the level of each stratum is too small."""
         sums = cells.groupby([cells["stratum"].map(of), "band"], observed=True)[[*columns, "to"]]
         sums = sums.agg(dict.fromkeys(columns, "sum") | {"to": "max"})
         good = (sums["n"] >= fewest) & (sums["to"] >= horizon)
@@ -69,7 +70,7 @@ def levels(
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A number by group under each resample ((1 + draws) x groups, row 0 as observed), and the answers behind each."""
+    """A number by group under each resample, (1 + draws) x groups with row 0 as observed, and the answers behind it."""
 
     names: list[str]
     sizes: dict[str, float]
@@ -98,15 +99,15 @@ class Sums:
     names: list[str]
     sizes: dict[str, float]
     sums: dict[str, np.ndarray]
-    left_out: float  # share of the answers in no level
+    left_out: float  # share of the answers without a level
 
     @property
     def levels(self) -> int:
-        """Return how many levels there are."""
+        """Return the number of levels."""
         return next(iter(self.sums.values())).shape[1]
 
     def ratio(self, above: str, below: str, low: float | None = 0) -> Drawn:
-        """Return one column per another by group, each level weighted by ``below`` of all groups."""
+        """Return the column ``above`` per ``below`` by group, each level weighted by ``below`` of all groups."""
         mix = self.sums[below].sum(2)
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold nothing of a cell
             each = self.sums[above] / self.sums[below]
@@ -114,9 +115,10 @@ class Sums:
 
 
 def groups_of(counted: pd.DataFrame, names: Sequence[str], least: int, unscored: str) -> list[str]:
-    """Return those of the groups ``names`` with enough answers, in their order; NotEstimable if fewer than two are left.
+    """Return the groups of ``names`` with at least ``least`` answers, in their order; NotEstimable if fewer than two.
 
-    ``counted`` has columns band and n; the group ``unscored`` of those without an answer is not one of the two.
+    ``counted`` has columns band and n. The group ``unscored``, customers without an answer, does not count as one of
+    two.
     """
     size = counted.groupby("band", observed=True)["n"].sum()
     names = [b for b in names if size.get(b, 0) >= least]
@@ -133,9 +135,10 @@ def add_up(
     weights: np.ndarray,
     also: Mapping[str, int] = NOTHING,
 ) -> Sums:
-    """Add up the columns of counts by (stratum, band, fold) over the levels in which the groups ``names`` can be compared.
+    """Add up the columns of counts by (stratum, band, fold) over the levels in which the groups ``names`` are compared.
 
-    ``weights``: how often each fold counts, (1 + draws) x folds. NotEstimable where no level holds ``least`` of every group.
+    ``weights`` (1 + draws x folds) is how often each fold counts; other arguments are those of ``levels``. NotEstimable
+    if no level has ``least`` answers of every group.
     """
     counted = counted[counted["band"].isin(names)]
     mine = counted["stratum"].astype(str).map(levels(counted, names, least, finer, also=also))

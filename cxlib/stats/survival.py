@@ -1,9 +1,8 @@
-"""How long until something happens, when for many it has not happened yet: curves, means, tests, competing causes.
+"""Time to an event that is censored for many: survival curves, means, tests and competing causes.
 
-Conventions are those of R's survival package: a row is at risk at time t if entry < t <= duration, so at equal
-times leaving comes before being lost from sight. Intervals of curves are on the log-log scale (R's
-``conf.type = "log-log"``), which keeps them within 0 and 1 and is more accurate in the tails than R's default.
-Weights are counts of equal rows throughout. Cox regression (``cox``) is in its own file and offered here.
+Conventions are those of R's survival package: a row is at risk at time t if entry < t <= duration, so at equal times
+events come before censoring. Intervals of curves are on the log-log scale (R's ``conf.type = "log-log"``), which keeps
+them within 0 and 1 and is more accurate in the tails than R's default. Weights are counts of equal rows.
 """
 
 from __future__ import annotations
@@ -16,37 +15,16 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from cxlib.stats.checks import column, follow_up, refuse, z_value
-from cxlib.stats.cox import CoxResult, cox
 from cxlib.stats.estimate import Estimate
-
-__all__ = [
-    "CoxResult",
-    "LogRank",
-    "TimeCounts",
-    "area_under",
-    "counts_by_time",
-    "cox",
-    "cumulative_incidence",
-    "kaplan_meier",
-    "log_rank",
-    "median_survival",
-    "restricted_mean",
-    "survival_at",
-    "survival_draws",
-    "survival_matrix",
-]
-
-
-# ---- counts and the product limit ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class TimeCounts:
     """Counts by group and time, all that a curve needs.
 
-    ``times`` (T) holds 0 and each distinct time at which a row ends, in order; ``events`` and ``exits`` (groups x
-    T) count the rows that end there, with the event and in all; ``entries`` (groups x T, or None where all are
-    there from the start) those at risk from that time on; ``groups`` has the sorted group labels.
+    ``times`` (T) has 0 and each distinct time at which a row ends, sorted. ``events`` and ``exits`` (groups x T) count
+    the rows that end there with the event and in total, ``entries`` (groups x T, None if all are at risk from 0) those
+    at risk from that time on. ``groups`` has the sorted group labels.
     """
 
     times: np.ndarray
@@ -65,19 +43,19 @@ def counts_by_time(
 ) -> TimeCounts:
     """Count rows by the time they end (and enter), for each group; one group if none are given.
 
-    ``duration`` is the time at which each row ends, 0 or more; ``event`` 1 if it ended with the event, 0 if it was
-    only lost from sight; ``entry`` the time from which it was watched (late entry). Raises ValueError for columns
-    of different length, missing or negative values, entry not before duration, and weights that are no counts.
+    ``duration`` is the time at which each row ends, 0 or more; ``event`` is 1 if it ended with the event and 0 if it
+    was censored; ``entry`` is the start of its follow-up (late entry). ValueError for columns of different length,
+    missing or negative values, entry not before duration, and weights that are not counts.
     """
     duration, event, weights, entry = follow_up(duration, event, weights, entry)
     if entry is not None:
-        refuse(entry < 0, "entry is negative", "Time runs from 0: enter those already there at 0.")
+        refuse(entry < 0, "entry is negative", "Time starts at 0: use 0 for those already present.")
     labels = pd.Series(0 if group is None else group, index=range(duration.size) if group is None else None)
     if len(labels) != duration.size:
-        raise ValueError(f"group has {len(labels)} rows where {duration.size} are expected: give one for each row.")
+        raise ValueError(f"group has {len(labels)} rows, but {duration.size} are expected: give one for each row.")
     used = weights > 0
     code, groups = pd.factorize(labels[used], sort=True)
-    refuse(labels.isna().to_numpy(), "group is missing", "Leave such rows out or give them a group of their own.")
+    refuse(labels.isna().to_numpy(), "group is missing", "Exclude such rows or give them a group of their own.")
     times = np.unique(np.append(duration[used], 0.0))
     shape = (len(groups), times.size)
 
@@ -101,11 +79,10 @@ def _at_risk(exits: np.ndarray, entries: np.ndarray | None) -> np.ndarray:
 
 
 def survival_matrix(events: ArrayLike, exits: ArrayLike, entries: ArrayLike | None = None) -> np.ndarray:
-    """Give the product-limit survival just after each time, for one or many sets of counts.
+    """Return the product-limit survival just after each time, for one or many sets of counts.
 
-    ``events``, ``exits`` and ``entries`` are as in TimeCounts: arrays (..., T), for example (draws, T), of those
-    who leave, of all who stop being watched at each time, and of those at risk from that time on (leave out if all
-    are there from the start). Returns (..., T), 1 while nobody is at risk. Kaplan & Meier 1958 (JASA 53:457).
+    ``events``, ``exits`` and ``entries`` are as in TimeCounts, arrays (..., T) such as (draws, T). Returns (..., T), 1
+    while nobody is at risk. Kaplan & Meier 1958 (JASA 53:457).
     """
     events, exits = np.asarray(events, dtype=float), np.asarray(exits, dtype=float)
     entries = None if entries is None else np.asarray(entries, dtype=float)
@@ -117,10 +94,10 @@ def survival_matrix(events: ArrayLike, exits: ArrayLike, entries: ArrayLike | No
 
 
 def survival_draws(counts: pd.DataFrame, length: int, weights_matrix: np.ndarray) -> np.ndarray:
-    """Give the Kaplan-Meier survival at times 1 .. ``length`` under each resample of the folds (draws x length).
+    """Return the Kaplan-Meier survival at times 1 .. ``length`` under each resample of the folds (draws x length).
 
-    ``counts`` has columns duration (whole numbers, 1 .. ``length``), fold, n (all who are last seen then) and events (of
-    these, with the event); ``weights_matrix`` is draws x folds, a row of ones giving the plain curve.
+    ``counts`` has columns duration (whole numbers, 1 .. ``length``), fold, n (all last seen then) and events (those of
+    them with the event). ``weights_matrix`` is draws x folds; a row of ones gives the observed curve.
     """
     cells = np.zeros((2, weights_matrix.shape[1], length))
     where = (counts["fold"].to_numpy(), counts["duration"].to_numpy() - 1)
@@ -129,25 +106,10 @@ def survival_draws(counts: pd.DataFrame, length: int, weights_matrix: np.ndarray
     return survival_matrix(weights_matrix @ cells[0], weights_matrix @ cells[1])
 
 
-def area_under(times: ArrayLike, survival: ArrayLike, horizon: float) -> np.ndarray:
-    """Give the area under step curves up to ``horizon``: ``survival`` (..., T) holds from each of ``times`` on.
-
-    ``times`` starts with 0 (as in TimeCounts) and the last value of a curve is carried on to the horizon.
-    """
-    return np.asarray(survival) @ _widths(times, horizon)
-
-
-def _widths(times: ArrayLike, horizon: float) -> np.ndarray:
-    return np.diff(np.minimum(np.append(times, np.inf), horizon))
-
-
 def _greenwood(at_risk: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """Give the terms of Greenwood's sum; 0 where nobody is left, as the curve is then 0 whatever the sum."""
+    """Return the terms of Greenwood's sum; 0 where nobody is left, because the curve is then 0 for any sum."""
     left = at_risk - events
     return np.divide(events, at_risk * left, out=np.zeros_like(left), where=left > 0)
-
-
-# ---- one curve -------------------------------------------------------------------------------------------
 
 
 def kaplan_meier(
@@ -157,12 +119,14 @@ def kaplan_meier(
     entry: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Estimate the share still here by time (Kaplan & Meier 1958), with late entry if ``entry`` is given.
+    """Estimate the share without the event by time (Kaplan & Meier 1958), with late entry if ``entry`` is given.
 
-    One row for time 0 and for each distinct duration: time, at_risk (just before), events, survival (just after),
-    se (Greenwood 1926), low and high (log-log: Kalbfleisch & Prentice 1980). Where survival is 1 the interval is
-    1 to 1; where it is 0 the se is unknown (NaN) and the interval runs from 0 to the bound before. Errors: see
-    counts_by_time.
+    Arguments as in ``counts_by_time``. Returns a row for time 0 and each distinct duration: time, at_risk (just
+    before), events, survival (just after), se (Greenwood 1926), low and high (log-log: Kalbfleisch & Prentice 1980).
+    Where survival is 1 the interval is 1 to 1; where it is 0 the se is NaN and the interval goes from 0 to the previous
+    bound.
+
+    Example: ``kaplan_meier([3, 3, 5, 6], [1, 0, 1, 1])``.
     """
     z = z_value(confidence)
     counts = counts_by_time(duration, event, weights, entry)
@@ -177,7 +141,7 @@ def kaplan_meier(
 
 
 def _log_log_bounds(survival: np.ndarray, log_se: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
-    """Give the interval of falling curves from the standard error of their logs."""
+    """Return the log-log interval of falling curves from the standard error of their logs."""
     low, high = survival.copy(), survival.copy()
     inside = (survival > 0) & (survival < 1)
     power = np.exp(z * log_se[inside] / -np.log(survival[inside]))
@@ -189,10 +153,10 @@ def _log_log_bounds(survival: np.ndarray, log_se: np.ndarray, z: float) -> tuple
 def survival_at(curve: pd.DataFrame, times: ArrayLike) -> pd.DataFrame:
     """Read a Kaplan-Meier curve at given times: time, value, low, high, se, n (at risk just before).
 
-    Past the end of a curve that has not reached 0, all but n are NaN: nobody knows. ValueError for times below 0.
+    Beyond the end of a curve that has not reached 0, all but n are NaN. ValueError for times below 0.
     """
     times = column(np.atleast_1d(times), "times")
-    refuse(times < 0, "times is negative", "Time runs from 0.")
+    refuse(times < 0, "times is negative", "Time starts at 0.")
     known = curve["time"].to_numpy()
     row = curve.iloc[np.searchsorted(known, times, side="right") - 1]
     ahead = np.searchsorted(known, times)
@@ -205,14 +169,14 @@ def survival_at(curve: pd.DataFrame, times: ArrayLike) -> pd.DataFrame:
 
 
 def median_survival(curve: pd.DataFrame, survival: float = 0.5) -> Estimate:
-    """Read the time at which ``survival`` (median: 0.5) of a Kaplan-Meier curve are left, infinite if not reached.
+    """Estimate the time at which a Kaplan-Meier curve falls to ``survival`` (median: 0.5), infinite if not reached.
 
-    Where the curve lies exactly on that share, the middle of the step (as R does). The interval is made of the
-    times at which the curve's own bounds reach the share (Brookmeyer & Crowley 1982, Biometrics 38:29); n is the
-    most people at risk at any time; there is no standard error.
+    If the curve lies exactly on that share, it is the middle of the step (as in R). The interval ends where the curve's
+    own bounds reach the share (Brookmeyer & Crowley 1982, Biometrics 38:29). ``n`` is the largest number at risk; there
+    is no standard error.
     """
     if not 0 < survival < 1:
-        raise ValueError(f"survival is {survival}: give the share still here, between 0 and 1.")
+        raise ValueError(f"survival is {survival}: give a share between 0 and 1.")
     time = curve["time"].to_numpy()
 
     def reached(heights: pd.Series) -> float:
@@ -236,11 +200,13 @@ def restricted_mean(
     entry: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Estimate the mean time until the event within ``horizon``: the area under the Kaplan-Meier curve up to it.
+    """Estimate the mean time to the event within ``horizon``, the area under the Kaplan-Meier curve up to it.
 
     The standard error is Greenwood's for that area (Klein & Moeschberger 2003, section 4.5), not the spread of the
-    times; the interval is normal, within 0 and the horizon. ValueError if the horizon lies past the last duration
-    while some are still here: beyond it the curve is unknown.
+    times; the interval is normal, within 0 and the horizon. ValueError if the horizon is beyond the last duration and
+    the curve has not reached 0.
+
+    Example: ``restricted_mean(days, left, horizon=365).value`` in days.
     """
     z = z_value(confidence)
     counts = counts_by_time(duration, event, weights, entry)
@@ -249,25 +215,20 @@ def restricted_mean(
     if not 0 < horizon < np.inf:
         raise ValueError(f"horizon is {horizon}: give a time above 0.")
     if horizon > counts.times[-1] and survival[-1] > 0:
-        raise ValueError(
-            f"horizon {horizon:g} is past the last follow-up time: the largest that can be used is {counts.times[-1]:g}."
-        )
-    pieces = survival * _widths(counts.times, horizon)
-    ahead = np.cumsum(pieces[::-1])[::-1]
+        raise ValueError(f"horizon {horizon:g} is beyond the last follow-up time: use at most {counts.times[-1]:g}.")
+    widths = np.diff(np.minimum(np.append(counts.times, np.inf), horizon))
+    ahead = np.cumsum((survival * widths)[::-1])[::-1]
     se = float(np.sqrt(np.sum(ahead**2 * _greenwood(at_risk, counts.events[0]))))
-    value = float(area_under(counts.times, survival, horizon))
+    value = float(survival @ widths)
     return Estimate(value, max(value - z * se, 0), min(value + z * se, horizon), se, float(counts.exits.sum()))
-
-
-# ---- several curves --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class LogRank:
     """A log-rank test: chi-squared ``statistic`` on ``df`` degrees of freedom, ``p``, and ``table`` by group.
 
-    ``table`` has group, n, observed and expected events. Without events in at least two groups' sight nothing can
-    be compared: statistic and p are NaN.
+    ``table`` has group, n, observed and expected events. Statistic and p are NaN unless at least two groups were at
+    risk when events happened.
     """
 
     statistic: float
@@ -283,10 +244,10 @@ def log_rank(
     weights: ArrayLike | None = None,
     entry: ArrayLike | None = None,
 ) -> LogRank:
-    """Test whether two or more groups leave at the same rate at all times (Mantel 1966; Peto & Peto 1972).
+    """Test whether two or more groups have the same event rate at all times (Mantel 1966; Peto & Peto 1972).
 
-    ``group`` has a label for each row. The variance is hypergeometric, exact for ties. ValueError for fewer than
-    two groups; other errors: see counts_by_time.
+    ``group`` has a label for each row; the rest is as in ``counts_by_time``. The variance is hypergeometric, exact for
+    ties. ValueError for fewer than two groups.
     """
     counts = counts_by_time(duration, event, weights, entry, group)
     if len(counts.groups) < 2:
@@ -303,7 +264,7 @@ def log_rank(
     df = max(len(compared) - 1, 0)
     statistic = np.nan
     if df and spread.any():
-        some = compared[:-1]  # the last is what the others leave over
+        some = compared[:-1]  # the last one follows from the others
         gap = (observed - expected)[some]
         statistic = float(gap @ np.linalg.pinv(variance[np.ix_(some, some)]) @ gap)
     columns = {"group": counts.groups, "n": counts.exits.sum(axis=1), "observed": observed, "expected": expected}
@@ -317,26 +278,28 @@ def cumulative_incidence(
     entry: ArrayLike | None = None,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
-    """Estimate the share gone by time for each cause, where one cause forestalls the others.
+    """Estimate the share of customers who left for each cause by time, with competing causes.
 
-    ``cause`` says why each row ended: a number or a text, with 0, "0" or "" for still here. Ties are exact: causes
-    at one time share one risk set. Returns time, cause, value, se, low, high, a row for each cause, time 0 and each
-    distinct duration, sorted by cause and time; empty if nobody left. The values add up over causes to one minus
-    Kaplan-Meier of leaving for any.
+    ``cause`` is the reason each row ended: a number or a text, with 0, "0" or "" for censored. Ties are exact: causes
+    at one time share one risk set. Returns time, cause, value, se, low, high with a row for each cause at time 0 and
+    each distinct duration, sorted by cause and time; empty without events. Over causes the values add up to one minus
+    the Kaplan-Meier curve of any event.
 
-    The standard error is that of the Aalen-Johansen estimator in Greenwood form, which equals the infinitesimal
-    jackknife that R's survfit gives for a factor event; the interval is log-log on one minus the value, so a single
-    cause mirrors ``kaplan_meier``. Where everyone has gone by one cause the se is unknown (NaN).
+    The standard error is that of the Aalen-Johansen estimator in Greenwood form, equal to the infinitesimal jackknife
+    of R's survfit for a factor event. The interval is log-log on one minus the value, so a single cause mirrors
+    ``kaplan_meier``. The se is NaN where everyone has left for one cause.
+
+    Example: ``cumulative_incidence([1, 1, 2, 2, 3], ["price", "service", "price", "", ""])``.
 
     Aalen & Johansen 1978 (Scand J Stat 5:141); Gaynor et al. 1993 (JASA 88:400).
     """
     z = z_value(confidence)
     causes = pd.Series(cause).astype(object)
-    refuse(causes.isna().to_numpy(), "cause is missing", 'Give 0 or "" where the row has not ended yet.')
+    refuse(causes.isna().to_numpy(), "cause is missing", 'Give 0 or "" for censored rows.')
     gone = ~causes.isin([0, "", "0"]).to_numpy()
     code, names = pd.factorize(causes.where(gone), sort=True)
     if len(causes) != np.size(duration):
-        raise ValueError(f"cause has {len(causes)} rows where duration has {np.size(duration)}: give one for each.")
+        raise ValueError(f"cause has {len(causes)} rows, but duration has {np.size(duration)}: give one for each.")
     counts = counts_by_time(duration, gone, weights, entry, code)
     exits, events = counts.exits.sum(axis=0), counts.events.sum(axis=0)
     entries = None if counts.entries is None else counts.entries.sum(axis=0)
@@ -350,7 +313,7 @@ def cumulative_incidence(
             continue
         value = np.cumsum(before * own / n)
         # Var F(t) = sum over s <= t of S(s-)^2 h(1 - h)/n - 2 S(s-) G h/n + G^2 drop, with h = own / n and
-        # G = F(t) - F(s), multiplied out so that each part is a running sum
+        # G = F(t) - F(s), expanded so that each part is a running sum
         single = np.cumsum(before**2 * own * (n - own) / n**3)
         pair, pair_value = np.cumsum(before * own / n**2), np.cumsum(before * own / n**2 * value)
         flat, flat_value, flat_square = (np.cumsum(drop * value**power) for power in range(3))
