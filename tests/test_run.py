@@ -94,7 +94,7 @@ def bad(tmp_path_factory):
 
 def test_a_whole_report_holds_pages_notebooks_tables_numbers_and_its_record(good):
     result, _ = good
-    assert (result.ok, result.exit_code, result.error) == (True, 0, None)
+    assert (result.ok, result.error) == (True, None)
     assert result.folder.name == AS_OF
     names = {p.relative_to(result.folder).as_posix() for p in result.folder.rglob("*") if p.is_file()}
     pages = {f"{p.stem}{ending}" for p in notebooks("01", "06", "07") for ending in (".ipynb", ".html")}
@@ -172,7 +172,7 @@ def test_no_cell_after_the_failed_one_looks_completed(bad, name):
 
 
 def test_a_failed_run_is_kept_apart_and_the_last_good_report_stays(bad):
-    assert (bad.ok, bad.exit_code) == (False, 1)
+    assert not bad.ok
     assert bad.folder.name == f"{AS_OF}.failed"
     assert (bad.folder.parent / AS_OF / "index.html").read_text() == "the last good report"
     assert json.loads((bad.folder / "run.json").read_text())["outcome"] == FAILED
@@ -256,7 +256,7 @@ def test_a_rename_that_fails_puts_the_old_report_back(pretend, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", refuse)
     result = pretend()
-    assert result.exit_code == 1
+    assert not result.ok
     assert (home / AS_OF / "tables" / "old.csv").exists()
 
 
@@ -282,7 +282,7 @@ def test_a_full_disk_fails_the_run_and_shows_nothing_under_the_good_name(pretend
 
     monkeypatch.setattr(record, "write_json", full)
     result = pretend()
-    assert (result.exit_code, result.folder.name) == (1, f"{AS_OF}.failed")
+    assert (result.ok, result.folder.name) == (False, f"{AS_OF}.failed")
     assert "No space left on device" in result.error
     assert "No space left on device" in (result.folder / "index.html").read_text()
     assert (good.folder / "marker").exists()
@@ -292,14 +292,14 @@ def test_a_full_disk_fails_the_run_and_shows_nothing_under_the_good_name(pretend
 def test_a_folder_that_cannot_be_made_is_a_failure_with_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     result = run.run_report(fake_company(), reports=tmp_path / "file", notebooks=notebooks("01"))
-    assert (result.exit_code, result.folder) == (1, None)
+    assert (result.ok, result.folder) == (False, None)
     assert "cannot be written" in result.error
 
 
 def test_a_second_run_of_the_same_company_ends_at_once(pretend, tmp_path):
     with folders.lock(tmp_path / "reports" / "acme"):
         result = pretend()
-    assert (result.exit_code, result.folder) == (1, None)
+    assert (result.ok, result.folder) == (False, None)
     assert "Another run of acme is under way" in result.error
     assert pretend(company=fake_company("other")).ok
     assert pretend().ok

@@ -250,10 +250,10 @@ def _refuse(soup: object) -> None:
     for style in soup.find_all("style"):
         if re.search(r"@import|url\(\s*['\"]?(?!data:)", style.get_text(), re.IGNORECASE):
             raise PageError("a style sheet loads something from elsewhere: pages must load nothing")
-    if silent := [
+    if unlabelled := [
         i for i in soup.find_all("img") if not str(i.get("alt", "")).strip() or i["alt"].startswith("No desc")
     ]:
-        raise PageError(f"{len(silent)} image(s) without alternative text: describe each figure when it is shown")
+        raise PageError(f"{len(unlabelled)} image(s) without alternative text: describe each figure when it is shown")
 
 
 def _badge(known: str, answered: bool = True) -> dict[str, str]:

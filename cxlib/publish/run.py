@@ -41,11 +41,6 @@ class Result:
         return self.outcome == DONE
 
     @property
-    def exit_code(self) -> int:
-        """Return 0 for a complete report, 1 for a failed run."""
-        return 0 if self.ok else 1
-
-    @property
     def index(self) -> Path | None:
         """Return the first page of the report."""
         return self.folder / html.INDEX if self.folder else None
