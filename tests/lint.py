@@ -13,7 +13,7 @@ DIALECT = re.compile(
     r"thinkable)\b",
     re.IGNORECASE,
 )
-PERIOD = re.compile(r"\b\d+(st|nd|rd|th)?[ -](minute|hour|day|week|month|quarter|year)s?\b", re.IGNORECASE)
+PERIOD = re.compile(r"\b\d[\d,.]*(st|nd|rd|th)?[ -](minute|hour|day|week|month|quarter|year)s?\b", re.IGNORECASE)
 DATE = re.compile(
     r"\b(\d{1,2} )?(January|February|March|April|May|June|July|August|September|October|November|December)( \d{4})?\b"
     r"|\bQ[1-4] \d{4}\b|\b(19|20)\d\d(-\d\d){0,2}\b"
@@ -33,7 +33,10 @@ def words(sentence: str) -> int:
 
 def numbers(headline: str) -> list[str]:
     """Return the numbers of a headline: not those in brackets, of a date or of a period such as "12 months"."""
-    text = PERIOD.sub("", DATE.sub("", BRACKETS.sub("", headline)))
+    text, before = headline, ""
+    while text != before:  # brackets in brackets go too
+        text, before = BRACKETS.sub("", text), text
+    text = PERIOD.sub("", DATE.sub("", " ".join(text.split())))
     return re.findall(r"(?<![\w.])[−-]?[£€$]?\d[\d,.]*", text)
 
 

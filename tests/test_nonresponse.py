@@ -135,7 +135,7 @@ def test_where_non_response_depends_on_the_score_weights_do_not_correct_it_and_t
     assert (page.facts["lowest"], page.facts["highest"]) == found.bounds
     assert any("cannot correct for non-response that depends on the opinion itself" in c for c in page.caveats)
     assert page.table["weights"].eq(nonresponse.BOUNDS).any()
-    assert page.known == "adjusted"
+    assert page.known == "count"
 
 
 def test_a_user_weight_is_kept_under_the_weights_for_non_response():

@@ -311,7 +311,7 @@ def test_the_board_writes_each_number_in_its_unit_once(company):
 
 
 def test_before_the_declared_months_are_over_nothing_is_claimed():
-    company = open_company("demo", as_of="2024-12-31")
+    company = opened("demo", as_of="2024-12-31")
     (r,) = returns.results(company)
     assert r.evidence.months == 6
     shown = returns.statement(company, r)

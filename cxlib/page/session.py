@@ -117,7 +117,8 @@ class Page:
         ``columns``: heading and way of writing (a filter of the templates: percent, points, money, count ...) by
         column.
         """
-        wanted = columns or {c: (c, "") for c in frame if not _is_end(c, frame)}
+        named = {c: said for c, said in (columns or {}).items() if c in frame}  # a table leaves out empty columns
+        wanted = named or {c: (c, "") for c in frame if not _is_end(c, frame)}
         shown = pd.DataFrame(
             {heading: self._cells(frame, c, how) for c, (heading, how) in wanted.items()}, index=frame.index
         )

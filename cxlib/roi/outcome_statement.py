@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from numbers import Real
 
 from cxlib.errors import InputError
+from cxlib.page import words
 from cxlib.page.findings import EFFECTS
 from cxlib.page.numbers import VERBS, listing
 from cxlib.roi.evidence import DESIGNS, LESS_IS_BETTER, Evidence, Outcome
@@ -216,16 +217,6 @@ def _is_number(value: object) -> bool:
 
 # ---- a claim from bare numbers ---------------------------------------------------------------------------------------
 
-_NEEDED = {
-    "change": "by how much did churn fall? 0.15 is 15 %, below 0 is a rise",
-    "change_is": "15 % of what? 'relative' (of the customers who would have left) or 'points' (of all customers)",
-    "months": "over how many months? 15 % in a month and in a year are different things",
-    "customers": "of how many customers? 15 % fewer of 40 who leave is 6, of 4,000 it is 600",
-    "level": "from which level? The share of customers who leave in those months without it",
-    "value_per_customer": "what is one customer kept worth in a year?",
-    "value_is": "is that 'revenue' or 'margin'? Revenue is before the cost of earning it",
-}
-
 
 def claim(**given: float | str | None) -> float:
     """Return the value retained in a claim like "churn fell by 15 %, a contract is worth 5,000 a year", were it true.
@@ -235,7 +226,9 @@ def claim(**given: float | str | None) -> float:
     ``customers``, ``level`` (share leaving over these months without it, 0-1), ``value_per_customer`` (a year) and
     ``value_is``. One InputError lists everything that is missing and why it matters, or everything that is impossible.
     """
-    if missing := [f"{k} - {why}" for k, why in _NEEDED.items() if given.get(k) in (None, "")]:
+    if missing := [
+        f"{k} - {why}" for k, why in words.section_of(__file__, "claim").items() if given.get(k) in (None, "")
+    ]:
         raise InputError(
             f"These numbers do not say what was retained; missing: {'; '.join(missing)}",
             remedy="Give them all, or let 06_roi compare customers reached with others, which gives an interval too.",

@@ -249,7 +249,7 @@ def weighted(company: Company, metric: str = "", window_months: int = 12, leavin
         label = f"{metric.upper()} {WEIGHTED}, {window}"
         figures = [Figure(f"{metric}-weighted", label, mine["estimate"], UNITS[kind_of(metric)], "answers")]
     return answer(
-        "adjusted" if mine else "count", table(rows, ["window", "weights"]), figures,
+        "count", table(rows, ["window", "weights"]), figures,
         metric=metric.upper(), window=window, raw=raw, weighted=mine and mine["estimate"],
         raked=raked and raked["estimate"], silent=now.asked - raw.n, lowest=now.bounds[0], highest=now.bounds[1],
         latest_elsewhere=metric == "nps", predictors=[_CAUSES.get(p, p) for p in now.predictors], lower=lower,
