@@ -135,7 +135,7 @@ def test_an_interval_decides_the_digits_of_points(estimate, said):
         (Estimate(12.94, 4.86, 21.03), "USD", "$13 (5–21)"),
         (Estimate(1.94, 0.86, 3.03), "USD", "$1.94 (0.86–3.03)"),
         (Estimate(-742, -742, -742), "GBP", "−£742"),
-        (Estimate(2_727_681, 2_650_000, 2_800_000), "GBP", "£2.728m (2.650–2.800)"),
+        (Estimate(2_727_681, 2_650_000, 2_800_000), "GBP", "£2.73m (2.65–2.80)"),
         (45.09, "BRL", "BRL\N{NO-BREAK SPACE}45"),
         (3.5, "GBP", "£3.50"),
         (math.nan, "GBP", "–"),

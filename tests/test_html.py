@@ -262,7 +262,7 @@ def test_headline_numbers_show_interval_unit_base_and_how_they_are_known():
     ]
     text = re.sub(r"<[^>]+>", " ", html.index_page(record(), [], figures).split('id="numbers"')[1])
     text = " ".join(text.split())
-    assert "NPS 12.3 (10.0–14.5) points 1,234 answers count of the company&#39;s own records" in text
+    assert "NPS 12.3 (10.0–14.5) points 1,234 answers count of own records" in text
     assert "Leaving 8.1% (7.7–8.6%) of all 1,234 answers" in text
     assert "Payback One programme. 7 months –" in text
     assert "Unknown – points" in text

@@ -157,8 +157,15 @@ def _always(args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str,
     company = next((a for a in (*args, *kwargs.values()) if hasattr(a, "settings") and hasattr(a, "as_of")), None)
     if company is None:
         return dict.fromkeys(words.ALWAYS, "")
-    s = company.settings
-    return {"currency": s.currency or "", "as_of": company.as_of, "least": s.privacy.minimum_base, "known": ""}
+    s, about = company.settings, next((n for a in args if (n := _initiative(a))), "")
+    always = {"currency": s.currency or "", "as_of": company.as_of, "least": s.privacy.minimum_base, "known": ""}
+    return always | {"initiative": about}
+
+
+def _initiative(what: object) -> str:
+    """Return the name of the initiative that an argument is, or is about; "" if it is none."""
+    programme = getattr(what, "programme", what)
+    return programme.name if hasattr(programme, "attribution_share") else ""
 
 
 def table(rows: Iterable[Mapping[str, object]], keys: list[str]) -> pd.DataFrame:

@@ -6,10 +6,10 @@ from __future__ import annotations
 KNOWN = {
     "randomised": "randomised trial",
     "comparison": "comparison group, no check failed",
-    "adjusted": "link, adjusted for what else is known",
-    "observed": "link as observed, not adjusted",
-    "count": "count of the company's own records",
-    "forecast": "forecast by a model",
+    "adjusted": "link, adjusted",
+    "observed": "link, as observed",
+    "count": "count of own records",
+    "forecast": "model forecast",
 }
 MEANING = {
     "randomised": "Customers were assigned at random, so the difference is the effect.",

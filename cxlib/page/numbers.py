@@ -94,7 +94,7 @@ def written(
 
 def number(x: float | Estimate, digits: int | None = None) -> str:
     """Return a number, or an estimate with its interval."""
-    return written(x, digits)
+    return written(x, digits, finest=0.001 if abs(_estimate(x).value) < 1 else 0.01)
 
 
 def count(x: float | Estimate) -> str:
@@ -128,7 +128,9 @@ def amount(x: float | Estimate, currency: str, digits: int | None = None) -> str
     sign, e = SIGNS.get(currency, f"{currency}\N{NO-BREAK SPACE}"), _estimate(x)
     known = math.isfinite(e.high - e.low) and e.high > e.low
     if math.isfinite(e.value) and abs(e.value) >= 1e6:
-        return written(e, 2 if digits is None and not known else digits, scale=1e-6, before=sign, after="m")
+        return written(
+            e, 2 if digits is None and not known else digits, scale=1e-6, before=sign, after="m", finest=0.01
+        )
     if digits is None and not known:
         digits = 0 if abs(e.value) >= 20 or e.value % 1 == 0 else 2
     elif digits is None and (e.high - e.low) / 2 < WHOLE:

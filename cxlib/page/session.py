@@ -10,6 +10,7 @@ import html
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 
@@ -86,10 +87,11 @@ class Page:
         The table has the columns that the finding's words name. All of it is saved as CSV beside the figure.
         """
         labels = () if not finding.answered or finding.known == EACH else (f"How we know: {KNOWN[finding.known]}.",)
-        headline = finding.headline if finding.answered else f"{finding.title}. {finding.headline}"
+        stop = "" if finding.title.endswith("?") else "."
+        headline = finding.headline if finding.answered else f"{finding.title}{stop} {finding.headline}"
         rest = [t for t in (finding.detail, *finding.caveats) if t]
-        parts = [f'<p class="headline"><strong>{html.escape(headline)}</strong></p>']
-        parts += [f"<p>{html.escape(t)}</p>" for t in rest]
+        parts = [f'<p class="headline"><strong>{_markup(headline)}</strong></p>']
+        parts += [f"<p>{_markup(t)}</p>" for t in rest]
         parts += [f'<p class="known"><em>{html.escape(t)}</em></p>' for t in labels]
         _display(f'<div class="finding">{"".join(parts)}</div>', "\n".join([headline, *rest, *labels]))
         if finding.answered and chart is not None and len(finding.table):
@@ -214,6 +216,11 @@ def _column(values: pd.Series) -> list[str]:
     if pd.api.types.is_integer_dtype(values):
         return [number(v, 0) for v in values]
     return ["–" if v is None or v != v else str(v) for v in values]
+
+
+def _markup(text: str) -> str:
+    """Return a text as HTML in which no line breaks between a minus sign and its currency."""
+    return re.sub(r"−(?=[^\W\d]|[£€$¥])", "−\N{WORD JOINER}", html.escape(text))
 
 
 def _display(markup: str, text: str) -> None:
