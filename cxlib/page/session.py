@@ -92,7 +92,7 @@ class Page:
         rest = [t for t in (finding.detail, *finding.caveats) if t]
         parts = [f'<p class="headline"><strong>{_markup(headline)}</strong></p>']
         parts += [f"<p>{_markup(t)}</p>" for t in rest]
-        parts += [f'<p class="known"><em>{html.escape(t)}</em></p>' for t in labels]
+        parts += [f'<p class="how"><em>{html.escape(t)}</em></p>' for t in labels]
         _display(f'<div class="finding">{"".join(parts)}</div>', "\n".join([headline, *rest, *labels]))
         if finding.answered and chart is not None and len(finding.table):
             self.figure(
