@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from demo_truth import shop_truth
+from risk_sets import cox as fit_cox
 
 from cxlib.demo import dirty, settings, shop, subscription
 from cxlib.demo.exports import SCRIPT, csv_text, demo_files, shop_files
@@ -18,7 +19,6 @@ from cxlib.demo.paths import nps_answers as answered_questions
 from cxlib.demo.shop import Shop, purchases
 from cxlib.demo.subscription import World
 from cxlib.intake.company import Company, open_company
-from cxlib.stats.cox import cox as fit_cox
 
 ROOT = Path(__file__).parents[1]
 PLANS = ("Basic", "Plus", "Pro")

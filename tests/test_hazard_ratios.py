@@ -8,13 +8,13 @@ import net
 import numpy as np
 import pandas as pd
 import pytest
+from risk_sets import cox
 
 from benchmarks import leaving
 from cxlib.churn import hazard_ratios
 from cxlib.counts import follow_up
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.stats.cox import cox
 
 
 @pytest.fixture(scope="module")

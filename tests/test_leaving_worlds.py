@@ -10,13 +10,13 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from risk_sets import cox
 from scipy import stats
 
 from benchmarks import leaving
 from benchmarks.leaving import BANDS, DECIDED_BEFORE, KNOWN, MONTH, NULL, PLANS, World, live, make, truths
 from cxlib.intake.company import Company
 from cxlib.stats import survival
-from cxlib.stats.cox import cox
 
 AS_OF = pd.Timestamp(leaving.AS_OF)
 LARGE = 40_000

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from risk_sets import cox
 
 from cxlib.stats import person_time
-from cxlib.stats.cox import cox
 
 
 def made(seed, n=300, strata=2, length=40):

@@ -25,7 +25,6 @@ def rank_correlation(
     vary. ValueError for columns of different length, missing codes or counts, and folds outside the matrix.
 
     Example: ``draws.estimate(*rank_correlation(x, y, fold, n, weights), n.sum(), -1, 1)``.
-
     Spearman 1904 (Am J Psychol 15:72); ties: Kendall & Gibbons 1990 (Rank Correlation Methods, ch. 3); resampling of
     whole groups: Field & Welsh 2007 (J R Stat Soc B 69:369).
     """

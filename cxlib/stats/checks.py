@@ -92,31 +92,27 @@ def column(values: ArrayLike, name: str, rows: int | None = None) -> np.ndarray:
 
 
 def follow_up(
-    stop: ArrayLike,
-    event: ArrayLike,
-    weights: ArrayLike | None = None,
-    start: ArrayLike | None = None,
-    names: Sequence[str] = ("duration", "event", "entry"),
+    duration: ArrayLike, event: ArrayLike, weights: ArrayLike | None = None, entry: ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Return stop, event (bool), weights and start (or None) as checked arrays of one length.
+    """Return duration, event (bool), weights and entry (or None) as checked arrays of one length.
 
     Times that differ only by rounding (relative 1e-9) are made equal, because ties are decided by equality.
     """
-    stop = column(stop, names[0])
-    if not stop.size:
+    duration = column(duration, "duration")
+    if not duration.size:
         raise ValueError("There are no rows: an estimate needs at least one.")
-    event = column(event, names[1], stop.size)
-    refuse((event != 0) & (event != 1), f"{names[1]} is not 0 or 1", "Give 1 where it happened and 0 elsewhere.")
-    weights = frequency_weights(weights, stop.size)
-    if start is None:
-        refuse(stop < 0, f"{names[0]} is negative", "Time starts at 0: look for dates in the wrong order.")
-        stop = _same_times(stop)
+    event = column(event, "event", duration.size)
+    refuse((event != 0) & (event != 1), "event is not 0 or 1", "Give 1 where it happened and 0 elsewhere.")
+    weights = frequency_weights(weights, duration.size)
+    if entry is None:
+        refuse(duration < 0, "duration is negative", "Time starts at 0: look for dates in the wrong order.")
+        duration = _same_times(duration)
     else:
-        start = column(start, names[2], stop.size)
-        stop, start = np.split(_same_times(np.concatenate([stop, start])), 2)
+        entry = column(entry, "entry", duration.size)
+        duration, entry = np.split(_same_times(np.concatenate([duration, entry])), 2)
         remedy = "A row is at risk after it enters until it ends: exclude rows of no length."
-        refuse(start >= stop, f"{names[2]} is not before {names[0]}", remedy)
-    return stop, event == 1, weights, start
+        refuse(entry >= duration, "entry is not before duration", remedy)
+    return duration, event == 1, weights, entry
 
 
 def sum_by(groups: np.ndarray, values: np.ndarray, size: int) -> np.ndarray:

@@ -47,22 +47,19 @@ def ewma_chart(
 
     ``values`` and ``standard_errors`` hold one independent estimate per period, in order, and its sampling error in the
     same unit. The first ``baseline`` periods (4 or more) give the centre, their inverse-variance weighted mean, and the
-    overdispersion, the root of their chi-square over its degrees of freedom, at least 1 (Spiegelhalter 2005). Without
-    it large samples would always alarm, because real periods vary by more than sampling error (Laney 2002).
+    overdispersion, the root of their chi-square over its degrees of freedom, at least 1 (Spiegelhalter 2005).
 
     Each later deviation from the centre is divided by overdispersion times standard error. In their moving average the
-    newest has the weight ``smoothing`` (above 0, at most 1). It starts at 0 and has its exact variance in each period
-    (Roberts 1959; Lucas & Saccucci 1990).
-    On the scale of the values a period with few observations moves the average less and has wider limits.
+    newest has the weight ``smoothing`` (above 0, at most 1); it starts at 0 and has its exact variance in each period
+    (Roberts 1959; Lucas & Saccucci 1990). A period with few observations moves it less and has wider limits.
 
-    ``false_alarms`` (0.001 to 0.5) is the chance that a process that stays as in the baseline alarms at least once in
-    the whole monitored run. The limit comes from 20,000 simulated normal runs with these standard errors, in which
-    centre and overdispersion are estimated each time, so a short baseline widens it. The chance holds if the true
-    overdispersion is 1. Above 1, for a stated 0.05 and 12 monitored periods, it is at most 0.16 after 8 baseline
-    periods, 0.13 after 12 and 0.10 after 24.
+    ``false_alarms`` (0.001 to 0.5) is the chance of any alarm in the monitored run while the process stays as in the
+    baseline. The limit comes from 20,000 simulated normal runs with these standard errors, in which centre and
+    overdispersion are estimated each time. The chance holds if the true overdispersion is 1. Otherwise a stated 0.05 in
+    12 periods is at most 0.16 after 8 baseline periods, 0.13 after 12 and 0.10 after 24.
 
-    Returns a ControlChart. ValueError for fewer than 4 baseline periods, none to monitor, a value or standard error
-    that is missing or infinite, a standard error not above 0, and settings out of range.
+    Returns a ControlChart. ValueError for fewer than 4 baseline periods, none to monitor, missing, infinite or
+    impossible numbers, and settings out of range.
 
     Example: ``ewma_chart(nps, errors, baseline=8).table.query("alarm")``.
     """

@@ -31,22 +31,18 @@ class Suppression:
 def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: ArrayLike | None = None) -> Suppression:
     """Choose what to hide so that nothing can be deduced about fewer than ``least`` people.
 
-    ``sizes`` (k whole numbers) counts the people of each cell; nobody is in two cells. ``totals`` (t x k, True or
-    False; t may be 0) has a row for each set of cells whose sum is also published: table margins, the grand total.
-    ``never_shown`` (k, True or False) marks cells that exist but are in no table, such as months outside a window whose
-    longer period is published. The published totals must not reveal them either.
+    ``sizes`` (k whole numbers) counts the people of each cell; nobody is in two cells. ``totals`` (t x k masks; t may
+    be 0) has a row for each set of cells whose sum is also published: table margins, the grand total. ``never_shown``
+    (k) marks cells in no table, such as months outside a window whose longer period is published.
 
-    Cells with 1 to ``least`` - 1 people are hidden, then the smallest cells from which a small group could be deduced,
-    until none can; cells that turn out not to be needed are shown again. Where hiding cells is not enough, because a
-    total is itself small or leaves too few people, the total is hidden. Empty cells count as known and stay visible.
+    Cells with 1 to ``least`` - 1 people are hidden, then the smallest cells from which a small group could be deduced;
+    cells that turn out not to be needed are shown again. A total that is itself small, or leaves too few people, is
+    hidden too. Empty cells count as known and stay visible.
 
     Returns a Suppression. No group of unpublished cells with fewer than ``least`` people is then a linear combination
-    of what is published (decided exactly, by mixed-integer programming), and each hidden cell has at least two possible
-    sizes. It does not protect against readers who already know the people of a cell, or why a cell was hidden. A few
-    hundred cells of two- or three-way tables take seconds.
-
-    ValueError if sizes are not whole numbers, shapes do not match, a total has no cells, or so many totals overlap that
-    the search does not end.
+    of what is published (exactly, by mixed-integer programming), and each hidden cell has at least two possible sizes.
+    Readers who already know a cell, or why it was hidden, can deduce more. ValueError if sizes are not whole numbers,
+    shapes do not match, a total has no cells, or so many totals overlap that the search does not end.
 
     Example: ``hide_small([50, 3, 20, 20], [[1, 1, 1, 1]], 5).cells`` hides the 3 and the first 20.
     """
@@ -138,10 +134,7 @@ def _small_group(rows: np.ndarray, counts: np.ndarray, least: int) -> np.ndarray
 
 
 def _shortest_combination(rows: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Return weights of the rows that give the group, with the smallest sum of absolute values.
-
-    So that few are used.
-    """
+    """Return weights of the rows that give the group, with the smallest sum of absolute values."""
     both_signs = np.hstack([rows.T, -rows.T])
     weights = _solve(np.ones(both_signs.shape[1]), constraints=optimize.LinearConstraint(both_signs, group, group))
     return np.subtract(*np.split(weights, 2))

@@ -76,13 +76,7 @@ def resample(
 
 
 def estimate(
-    value: float,
-    draws: np.ndarray,
-    n: float,
-    low: float | None = None,
-    high: float | None = None,
-    confidence: float = 0.95,
-    groups: int = 256,
+    value: float, draws: np.ndarray, n: float, low: float | None = None, high: float | None = None, groups: int = 256
 ) -> Estimate:
     """Turn a value and its draws into an estimate; for a difference, pass the difference of two values and their draws.
 
@@ -99,7 +93,7 @@ def estimate(
     if np.ndim(draws) != 1:
         raise ValueError(f"draws must have one dimension, not {np.ndim(draws)}; estimate_frame takes several keys.")
     columns = np.reshape(np.asarray(draws, dtype=float), (-1, 1))
-    lower, upper, se = _spread(np.array([value], dtype=float), columns, n, low, high, confidence, groups)
+    lower, upper, se = _spread(np.array([value], dtype=float), columns, n, low, high, groups)
     return Estimate(float(value), float(lower[0]), float(upper[0]), float(se[0]), n)
 
 
@@ -110,7 +104,6 @@ def estimate_frame(
     n: np.ndarray | float,
     low: float | None = None,
     high: float | None = None,
-    confidence: float = 0.95,
     groups: int = 256,
 ) -> pd.DataFrame:
     """Apply ``estimate`` to many keys at once.
@@ -123,18 +116,12 @@ def estimate_frame(
         raise ValueError(
             f"{len(keys)} keys need as many values, not {value.shape}, and draws x keys, not {draws.shape}."
         )
-    lower, upper, se = _spread(value, draws, n, low, high, confidence, groups)
+    lower, upper, se = _spread(value, draws, n, low, high, groups)
     return keys.reset_index(drop=True).assign(value=value, low=lower, high=upper, se=se, n=n)
 
 
 def _spread(
-    value: np.ndarray,
-    draws: np.ndarray,
-    n: np.ndarray | float,
-    low: float | None,
-    high: float | None,
-    confidence: float,
-    groups: int,
+    value: np.ndarray, draws: np.ndarray, n: np.ndarray | float, low: float | None, high: float | None, groups: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return low, high and standard error of k values from draws x k."""
     finite = np.isfinite(draws)
@@ -145,6 +132,6 @@ def _spread(
     se = np.nanstd(draws, axis=0, ddof=1)
     independent = np.fmin(groups, n)
     with np.errstate(divide="ignore", invalid="ignore"):  # one group alone has no interval
-        reach = stats.t.isf((1 - confidence) / 2, independent - 1) * se * np.sqrt(independent / (independent - 1))
+        reach = stats.t.isf((1 - 0.95) / 2, independent - 1) * se * np.sqrt(independent / (independent - 1))
     lower, upper, se = (np.where(known, part, math.nan) for part in (value - reach, value + reach, se))
     return np.clip(lower, low, high), np.clip(upper, low, high), se

@@ -35,7 +35,6 @@ def difference_in_differences(
     cluster: str | None,
     covariates: Sequence[str] = (),
     weights: str | None = None,
-    confidence: float = 0.95,
 ) -> Effect:
     """Estimate how much more ``outcome`` changed among the treated than among the others, in its own unit.
 
@@ -76,14 +75,14 @@ def difference_in_differences(
     free = n - design.shape[1]
     if cluster is None:
         se = math.sqrt(float(w @ residuals**2) / free * inverse_row[3]) if free > 0 else math.nan
-        return _effect(value, se, n, free, confidence)
+        return _effect(value, se, n, free)
     codes, names = pd.factorize(frame[cluster])
     fewest = min(len(np.unique(codes[rows])) for rows in corners.values())
     se, clusters = math.nan, len(names)
     if fewest > 1 and free > 0:
         squares = float((np.bincount(codes, influence * residuals) ** 2).sum())
         se = math.sqrt(squares * clusters / (clusters - 1) * (n - 1) / free)
-    return _effect(value, se, n, clusters - 1, confidence, clusters, _few_clusters(clusters, fewest))
+    return _effect(value, se, n, clusters - 1, clusters, _few_clusters(clusters, fewest))
 
 
 def group_time_effects(
@@ -95,7 +94,6 @@ def group_time_effects(
     weights: str | None = None,
     cluster: str | None = None,
     control: str = "not-yet",
-    confidence: float = 0.95,
 ) -> GroupTimeEffects:
     """Estimate the effect on each group of units first treated together, in each period (staggered roll-out).
 
@@ -110,19 +108,18 @@ def group_time_effects(
     excluded; ``.caution`` says so. NotEstimable where no comparison is left, ValueError for gaps in the panel.
 
     Example: ``group_time_effects(panel, "revenue", "branch", "month", "start").by_event_time()``.
-
     Callaway & Sant'Anna 2021, Difference-in-differences with multiple time periods, J. Econometrics 225; no covariates.
     """
     if control not in ("not-yet", "never"):
         raise ValueError(f"control must be 'not-yet' or 'never', not {control!r}.")
     panel, set_aside = balanced_panel(frame, outcome, unit, period, first_treated, weights, cluster)
-    cells = _compare(panel, control, confidence)
+    cells = _compare(panel, control)
     few = _few_clusters(panel.clusters(), panel.clusters(panel.first <= panel.periods[-1]))
     caution = " ".join(filter(None, [set_aside, few, _gaps(cells)]))
     return GroupTimeEffects(cells.table(), caution, cells)
 
 
-def _compare(panel: Panel, control: str, confidence: float) -> _Cells:
+def _compare(panel: Panel, control: str) -> _Cells:
     """Compare each group with its comparison units in each period; NotEstimable where no comparison is left."""
     periods, first, w = panel.periods, panel.first, panel.weights
     groups = np.unique(first[first <= periods[-1]])
@@ -147,7 +144,7 @@ def _compare(panel: Panel, control: str, confidence: float) -> _Cells:
     if not any(now >= group for group, now, *_ in cells):
         raise _not_identified(groups, control)
     columns = (np.array(values) for values in zip(*cells, strict=True))
-    return _Cells(*columns, np.column_stack(influence), panel, control, confidence)
+    return _Cells(*columns, np.column_stack(influence), panel, control)
 
 
 @dataclass(frozen=True)
@@ -210,9 +207,8 @@ class GroupTimeEffects:
         panel, chosen = self._cells.panel, self._cells.through(horizon)
         units = np.flatnonzero(np.isin(panel.first, self._cells.group[chosen]))
         starts = np.searchsorted(panel.periods, panel.first[units])
-        return panel.drawn_mean(
-            units, panel.outcome[units[:, None], starts[:, None] + np.arange(int(horizon))], weights
-        )
+        seen = panel.outcome[units[:, None], starts[:, None] + np.arange(int(horizon))]
+        return panel.drawn_mean(units, seen, weights)
 
     def drawn_by_period(self, last: int, weights: np.ndarray) -> np.ndarray:
         """Draw the mean effect on all units ever reached, from the first start to the period ``last``.
@@ -276,7 +272,6 @@ class _Cells:
     influence: np.ndarray
     panel: Panel
     control: str
-    confidence: float
 
     @property
     def event_times(self) -> np.ndarray:
@@ -301,14 +296,11 @@ class _Cells:
 
     def without(self, group: int, horizon: int) -> Effect:
         """Return the effect summed over the horizon without one group of the panel."""
-        cells = _compare(self.panel.part(self.panel.first != group), self.control, self.confidence)
+        cells = _compare(self.panel.part(self.panel.first != group), self.control)
         return cells.average(cells.through(horizon), horizon)
 
     def mean(self, chosen: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the mean of the chosen cells by group size, and each unit's influence on it.
-
-        Also through the sizes.
-        """
+        """Return the mean of the chosen cells by group size, and the influence of each unit on it."""
         values, groups, total = self.value[chosen], self.group[chosen], self.size[chosen].sum()
         share = self.size[chosen] / total
         value = float(share @ values)
@@ -324,16 +316,12 @@ class _Cells:
         if self.size[chosen][self.lone[chosen]].sum() <= _LONE_SHARE * self.size[chosen].sum():
             se = times * math.sqrt(self.panel.sum_of_squares(influence) * clusters / (clusters - 1))
         n = float(self.size[chosen][np.unique(self.group[chosen], return_index=True)[1]].sum())
-        return _effect(times * value, se, n, clusters - 1, self.confidence, clusters, caution)
+        return _effect(times * value, se, n, clusters - 1, clusters, caution)
 
 
-def _effect(
-    value: float, se: float, n: float, degrees: float, confidence: float, clusters: float = math.nan, caution: str = ""
-) -> Effect:
+def _effect(value: float, se: float, n: float, degrees: float, clusters: float = math.nan, caution: str = "") -> Effect:
     """Return an Effect with its t interval and p value."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, such as 0.95, not {confidence}.")
-    margin = float(special.stdtrit(degrees, (1 + confidence) / 2)) * se  # far quicker than scipy.stats.t
+    margin = float(special.stdtrit(degrees, 0.975)) * se  # far quicker than scipy.stats.t
     p = float(2 * special.stdtr(degrees, -abs(value) / se)) if se > 0 else math.nan
     return Effect(value, value - margin, value + margin, se, n, p, clusters, caution)
 

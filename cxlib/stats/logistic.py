@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from cxlib.stats.checks import column, complete, group_codes, refuse, sum_by, z_value
+from cxlib.stats.checks import column, complete, group_codes, refuse, sum_by
 from cxlib.stats.likelihood import collapse
 
 
@@ -63,10 +63,7 @@ class Logistic:
         return self.coefficients + (np.asarray(weights_matrix, dtype=float) - 1) @ self.pulls
 
     def wald(self, name: str) -> tuple[float, int, float]:
-        """Return the Wald test that a predictor has no effect.
-
-        F, its degrees of freedom and p, with clustered errors.
-        """
+        """Test that a predictor has no effect: F, its degrees of freedom and p, with clustered errors."""
         names = list(self.levels)
         first = 1 + sum(len(self.levels[k]) - 1 for k in names[: names.index(name)])
         own = slice(first, first + len(self.levels[name]) - 1)
@@ -78,15 +75,7 @@ class Logistic:
         return f, size, float(stats.f.sf(f, size, groups - 1))
 
 
-def fit(
-    cells: pd.DataFrame,
-    n: str,
-    events: str,
-    predictors: Sequence[str],
-    fold: str,
-    folds: int = 256,
-    confidence: float = 0.95,
-) -> Logistic:
+def fit(cells: pd.DataFrame, n: str, events: str, predictors: Sequence[str], fold: str, folds: int = 256) -> Logistic:
     """Fit the probability of an event to counts with categorical predictors; odds ratios are finite for any counts.
 
     ``cells`` has counts ``n`` and ``events``, a column per predictor and one of group codes ``fold`` (0 to ``folds`` -
@@ -98,10 +87,8 @@ def fit(
     Returns a Logistic. ValueError for impossible counts, missing levels, and if nobody or everybody had the event.
 
     Example: ``fit(cells, "n", "left", ["plan", "tenure"], "fold").probability(cells)``.
-
     Source: Greenland & Mansournia 2015, Statistics in Medicine 34:3133.
     """
-    z_value(confidence)  # rejects an impossible one
     many, yes = counts(cells, n), counts(cells, events)
     refuse(yes > many * (1 + 1e-9), f"{events} is more than {n}", "Count an event only where there is somebody.")
     if not 0 < yes.sum() < many.sum():
@@ -127,7 +114,7 @@ def fit(
     linear = design @ coefficients
     likelihood = yes_of @ special.log_expit(linear) + (many_of - yes_of) @ special.log_expit(-linear)
     scores = design[where] * (yes - many * special.expit(linear)[where])[:, None]
-    covariance, quantile = clustered(bread, scores, pd.factorize(group)[0], confidence)
+    covariance, quantile = clustered(bread, scores, pd.factorize(group)[0])
     found = pd.DataFrame(table, columns=["predictor", "level", "n", "events"])
     first = ~found["predictor"].duplicated().to_numpy()
     effect, reach = np.zeros(len(found)), np.full(len(found), math.nan)
@@ -140,10 +127,7 @@ def fit(
 
 
 def maximum(design: np.ndarray, n: np.ndarray, yes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return coefficients of a logistic regression with a maximum, their covariance.
-
-    And which of them are identified.
-    """
+    """Return coefficients of a logistic regression, their covariance, and which of them are identified."""
 
     def likelihood(at: np.ndarray) -> float:
         return float(yes @ special.log_expit(design @ at) + (n - yes) @ special.log_expit(-design @ at))
@@ -166,15 +150,13 @@ def maximum(design: np.ndarray, n: np.ndarray, yes: np.ndarray) -> tuple[np.ndar
     return coefficients, inverse @ inverse.T, identified
 
 
-def clustered(
-    inverse: np.ndarray, pulls: np.ndarray, cluster: np.ndarray, confidence: float
-) -> tuple[np.ndarray, float]:
+def clustered(inverse: np.ndarray, pulls: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the sandwich covariance from the score of each row (clusters coded 0, 1 ...), and its t quantile."""
     clusters = cluster.max() + 1
     if clusters < 2:
         return np.full_like(inverse, math.nan), math.nan
     sums = sum_by(cluster, pulls, clusters) @ inverse
-    return sums.T @ sums * clusters / (clusters - 1), float(stats.t.isf((1 - confidence) / 2, clusters - 1))
+    return sums.T @ sums * clusters / (clusters - 1), float(stats.t.isf((1 - 0.95) / 2, clusters - 1))
 
 
 def counts(cells: pd.DataFrame, name: str) -> np.ndarray:

@@ -33,10 +33,7 @@ class Panel:
         return float(self.weights[units].sum()) if self.codes is None else len(np.unique(self.codes[units]))
 
     def sum_of_squares(self, influence: np.ndarray) -> float:
-        """Return the sum over clusters of squared influence.
-
-        A unit of weight 3 is three units, each its own cluster.
-        """
+        """Return the sum over clusters of squared influence; a unit of weight 3 is three clusters."""
         if self.codes is None:
             return float(self.weights @ influence**2)
         return float((np.bincount(self.codes, self.weights * influence) ** 2).sum())

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from cxlib.stats.checks import z_value
 from cxlib.stats.cox import CoxResult, cox, wald_table
 
 STRATUM = "stratum"
@@ -79,10 +78,7 @@ class Fit:
 
 
 def fit(
-    risk: AtRisk,
-    covariates: Sequence[str],
-    add_up: Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], np.ndarray],
-    confidence: float = 0.95,
+    risk: AtRisk, covariates: Sequence[str], add_up: Callable[[pd.DataFrame, pd.DataFrame, Sequence[str]], np.ndarray]
 ) -> Fit:
     """Fit a Cox regression to counts at risk, whose rows have the ``covariates``; errors clustered by fold.
 
@@ -91,7 +87,6 @@ def fit(
     tick and ``name_end``, the addition of an event there. Ties by Efron's method. ValueError as in ``cox.cox``.
 
     Example: ``fit(at_risk(entered, left, ["band"]), ["detractor"], add_up).result.table``.
-
     Sandwich: Lin & Wei 1989 (JASA 84:1074), with its residuals written as steps of time.
     """
     names = list(covariates)
@@ -101,14 +96,13 @@ def fit(
     dead = risk.rows.assign(n=risk.rows["events"], event=1)
     rows = pd.concat([alive, dead], ignore_index=True)
     rows = rows[rows["n"] > 0].reset_index(drop=True)
-    rows["before"] = rows["day"] - 1
-    result = cox(rows, "event", names, start="before", stop="day", weights="n", strata=STRATUM, confidence=confidence)
+    result = cox(rows, "event", names, [STRATUM, "tick"], weights="n")
     if not result.converged:
         return Fit(result, np.full((1, len(names)), np.nan))
     one = pd.DataFrame(result.dfbeta / rows[["n"]].to_numpy(), columns=names)  # the influence of one person
     pulls = add_up(*_steps(risk, rows, one), names)
     covariance, coef = pulls.T @ pulls, result.table["coef"].to_numpy()
-    table = wald_table(names, coef, covariance, z_value(confidence), risk.n)
+    table = wald_table(names, coef, covariance, risk.n)
     return Fit(replace(result, table=table, covariance=covariance, n=risk.n), pulls)
 
 

@@ -77,10 +77,7 @@ class TimingModel(LikelihoodModel):
     def probability_alive(
         self, frequency: object, recency: object, age: object, params: np.ndarray | None = None
     ) -> np.ndarray | float:
-        """Return the probability that a buyer has not left for good, as this model defines leaving.
-
-        Scalars or arrays.
-        """
+        """Return the probability that a buyer has not left for good, as the model defines it; scalars or arrays."""
         values, past = self._aligned(params, *_checked_buyers(frequency, recency, age))
         return special.expit(-self._log_odds_gone(values, *past))[()]
 
@@ -303,9 +300,7 @@ class GammaGamma(LikelihoodModel):
         return value, (np.stack(gradient) * params[:, None]).T
 
 
-def spend_frequency_correlation(
-    frequency: object, mean_spend: object, weights: object = None, confidence: float = 0.95
-) -> Estimate:
+def spend_frequency_correlation(frequency: object, mean_spend: object, weights: object = None) -> Estimate:
     """Estimate Pearson's correlation of frequency and mean spend, which the gamma-gamma model assumes to be about 0.
 
     Arrays as in ``GammaGamma.fit``. The interval is on Fisher's z scale with the larger of two standard errors: the
@@ -323,7 +318,7 @@ def spend_frequency_correlation(
     r = float(np.clip(weights @ (x * z) / n, -1 + 1e-12, 1 - 1e-12))
     free = np.sqrt(weights @ (x * z - r * (x**2 + z**2) / 2) ** 2) / n
     se = float(max(free, (1 - r**2) / np.sqrt(n - 3)))
-    reach = stats.norm.isf((1 - confidence) / 2) * se / (1 - r**2)
+    reach = stats.norm.isf((1 - 0.95) / 2) * se / (1 - r**2)
     low, high = np.tanh(np.arctanh(r) + np.array([-reach, reach]))
     return Estimate(r, float(low), float(high), se, n)
 

@@ -69,8 +69,7 @@ def hidden_trend(estimate: Estimate, months: int) -> float:
     ``estimate`` is an effect summed over ``months``. The drift is a separate trend of the treated that begins with the
     treatment: in month k it amounts to k times the drift, in total drift x months (months + 1) / 2. It has the unit of
     the outcome per month, is 0 if the interval already contains 0 and NaN if there is no interval. Compare it with the
-    drift before the start, as in Rambachan & Roth 2023, A more credible approach to parallel trends, Rev. Econ. Stud.
-    90.
+    drift before the start, as in Rambachan & Roth 2023, A more credible approach to parallel trends (RES 90).
     """
     if months != int(months) or months < 1:
         raise ValueError(f"months must be a whole number, 1 or more, not {months}.")

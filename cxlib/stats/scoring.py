@@ -59,8 +59,7 @@ def resampled(
     at best, minus infinity if an event of probability 0 happened (Good 1952).
 
     ``fold`` has group codes, ``weights_matrix`` is draws x groups (a row of ones gives the observed values). The draws
-    of two models for the same people and matrix can be subtracted. ValueError for invalid probabilities, events or
-    counts.
+    of two models for the same people and matrix can be subtracted. ValueError for invalid input.
     """
     p, y, n = _checked(probability, event, weights)
     if not 0 < share < 1:
@@ -156,7 +155,7 @@ def calibration_line(
         (at, bread, designs[0], chance, True),
         (both[1], bread_both, designs[1], special.expit(designs[1] @ both), identified[1]),
     ):
-        covariance, t = logistic.clustered(inverse, design * (n * (y - fitted))[:, None], group, 0.95)
+        covariance, t = logistic.clustered(inverse, design * (n * (y - fitted))[:, None], group)
         se = math.sqrt(covariance[-1, -1]) if known else math.nan
         value = float(value) if known else math.nan
         found.append(Estimate(value, value - t * se, value + t * se, se, float(n.sum())))

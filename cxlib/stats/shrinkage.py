@@ -40,17 +40,13 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
 
     ``values`` and ``standard_errors`` (k numbers each, in one unit; errors above 0 and taken as known) belong to
     independent groups. A Series keeps its index in the result. ``shrunken`` and ``se`` are the posterior mean and
-    standard deviation of a true mean under flat priors for the common mean and the variance between groups. They are
-    integrated numerically, because the approximations of Morris 1983 (J. Am. Stat. Assoc. 78:47) and Kass & Steffey
-    1989 (J. Am. Stat. Assoc. 84:717) fail where the estimated variance is 0. Three groups reveal too little of their
-    spread and are not shrunk.
+    standard deviation of a normally distributed true mean under flat priors for the common mean and the variance
+    between groups, integrated numerically: the approximations of Morris 1983 (J. Am. Stat. Assoc. 78:47) and Kass &
+    Steffey 1989 (same journal 84:717) fail where the estimated variance is 0. Three groups are not shrunk.
 
-    The intervals contain on average 95 % of the true means, more where the groups hardly differ. With five or more
-    groups this also holds for the highest group, whose unshrunken interval is too optimistic. True means are assumed to
-    be normally distributed. ``between_sd`` is that of Paule & Mandel 1982 (J. Res. Natl. Bur. Stand. 87:377), and
-    ``mean`` is pooled with it.
-
-    Returns a Shrunken. ValueError for fewer than three groups and for missing or impossible numbers.
+    The intervals contain on average 95 % of the true means; with five or more groups this also holds for the highest
+    one. ``between_sd`` is that of Paule & Mandel 1982 (J. Res. Natl. Bur. Stand. 87:377), and ``mean`` is pooled with
+    it. Returns a Shrunken. ValueError for fewer than three groups and for missing or impossible numbers.
 
     Example: ``shrink([28, 8, -3, 7, -1, 1, 18, 12], [15, 10, 16, 11, 9, 11, 10, 18]).table`` (Rubin 1981).
     """

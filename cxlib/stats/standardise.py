@@ -117,8 +117,7 @@ class Sums:
 def groups_of(counted: pd.DataFrame, names: Sequence[str], least: int, unscored: str) -> list[str]:
     """Return the groups of ``names`` with at least ``least`` answers, in their order; NotEstimable if fewer than two.
 
-    ``counted`` has columns band and n. The group ``unscored``, customers without an answer, does not count as one of
-    two.
+    ``counted`` has columns band and n. The group ``unscored``, customers without an answer, does not count.
     """
     size = counted.groupby("band", observed=True)["n"].sum()
     names = [b for b in names if size.get(b, 0) >= least]

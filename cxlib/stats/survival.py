@@ -17,6 +17,8 @@ from scipy import stats
 from cxlib.stats.checks import column, follow_up, refuse, z_value
 from cxlib.stats.estimate import Estimate
 
+Z = z_value(0.95)  # of all intervals here
+
 
 @dataclass(frozen=True, eq=False)
 class TimeCounts:
@@ -113,38 +115,32 @@ def _greenwood(at_risk: np.ndarray, events: np.ndarray) -> np.ndarray:
 
 
 def kaplan_meier(
-    duration: ArrayLike,
-    event: ArrayLike,
-    weights: ArrayLike | None = None,
-    entry: ArrayLike | None = None,
-    confidence: float = 0.95,
+    duration: ArrayLike, event: ArrayLike, weights: ArrayLike | None = None, entry: ArrayLike | None = None
 ) -> pd.DataFrame:
     """Estimate the share without the event by time (Kaplan & Meier 1958), with late entry if ``entry`` is given.
 
     Arguments as in ``counts_by_time``. Returns a row for time 0 and each distinct duration: time, at_risk (just
     before), events, survival (just after), se (Greenwood 1926), low and high (log-log: Kalbfleisch & Prentice 1980).
-    Where survival is 1 the interval is 1 to 1; where it is 0 the se is NaN and the interval goes from 0 to the previous
-    bound.
+    Where survival is 1 the interval is 1 to 1; where it is 0 the se is NaN and the interval starts at 0.
 
     Example: ``kaplan_meier([3, 3, 5, 6], [1, 0, 1, 1])``.
     """
-    z = z_value(confidence)
     counts = counts_by_time(duration, event, weights, entry)
     events = counts.events[0]
     at_risk = _at_risk(counts.exits, counts.entries)[0]
     survival = survival_matrix(counts.events, counts.exits, counts.entries)[0]
     log_se = np.sqrt(np.cumsum(_greenwood(at_risk, events)))
     se = np.where(survival > 0, survival * log_se, np.nan)
-    low, high = _log_log_bounds(survival, log_se, z)
+    low, high = _log_log_bounds(survival, log_se)
     columns = (counts.times, at_risk, events, survival, se, low, high)
     return pd.DataFrame(dict(zip(("time", "at_risk", "events", "survival", "se", "low", "high"), columns, strict=True)))
 
 
-def _log_log_bounds(survival: np.ndarray, log_se: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
+def _log_log_bounds(survival: np.ndarray, log_se: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the log-log interval of falling curves from the standard error of their logs."""
     low, high = survival.copy(), survival.copy()
     inside = (survival > 0) & (survival < 1)
-    power = np.exp(z * log_se[inside] / -np.log(survival[inside]))
+    power = np.exp(Z * log_se[inside] / -np.log(survival[inside]))
     low[inside], high[inside] = survival[inside] ** power, survival[inside] ** (1 / power)
     high[survival == 0] = np.append(1.0, high[survival > 0])[-1]
     return low, high
@@ -198,7 +194,6 @@ def restricted_mean(
     horizon: float,
     weights: ArrayLike | None = None,
     entry: ArrayLike | None = None,
-    confidence: float = 0.95,
 ) -> Estimate:
     """Estimate the mean time to the event within ``horizon``, the area under the Kaplan-Meier curve up to it.
 
@@ -208,7 +203,6 @@ def restricted_mean(
 
     Example: ``restricted_mean(days, left, horizon=365).value`` in days.
     """
-    z = z_value(confidence)
     counts = counts_by_time(duration, event, weights, entry)
     at_risk = _at_risk(counts.exits, counts.entries)[0]
     survival = survival_matrix(counts.events, counts.exits, counts.entries)[0]
@@ -220,7 +214,7 @@ def restricted_mean(
     ahead = np.cumsum((survival * widths)[::-1])[::-1]
     se = float(np.sqrt(np.sum(ahead**2 * _greenwood(at_risk, counts.events[0]))))
     value = float(survival @ widths)
-    return Estimate(value, max(value - z * se, 0), min(value + z * se, horizon), se, float(counts.exits.sum()))
+    return Estimate(value, max(value - Z * se, 0), min(value + Z * se, horizon), se, float(counts.exits.sum()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,11 +266,7 @@ def log_rank(
 
 
 def cumulative_incidence(
-    duration: ArrayLike,
-    cause: ArrayLike,
-    weights: ArrayLike | None = None,
-    entry: ArrayLike | None = None,
-    confidence: float = 0.95,
+    duration: ArrayLike, cause: ArrayLike, weights: ArrayLike | None = None, entry: ArrayLike | None = None
 ) -> pd.DataFrame:
     """Estimate the share of customers who left for each cause by time, with competing causes.
 
@@ -285,15 +275,12 @@ def cumulative_incidence(
     each distinct duration, sorted by cause and time; empty without events. Over causes the values add up to one minus
     the Kaplan-Meier curve of any event.
 
-    The standard error is that of the Aalen-Johansen estimator in Greenwood form, equal to the infinitesimal jackknife
-    of R's survfit for a factor event. The interval is log-log on one minus the value, so a single cause mirrors
-    ``kaplan_meier``. The se is NaN where everyone has left for one cause.
+    The standard error is Greenwood's for the Aalen-Johansen estimator, equal to the infinitesimal jackknife of R's
+    survfit, NaN where everyone has left for one cause. The interval is log-log on one minus the value.
 
     Example: ``cumulative_incidence([1, 1, 2, 2, 3], ["price", "service", "price", "", ""])``.
-
     Aalen & Johansen 1978 (Scand J Stat 5:141); Gaynor et al. 1993 (JASA 88:400).
     """
-    z = z_value(confidence)
     causes = pd.Series(cause).astype(object)
     refuse(causes.isna().to_numpy(), "cause is missing", 'Give 0 or "" for censored rows.')
     gone = ~causes.isin([0, "", "0"]).to_numpy()
@@ -321,7 +308,7 @@ def cumulative_incidence(
         left = np.maximum(1 - value, 0)
         left[left < 1e-12] = 0
         se = np.where(left > 0, np.sqrt(np.maximum(variance, 0)), np.nan)
-        low, high = _log_log_bounds(left, np.divide(se, left, out=np.zeros_like(se), where=left > 0), z)
+        low, high = _log_log_bounds(left, np.divide(se, left, out=np.zeros_like(se), where=left > 0))
         columns = {"time": counts.times, "cause": names[group], "value": value}
         frames.append(pd.DataFrame({**columns, "se": se, "low": 1 - high, "high": 1 - low}))
     if not frames:

@@ -62,7 +62,6 @@ def response_model(cells: pd.DataFrame, asked: str, answered: str, predictors: S
     ValueError for impossible counts, a missing level or column, and if nobody answered.
 
     Example: ``response_model(cells, "asked", "answered", ["plan", "tenure"]).probability``.
-
     Sources: Little & Rubin 2019; Seaman & White 2013, Statistical Methods in Medical Research 22.
     """
     n, yes = (logistic.counts(cells, name) for name in (asked, answered))
@@ -133,7 +132,6 @@ def rake(
     add up to 1, totals of different populations, and margins not met after ``most_rounds``.
 
     Example: ``rake(cells, "answered", {"plan": {"basic": 0.6, "pro": 0.4}})``.
-
     Sources: Deming & Stephan 1940, Annals of Mathematical Statistics 11; Fienberg 1970, same journal 41.
     """
     if not margins:
@@ -176,11 +174,11 @@ def bounds(total: float, n_answered: float, n_asked: float, low: float, high: fl
 
     Example: ``bounds(30 * 40, 30, 100, -100, 100)`` is (-58, 82).
     """
-    silent = _silent(n_answered, n_asked)
+    missing = _non_respondents(n_answered, n_asked)
     slack = 1e-9 * n_answered * max(abs(low), abs(high))
     if not (low < high and n_answered * low - slack <= total <= n_answered * high + slack):
         raise ValueError(f"{n_answered:g} answers from {low:g} to {high:g} cannot add up to {total:g}: give their sum.")
-    return (total + silent * low) / n_asked, (total + silent * high) / n_asked
+    return (total + missing * low) / n_asked, (total + missing * high) / n_asked
 
 
 def silent_would_need(total: float, n_answered: float, n_asked: float, value: float) -> float:
@@ -189,8 +187,8 @@ def silent_would_need(total: float, n_answered: float, n_asked: float, value: fl
     ``total`` is the sum of the answers. A result off the scale means that no answers could give that mean; NaN means
     that everybody answered. See Little & Rubin 2019 on answers not missing at random.
     """
-    silent = _silent(n_answered, n_asked)
-    return (value * n_asked - total) / silent if silent else math.nan
+    missing = _non_respondents(n_answered, n_asked)
+    return (value * n_asked - total) / missing if missing else math.nan
 
 
 def _somebody(answered: np.ndarray) -> None:
@@ -245,7 +243,7 @@ def _named(levels: Iterable[object]) -> str:
     return ", ".join(f"{level!s}" for level in levels)
 
 
-def _silent(n_answered: float, n_asked: float) -> float:
+def _non_respondents(n_answered: float, n_asked: float) -> float:
     """Return the number of people who did not answer."""
     if not 0 <= n_answered <= n_asked or not 0 < n_asked < math.inf:
         raise ValueError(f"{n_answered:g} answers of {n_asked:g} asked: give 0 <= answered <= asked, and some asked.")
