@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportions_ztest
 
+from cxlib.churn import retention
+from cxlib.roi import priorities
+from cxlib.stats.estimate import Estimate
 from cxlib.stats.intervals import benjamini_hochberg, mean, nps, nps_difference, share, share_difference
 
 NPS_METHODS = ("adjusted-wald", "score", "wald")
@@ -207,6 +210,20 @@ def test_mean_in_the_corners():
     assert agreed.low < agreed.value == agreed.high == 5
     assert agreed.se == pytest.approx(2 * nps(0, 0, 8).se / 100)  # the same rule on a scale half as wide
     assert math.isnan(mean([5, 5, 5]).se)
+
+
+def test_a_number_of_events_has_the_exact_interval_of_garwood_1936():
+    """Biometrika 28:437, 95 % limits: 0 to 3.69 for no event, 4.80 to 18.39 for 10, 81.36 to 121.63 for 100."""
+    for events, low, high in ((0, 0, 3.69), (10, 4.80, 18.39), (100, 81.36, 121.63)):
+        found = retention._poisson(events)
+        assert (found.value, found.low, found.high) == pytest.approx((events, low, high), abs=0.005)
+
+
+def test_a_gain_known_only_by_its_interval_is_drawn_with_the_error_behind_it():
+    plan = priorities.Candidate("Plan", "P", 300, Estimate(10, 0, 12), 200, "forecast", True)
+    drawn = priorities._drawn(plan, 20_001, 0)
+    assert drawn[0] == 10
+    assert drawn[1:].std() == pytest.approx(12 / (2 * 1.96), rel=0.02)  # an interval is 1.96 errors wide on each side
 
 
 def test_benjamini_hochberg_1995_example_rejects_four():

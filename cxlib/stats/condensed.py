@@ -1,6 +1,6 @@
 """Purchase histories condensed to a few thousand nodes, so that fitting time hardly grows with the number of customers.
 
-The log-likelihood and its slopes are smooth in recency and age, so each history is spread over the nearby nodes of a
+The log-likelihood and its slopes are smooth in recency and age. Each history is spread over the nearby nodes of a
 fixed grid with the weights of Lagrange interpolation. Sums over nodes are then exact for polynomials of degree 5.
 Weights may be negative; their sum is still the number of customers. The axes are logs, along which likelihoods of
 purchase timing bend evenly: of recency, and of (frequency + 1) times the log of age over recency. A unit, a thousandth

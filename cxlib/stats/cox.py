@@ -223,14 +223,14 @@ def _standardise(rows: pd.DataFrame, names: list[str], count: np.ndarray) -> tup
 
 def _check_information(information: np.ndarray, names: list[str], events: float) -> None:
     own = np.diag(information)
-    unidentified = own < 1e-10 * events
-    if not unidentified.any():
+    unknown = own < 1e-10 * events
+    if not unknown.any():
         root = np.sqrt(own)
         values, vectors = np.linalg.eigh(information / np.outer(root, root))
-        unidentified = (np.abs(vectors[:, values < 1e-9]) > 0.01).any(axis=1)
-    if unidentified.any():
+        unknown = (np.abs(vectors[:, values < 1e-9]) > 0.01).any(axis=1)
+    if unknown.any():
         raise ValueError(
-            f"No separate coefficient for {', '.join(np.array(names)[unidentified])}: constant among those at risk whenever "
+            f"No separate coefficient for {', '.join(np.array(names)[unknown])}: constant among those at risk whenever "
             "an event happens, or a combination of the other covariates. Exclude one."
         )
 

@@ -99,9 +99,9 @@ def group_time_effects(
 
     ``frame`` has a row per unit and period, every unit in every period. ``period`` holds whole numbers.
     ``first_treated`` is the period in which a unit was first treated, permanently (never: missing, 0 or after the last
-    period). For group g in period t the effect is the mean change of ``outcome`` since the last period before g, minus
-    that of units not yet treated by t (``control`` "not-yet") or never treated in the data ("never"). Periods before g
-    are placebos: the change since the previous period (varying base).
+    period). The effect on group g in period t is the mean change of ``outcome`` since the last period before g. The
+    same change of units not yet treated by t (``control`` "not-yet") or never treated ("never") is subtracted. Periods
+    before g are placebos: the change since the previous period (varying base).
 
     ``weights`` counts the units that a row represents. Errors come from influence functions, summed by the column
     ``cluster`` (default: the unit), with t quantiles. Units treated from the first period on have no comparison and are

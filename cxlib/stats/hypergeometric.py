@@ -15,7 +15,7 @@ from scipy import special
 def purchases_until_gone(r: np.ndarray, horizon: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the mean of (1 - (1 + p horizon)^-r) / p over p ~ beta(a, b).
 
-    These are the purchases expected from an active buyer who leaves with probability p after each purchase, where
+    These are the purchases expected from an active buyer who leaves with probability p after each purchase. The
     purchases without leaving are negative binomial with shape r and mean r x horizon. Arrays that broadcast.
     """
     r, horizon, a, b = np.broadcast_arrays(r, horizon, a, b)

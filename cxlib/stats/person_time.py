@@ -1,6 +1,6 @@
 """Cox regression from counts at risk: the fit needs only how many people of each kind were at risk at each event.
 
-Counted by stratum, kind and day, people give the number at risk at every time with an event, and a fit to these numbers
+Counted by stratum, kind and day, people give the number at risk at every time with an event. A fit to these numbers
 equals the fit to the people. Clustered errors need the people once more, but only in sums: a person's influence on a
 coefficient is a step function of time, read at the person's start and stop.
 """

@@ -127,8 +127,8 @@ class BetaDiscreteWeibull(RenewalModel):
     """The shifted beta-geometric with duration dependence: survival(t) = B(alpha, beta + t^c) / B(alpha, beta).
 
     With c above 1 each customer becomes more likely to leave over time, with c below 1 less likely; c = 1 is the
-    shifted beta-geometric. Whether retention rises because likely leavers have left or because customers settle in
-    shows only in the shape of the curve, so several cohorts or many renewals are needed.
+    shifted beta-geometric. Retention may rise because likely leavers have left or because customers settle in. Only
+    the shape of the curve separates the two, so several cohorts or many renewals are needed.
 
     Source: Fader, Hardie, Liu, Davin & Steenburgh 2018, "How to project customer retention" revisited: the role of
     duration dependence, J. Interactive Marketing 43.

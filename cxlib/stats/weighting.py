@@ -5,7 +5,7 @@ at random: Little & Rubin 2019, Statistical Analysis with Missing Data). The res
 what matters is whether responding is related to the answer (Groves & Peytcheva 2008, Public Opin. Q. 72). ``bounds``
 and ``silent_would_need`` show how much a result depends on that assumption.
 
-A row is a cell: people with equal values in every column used, the number asked and the number who answered. Every
+A row is a cell: people with equal values in every column used, the number asked and the number answered. Every
 answer of a cell has the weight of the cell. Weights average 1 over the answers; a cell without answers has weight 0.
 """
 
