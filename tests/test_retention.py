@@ -193,7 +193,7 @@ def test_too_few_young_customers_start_the_curve_later():
     start = found.table["time"].iloc[0]
     assert 6 <= start < 9
     assert found.facts["start"] == start
-    assert f"of those still here after {start:.1f} months" in found.headline
+    assert f"of those here after {start:.1f} months" in found.headline
     assert any("Fewer than 30 customers are seen from joining on" in c for c in found.caveats)
     year = found.table[found.table["time"] > start + 11.5].iloc[0]
     assert year["low"] <= math.exp(-0.02 * (year["time"] - start)) <= year["high"]
