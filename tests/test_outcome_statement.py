@@ -436,7 +436,7 @@ def test_fifteen_per_cent_and_five_thousand_a_year_are_refused_with_what_is_miss
         claim(change=0.15, value_per_customer=5000)
     text = str(error.value)
     for asked in (
-        "15 % of what",
+        "15% of what",
         "relative",
         "points",
         "how many customers",
