@@ -497,6 +497,8 @@ def test_ctrl_c_ends_the_kernels_and_leaves_nothing(tmp_path):
         text=True,
         env=os.environ | {"CXLIB_ROOT": str(tmp_path), "PYTHONPATH": os.pathsep.join(roots)},
         start_new_session=True,
+        # a shell that starts the tests in the background may have switched Ctrl-C off, also for what they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     wait_for(lambda: kernels(tmp_path))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and its workers alike
