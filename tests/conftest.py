@@ -1,6 +1,6 @@
 """Settings of all tests: repeatable examples, one thread of linear algebra, slow files first.
 
-Which tests need an engine.
+Tests that open a company are marked, so that ``make quick`` can leave them out.
 """
 
 from __future__ import annotations

@@ -53,10 +53,7 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a question worked out: how it is known, the table its chart draws, headline numbers.
-
-    And facts for the words.
-    """
+    """What a question worked out: how it is known, the table of its chart, headline numbers, facts for the words."""
 
     known: str
     table: pd.DataFrame
@@ -137,8 +134,6 @@ def finding(
             facts = {**always, **found.facts, "known": found.known}
             if unused := set(found.facts) - words.asked_for(said):
                 raise KeyError(f"no words of [{section}] ask for {listed(unused)}")
-            if missing := words.asked_for(said) - set(facts):
-                raise KeyError(f"the words of [{section}] ask for {listed(missing)}")
             written = {k: words.line(said.get(k, ""), facts) for k in ("title", "headline", "detail")}
             caveats = [line for c in said.get("caveats", []) for line in words.render(c, facts).split("\n") if line]
             columns = {k: (words.render(h, facts), how) for k, (h, how) in words.columns_of(said).items()}

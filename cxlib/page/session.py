@@ -12,6 +12,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -129,17 +130,13 @@ class Page:
     def _cells(self, frame: pd.DataFrame, column: str, how: str) -> list[str]:
         """Return the cells of one column as text; an interval beside it (low, high) is written with it."""
         values, ends = frame[column], _ends(column, frame)
-        if not how and not pd.api.types.is_float_dtype(values):
+        if not how and not (ends and pd.api.types.is_float_dtype(values)):
             return _column(values)
         if ends:
             values = [Estimate(*row) for row in zip(values, *(frame[e] for e in ends), strict=True)]
-        elif not how:
-            return _column(values)
-        if how == "money":
-            return [amount(v, self.company.settings.currency) for v in values]
-        if how and not ends:  # text such as "not reached" stays as it is
-            return [v if isinstance(v, str) else FILTERS[how](v) for v in values]
-        return [FILTERS[how or "number"](v) for v in values]
+        currency = self.company.settings.currency
+        write = partial(amount, currency=currency) if how == "money" else FILTERS[how or "number"]
+        return [v if isinstance(v, str) else write(v) for v in values]  # text such as "not reached" stays as it is
 
     def private(self, frame: pd.DataFrame, name: str) -> None:
         """Write a table that is not for the shared page into the report's private folder.
