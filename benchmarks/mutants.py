@@ -27,7 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("stats", "counts", "scores", "churn", "value", "roi")
-SECONDS = 240  # for one mutant and one page; a change that never ends is noticed too
+SECONDS = 900  # for one mutant and one page; a change that never ends is noticed too
 SWAPS: dict[type, list[str]] = {
     ast.Add: ["-"],
     ast.Sub: ["+"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class InputError(Exception):
     """Wrong data, settings or parameters. The shell prints its text, without a traceback, and exits with 2.
 
     ``problem`` says what is wrong and ``remedy`` what to do about it. ``file``, ``row``, ``column`` and ``value`` say
-    where, as far as they apply; ``row`` is the number that a spreadsheet shows, with the header as row 1.
+    where, as far as they apply; ``row`` is the number that a spreadsheet shows, with the header as row 1. ``others``
+    are further errors found at the same time.
     """
 
     def __init__(
@@ -20,11 +23,25 @@ class InputError(Exception):
         column: str | None = None,
         value: object = None,
     ) -> None:
-        self.problem, self.remedy = problem, remedy
+        self.problem, self.remedy, self.others = problem, remedy, []
         self.file, self.row, self.column, self.value = file, row, column, value
-        places = {"file": file, "row": row, "column": column, "value": value}
+        places = {"file": file, "row": row, "column": column, "value": _short(value)}
         where = ", ".join(f"{k} {v!r}" if k == "value" else f"{k} {v}" for k, v in places.items() if v is not None)
         super().__init__(f"{problem}{f' ({where})' if where else ''}. {remedy}")
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(str, self.others)])
+
+    @staticmethod
+    def raise_all(errors: Sequence[InputError]) -> None:
+        """Raise the first error with the others attached, if there are any."""
+        if errors:
+            errors[0].others += errors[1:]
+            raise errors[0]
+
+
+def _short(value: object) -> object:
+    return f"{value[:80]}..." if isinstance(value, str) and len(value) > 80 else value
 
 
 class Unanswered(Exception):

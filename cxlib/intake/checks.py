@@ -7,7 +7,7 @@ per note (``_notes``). A row without flags is used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -20,6 +20,8 @@ from cxlib.intake import values
 from cxlib.intake.exports import rank, whole
 from cxlib.intake.tables import CONTRACT, ID, Rows
 
+MONEY_OF = {"orders": "revenue", "customers": "monthly_revenue"}
+ASIDE = ["table", "reason", "rows", "money", "file", "row", "column", "value", "remedy"]
 SECOND_ROW = -1  # the _stop of a second row with the id of a customer or initiative
 AS_OF = "after the as-of date"
 
@@ -127,7 +129,7 @@ def _too_late(
 
 
 def _twice(column: str) -> Reason:
-    remedy = "Give each row its own id; the first is used."
+    remedy = "Give each row its own id; the latest is used."
     return Reason(f"duplicate {column}", column, lambda t, c: t._again, remedy, (REPEATED,))
 
 
@@ -160,6 +162,7 @@ REASONS: dict[str, tuple[Reason, ...]] = {
     ),
     "responses": (
         _COPY,
+        Reason("never asked", "score", lambda t, c: t._unasked, "None needed: not_asked names it.", ("score",)),
         _twice("response_id"),
         *_STRANGERS,
         Reason(
@@ -300,7 +303,9 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     """
     own, column = ["_source", "_row", "_stop"], ID.get(c.name)
     if column and c.knows(REPEATED):
-        again = (rank(rows, [column, "_copy"], ["_source", "_row"]) > 0) & ~rows._copy
+        # The latest of rows with one id is used, by their content: a database has no order of rows.
+        order = [ibis.desc(rows[c], nulls_first=False) for c in _by_content(c.name, rows)]
+        again = (rank(rows, [column, "_copy"], [*order, "_source", "_row"]) > 0) & ~rows._copy
         rows = rows.mutate(_again=again)
         if c.name in ("customers", "initiatives"):
             rows = rows.mutate(_stop=((rows._stop == 0) & rows._again).ifelse(SECOND_ROW, rows._stop))
@@ -324,6 +329,12 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     value = ibis.cases(*shown) if shown else ibis.null("string")
     found = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": value}
     return rows.select(*own, **finished, **found)
+
+
+def _by_content(name: str, rows: ir.Table) -> list[str]:
+    """Return the columns that order rows with one id: their dates, then the rest of the contract."""
+    known = [c for c in CONTRACT[name] if c in rows.columns and c != ID.get(name)]
+    return sorted(known, key=lambda c: CONTRACT[name][c].kind not in ("date", "moment"))
 
 
 def _once(marked_rows: ir.Table) -> ir.Table:
@@ -371,76 +382,89 @@ def _fold(customer_id: ir.StringValue) -> ir.IntegerValue:
     return (digits.find(digest.substr(0, 1)) * 16 + digits.find(digest.substr(1, 1))).cast("int64")
 
 
-def tally(rows: ir.Table, name: str, has_rows: bool) -> ir.Table:
-    """Count marked rows by the results of the checks, with the first row of each kind as an example."""
-    example = rows._value.argmin(rows._row) if has_rows else rows._value.min()
+def tally(rows: ir.Table, name: str) -> ir.Table:
+    """Count marked rows by the results of the checks, with their money and the first row of each kind as an example."""
+    money = rows[MONEY_OF[name]].sum().fill_null(0.0) if name in MONEY_OF else ibis.literal(0.0)
     kinds = rows.group_by("_source", "_stop", "_flags", "_notes")
-    return kinds.agg(n=rows.count(), row=rows._row.min(), value=example).mutate(table=ibis.literal(name))
+    counted = kinds.agg(n=rows.count(), row=rows._row.min(), value=rows._value.argmin(rows._row), money=money)
+    return counted.mutate(table=ibis.literal(name))
 
 
-def stop(found: pd.DataFrame, sources: list[Rows], marked_rows: ir.Table) -> None:
-    """Raise the InputError of the first condition that stops the intake, if there is one."""
-    found = found[found["_stop"] != 0]
-    if not len(found):
-        return
-    worst = found.sort_values(["_source", "row"]).iloc[0]
-    rows, number = sources[int(worst["_source"])], int(worst["_stop"])
-    same = found[(found["_source"] == worst["_source"]) & (found["_stop"] == number)]
-    others = int(same["n"].sum()) - 1
-    more = f" (and in {others:,} further row{'s' if others > 1 else ''})" if others else ""
-    if number == SECOND_ROW:
-        column = ID[rows.name]
-        value = _first(marked_rows.filter(marked_rows._stop == SECOND_ROW), marked_rows[column], worst["row"])
-        raise InputError(
-            f"A second row of {rows.name} has the same {column}{more}",
-            file=rows.source.label,
-            row=whole(worst["row"]),
-            column=rows.source.columns[column].column,
-            value=value,
-            remedy=f"Keep one row of each with one_row_per: {column}, or correct the export.",
-        )
-    wrong = rows.stops[number - 1]
-    value = _first(rows.table.filter(wrong.when.fill_null(False)), wrong.shown, worst["row"])
-    raise InputError(
-        f"{rows.name}: {wrong.problem}{more}",
-        file=rows.source.label,
-        row=whole(worst["row"]),
-        column=wrong.column,
-        value="" if value is None else value,
-        remedy=wrong.remedy(value or ""),
-    )
+def stops(found: pd.DataFrame, sources: list[Rows], marked_rows: ir.Table) -> Iterator[InputError]:
+    """Yield one InputError for each condition of a table that stops the intake, with its first row."""
+    found = found[found["_stop"] != 0].sort_values(["_source", "row"])
+    for (source, number), same in found.groupby(["_source", "_stop"], sort=False):
+        rows, row, others = sources[int(source)], same.iloc[0]["row"], int(same["n"].sum()) - 1
+        more = f" (and in {others:,} further row{'s' if others > 1 else ''})" if others else ""
+        if number == SECOND_ROW:
+            column = ID[rows.name]
+            twice = marked_rows.filter((marked_rows._stop == SECOND_ROW) & (marked_rows._source == int(source)))
+            value = _first(twice, marked_rows[column], row)
+            several = "Several contracts of a customer: repeats: span. " if rows.name == "customers" else ""
+            remedy = f"{several}Else keep one row of each: sql: select distinct on (...) * from ..."
+            problem = f"A second row of {rows.name} has the same {column}{more}"
+            yield rows.error(problem, row, rows.source.columns[column].column, value, remedy)
+            continue
+        wrong = rows.stops[int(number) - 1]
+        value = _first(rows.table.filter(wrong.when.fill_null(False)), wrong.shown, row) or ""
+        yield rows.error(f"{rows.name}: {wrong.problem}{more}", row, wrong.column, value, wrong.remedy(value))
 
 
 def _first(rows: ir.Table, column: ir.Value, row: object) -> str | None:
-    if whole(row) is not None:
-        rows = rows.filter(rows._row == int(row))
-    found = rows.select(value=column.cast("string")).limit(1).to_pandas()
+    found = rows.filter(rows._row == whole(row)).select(value=column.cast("string")).limit(1).to_pandas()
     return found["value"].iloc[0] if len(found) else None
 
 
-def set_aside(found: pd.DataFrame, name: str, sources: list[Rows]) -> pd.DataFrame:
-    """Return one line per reason and file: table, reason, rows, file, row, column, value, remedy."""
+def nothing_left(found: pd.DataFrame, sources: list[Rows]) -> Iterator[InputError]:
+    """Yield an InputError if no row of a table is used, with the most frequent reason."""
+    name = sources[0].name
+    if (found["_flags"] == 0).any():
+        return
+    aside = set_aside(found, name, sources)
+    if all(line["reason"] == AS_OF for line in aside) and name != "customers":
+        return  # a report for an earlier day
+    most, rows = max(aside, key=lambda line: line["rows"]), sources[0]
+    raise_for = f"No row of {name} can be used: {most['reason']} in {most['rows']:,} of {int(found['n'].sum()):,} rows"
+    yield InputError(
+        raise_for,
+        file=most["file"],
+        row=most["row"],
+        column=most["column"],
+        value=most["value"],
+        remedy=most["remedy"] + _forms(most["reason"], rows),
+    )
+
+
+def _forms(reason: str, rows: Rows) -> str:
+    """Return a hint where ids would match after one change of their form."""
+    return ""
+
+
+def set_aside(found: pd.DataFrame, name: str, sources: list[Rows]) -> list[dict[str, object]]:
+    """Return one line per reason and source, in the columns of ``ASIDE``."""
     lines, mapped = [], {c for s in sources for c in s.source.columns}
     for i, reason in enumerate(REASONS[name]):
         # The lowest bit set is the first reason that applies.
         first = found[(found["_flags"] & ((2 << i) - 1)) == (1 << i)]
-        first = first.assign(file=[sources[int(s)].source.label for s in first["_source"]])
-        for file, group in first.groupby("file", sort=False):
+        for source, group in first.groupby("_source", sort=False):
             example = group.sort_values("row").iloc[0]
+            given = sources[int(source)].source
+            file, row = sources[int(source)].export.exports.where(given, example["row"])
             column = None if reason.column == "_row" else column_of(reason.column, mapped)
             lines.append(
                 {
                     "table": name,
                     "reason": reason.text,
                     "rows": int(group["n"].sum()),
+                    "money": float(group["money"].sum()) if name in MONEY_OF else None,
                     "file": file,
-                    "row": whole(example["row"]),
+                    "row": row,
                     "column": column,
                     "value": example["value"] if column else None,
                     "remedy": reason.remedy,
                 }
             )
-    return pd.DataFrame(lines, columns=["table", "reason", "rows", "file", "row", "column", "value", "remedy"])
+    return lines
 
 
 def notes(found: pd.DataFrame, name: str) -> list[tuple[str, int, str]]:

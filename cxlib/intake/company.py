@@ -14,17 +14,18 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import numpy as np
 import pandas as pd
-import pyarrow as pa
+from pyarrow import parquet
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.intake import checks, engines, initiatives, reading, tables, yaml_file
+from cxlib.intake import checks, engines, initiatives, tables, yaml_file
 from cxlib.intake import settings as company_yaml
+from cxlib.intake.database import Tables
+from cxlib.intake.exports import Exports, Files, Frames
 from cxlib.intake.models import FILE, did_you_mean
 from cxlib.intake.settings import Settings
-from cxlib.intake.sources import TABLES, Export
+from cxlib.intake.sources import TABLES
 from cxlib.intake.tables import CONTRACT, ID, Rows
 
 _RECORD = ["table", "file", "rows_read", "merged", "reason", "set_aside", "used"]
@@ -39,16 +40,16 @@ class Company:
     """
 
     def __init__(
-        self, name: str, settings: Settings, as_of: date, engine: ibis.BaseBackend, load: _Files | _Frames | _Database
+        self, name: str, settings: Settings, as_of: date, read: Files | Frames | Tables, file: Path | None = None
     ) -> None:
         self.name, self.title, self.settings, self.as_of = name, settings.name, settings, as_of
-        self.engine, self._load, self._file = engine, load, getattr(load, "settings_file", None)
-        self._owns_engine = settings.database is None  # only there may tables be written
+        self.engine, self._file = engines.own(), file
         self._found: dict[str, pd.DataFrame] = {}
         self._sources: dict[str, list[Rows]] = {}
         self._checked: dict[str, ir.Table] = {}
         tables.check_mapping(settings)
         try:
+            self._exports = Exports(self.engine, settings, read)
             self._take_in()
         except InputError:
             raise
@@ -59,7 +60,7 @@ class Company:
             raise InputError(
                 f"The engine could not process the exports: {said}", remedy="Check the mapping against the exports."
             ) from error
-        self.inputs = pd.DataFrame(load.inputs(), columns=["file", "bytes", "sha256"])
+        self.inputs = pd.DataFrame(read.inputs, columns=["file", "bytes", "sha256"])
 
     @classmethod
     def from_frames(cls, settings: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> Company:
@@ -81,7 +82,7 @@ class Company:
         }
         checked = company_yaml.check({"name": "Frames", **settings, "sources": sources})
         slug = re.sub(r"\W+", "-", checked.name.lower()).strip("-")
-        return cls(slug, checked, checked.as_of, engines.own(), _Frames(frames))
+        return cls(slug, checked, checked.as_of, Frames(frames))
 
     def __repr__(self) -> str:
         return f"Company({self.name!r}, as_of={self.as_of.isoformat()})"
@@ -151,13 +152,14 @@ class Company:
     def keep(self, folder: Path) -> None:
         """Save the checked tables in ``folder``, so that other processes of a run need not read the exports again.
 
-        ``open_company`` finds them if the environment variable CXLIB_INTAKE names the folder. A database is not copied.
+        ``open_company`` finds them if the environment variable CXLIB_INTAKE names the folder.
         """
-        if not self._owns_engine or self._file is None:
-            return
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in self._checked.items():
-            rows.to_parquet(folder / f"{name}.parquet")
+            batches = rows.to_pyarrow_batches()
+            with parquet.ParquetWriter(folder / f"{name}.parquet", batches.schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
         state = {
             n: getattr(self, n)
             for n in ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "inputs")
@@ -173,7 +175,7 @@ class Company:
             return None
         state = pickle.loads(state_file.read_bytes())
         columns, company = state.pop("columns"), cls.__new__(cls)
-        company.__dict__ |= state | {"engine": engines.own(), "_owns_engine": True, "_file": file}
+        company.__dict__ |= state | {"engine": engines.own(), "_file": file}
         company._checked = {
             n: company.engine.read_parquet(folder / f"{n}.parquet", table_name=f"_{n}") for n in columns
         }
@@ -198,16 +200,19 @@ class Company:
             for name in some:
                 self._checked[name] = self._check(name, any(repeats[name]) or self._mixes_ids(name))
             self._tally(some)
-        self._refuse_nobody()
+        InputError.raise_all(
+            [e for n in names for e in checks.stops(self._found[n], self._sources[n], self._checked[n])]
+        )
+        InputError.raise_all([e for n in names for e in checks.nothing_left(self._found[n], self._sources[n])])
         if "initiatives" in names:
             initiatives.check(self._checked, self._sources["initiatives"], self.settings, self.as_of)
         self._used = {n: self._finish(n) for n in names}
         self.record, self.set_aside = self._make_record(read), self._make_set_aside()
-        self._load.forget()
+        self._exports.forget()
 
     def _build(self, name: str, index: int, copies: bool) -> Rows:
         source = getattr(self.settings.sources, name)[index]
-        return tables.build(name, source, index, self.settings, self._load, copies, self.engine.name == "duckdb")
+        return tables.build(name, source, index, self.settings, self.as_of, self._exports, copies)
 
     def _count_rows(self, names: list[str]) -> pd.DataFrame:
         parts = [s.counted() for n in names for s in self._sources[n]]
@@ -217,13 +222,11 @@ class Company:
     def _repeats(self, name: str, read: pd.DataFrame) -> list[bool]:
         """Tell, source by source, whether an id or a row can occur twice."""
         sources, short = self._sources[name], read["ids"] < read["read"]
-        each = [s.source.one_row_per is not None and s.source.one_row_per.column == ID.get(name) for s in sources]
-        return [bool(short[name, s.index]) and not one for s, one in zip(sources, each, strict=True)]
+        return [bool(short[name, s.index]) and s.source.repeats is None for s in sources]
 
     def _mixes_ids(self, name: str) -> bool:
-        """Tell whether an id can come from two sources; row numbers have their own prefixes."""
-        ids = [s.source.columns[ID[name]] for s in self._sources[name] if name in ID]
-        return len(ids) > 1 and not all(g.row_number is not None for g in ids)
+        """Tell whether an id can come from two sources."""
+        return name in ID and sum(ID[name] in s.source.columns for s in self._sources[name]) > 1
 
     def _check(self, name: str, repeated: bool) -> ir.Table:
         """Return the rows of a table, used or not, with the results of the checks; stored in our own engine."""
@@ -241,33 +244,18 @@ class Company:
             initiatives=self._checked.get("initiatives") if name == "exposures" else None,
         )
         rows = checks.marked(ibis.union(*parts) if len(parts) > 1 else parts[0], context, sources)
-        return self.engine.create_table(f"_checked_{name}", rows) if self._owns_engine else rows
+        return self.engine.create_table(f"_checked_{name}", rows)
 
     def _tally(self, names: list[str]) -> None:
-        parts = [checks.tally(self._checked[n], n, self._owns_engine) for n in names]
+        parts = [checks.tally(self._checked[n], n) for n in names]
         found = (ibis.union(*parts) if len(parts) > 1 else parts[0]).to_pandas()
         for name in names:
             self._found[name] = found[found["table"] == name]
-            checks.stop(self._found[name], self._sources[name], self._checked[name])
-
-    def _refuse_nobody(self) -> None:
-        found = self._found["customers"]
-        if not (found["_flags"] == 0).any():
-            aside = checks.set_aside(found, "customers", self._sources["customers"])
-            why = f": {aside.iloc[0]['reason']}" if len(aside) else ""
-            raise InputError(
-                f"No customers remain (as of {self.as_of}){why}",
-                file=self._sources["customers"][0].source.label,
-                row=None if aside.empty else aside.iloc[0]["row"],
-                column=None if aside.empty else aside.iloc[0]["column"],
-                value=None if aside.empty else aside.iloc[0]["value"],
-                remedy="Check as_of, the filters and the dates of the customers.",
-            )
 
     def _finish(self, name: str) -> ir.Table:
         rows = self._checked[name]
         rows = rows.filter(rows._flags == 0).select(*checks.columns_of(name, self._sources[name]))
-        return self.engine.create_view(name, rows) if self._owns_engine else rows
+        return self.engine.create_view(name, rows)
 
     # --- the record -----------------------------------------------------------------------------------------------
 
@@ -279,18 +267,16 @@ class Company:
                 mine, counted = found[found["_source"] == s.index], read.loc[(name, s.index)]
                 here, used = int(mine["n"].sum()), int(mine.loc[mine["_flags"] == 0, "n"].sum())
                 merged = int(counted["read"]) - here
-                filtered = int(counted["read"] - counted["kept"]) if s.source.one_row_per else merged
-                why = [f"{filtered:,} left out by filter"] * bool(filtered)
-                if merged > filtered:
-                    why.append(f"{merged - filtered:,} merged by one_row_per: {s.source.one_row_per.column}")
+                why = [f"{merged:,} rows joined with others of the same id (repeats: {s.source.repeats})"] * bool(
+                    merged
+                )
                 file = s.source.label
                 lines.append((name, file, int(counted["read"]), merged, "; ".join(why), here - used, used))
         return pd.DataFrame(lines, columns=_RECORD)
 
     def _make_set_aside(self) -> pd.DataFrame:
-        parts = [checks.set_aside(self._found[n], n, sources) for n, sources in self._sources.items()]
-        filled = [p for p in parts if len(p)]
-        return pd.concat(filled, ignore_index=True) if filled else parts[0]
+        lines = [line for n, sources in self._sources.items() for line in checks.set_aside(self._found[n], n, sources)]
+        return pd.DataFrame(lines, columns=checks.ASIDE)
 
     @cached_property
     def notes(self) -> pd.DataFrame:
@@ -338,107 +324,6 @@ class Company:
         return [("monthly_revenue and orders differ by more than a fifth", int(sums["n"]), detail)]
 
 
-class _Files:
-    """Reads the exports of a folder, each file once."""
-
-    def __init__(self, engine: ibis.BaseBackend, folder: Path, settings_file: Path) -> None:
-        self._engine, self._folder, self.settings_file = engine, folder, settings_file
-        self._read: dict[tuple, ir.Table] = {}
-
-    def __call__(self, export: Export) -> ir.Table:
-        how = {"delimiter": export.delimiter, "encoding": export.encoding, "sheet": export.sheet}
-        key = (export.file, *how.values())
-        if key not in self._read:
-            name = f"_export_{len(self._read)}"
-            self._read[key] = reading.load(self._engine, self._folder / export.file, name=name, **how)
-        return self._read[key]
-
-    def forget(self) -> None:
-        """Free the memory of the exports: the rows used are in tables of their own."""
-        for (file, *_), export in self._read.items():
-            if not file.lower().endswith(".parquet"):  # which is a view on the file
-                self._engine.drop_table(export.get_name())
-
-    def inputs(self) -> list[tuple]:
-        """Return company.yaml and the files read, with size and SHA-256."""
-        settings = self.settings_file.read_bytes()
-        lines = [(FILE, len(settings), hashlib.sha256(settings).hexdigest())]
-        for name, path in {key[0]: self._folder / key[0] for key in self._read}.items():
-            lines.append((name, path.stat().st_size, reading.sha256(path)))
-        return lines
-
-
-class _Frames:
-    """Reads pandas frames as if they were files; row 2 is the first."""
-
-    def __init__(self, frames: Mapping[str, pd.DataFrame]) -> None:
-        self._frames, self._made = frames, {}
-
-    def __call__(self, export: Export) -> ir.Table:
-        name = export.file
-        if name not in self._made:
-            self._made[name] = ibis.memtable(_arrow(name, self._frames[name]))
-        return self._made[name]
-
-    def forget(self) -> None:
-        """Release the frames."""
-        self._made.clear()
-
-    def inputs(self) -> list[tuple]:
-        """Return no lines: no file was read."""
-        return []
-
-
-def _arrow(name: str, frame: pd.DataFrame) -> pa.Table:
-    if not len(frame):
-        raise InputError("The frame has no rows", file=name, remedy="Leave the table out.")
-    columns = {}
-    for column, cells in frame.items():
-        if isinstance(cells, pd.DataFrame) or str(column) in columns:
-            raise InputError(
-                "Two columns have the same name", file=name, column=str(column), remedy="Rename one of them."
-            )
-        if isinstance(cells.dtype, pd.DatetimeTZDtype):
-            cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
-        try:
-            made = pa.Array.from_pandas(cells.astype(object) if cells.dtype == "category" else cells)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-            made = pa.array([None if pd.isna(v) else str(v) for v in cells], pa.string())
-        columns[str(column)] = made.cast(pa.string()) if pa.types.is_null(made.type) else made
-    columns["_row"] = pa.array(np.arange(2, len(frame) + 2))
-    return pa.table(columns)
-
-
-class _Database:
-    """Reads the tables of a database; they have no row numbers."""
-
-    def __init__(self, engine: ibis.BaseBackend, scheme: str) -> None:
-        self._engine, self._scheme = engine, scheme
-
-    def __call__(self, export: Export) -> ir.Table:
-        *where, name = export.table.split(".")
-        place = {"database": tuple(where) if len(where) > 1 else where[0]} if where else {}
-        try:
-            return self._engine.table(name, **place).mutate(_row=ibis.null("int64"))
-        except Exception:  # error classes differ by engine; none may show the address
-            try:
-                known = self._engine.list_tables(**place)
-            except Exception:
-                known = []
-            raise InputError(
-                "There is no such table in the database",
-                file=export.table,
-                remedy=did_you_mean(name, known, "database's"),
-            ) from None
-
-    def forget(self) -> None:
-        """Do nothing: no rows were copied from the database."""
-
-    def inputs(self) -> list[tuple]:
-        """Return one line with the kind of database, without its address."""
-        return [(self._scheme, None, None)]
-
-
 def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> Company:
     """Open a company: the name of a folder under ``data/``, or a path to a folder with company.yaml or to that file.
 
@@ -453,11 +338,8 @@ def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> C
     kept = os.environ.get("CXLIB_INTAKE")
     if kept and (company := Company._kept(Path(kept), file, day)):
         return company
-    if settings.database is not None:
-        engine, scheme = engines.connect(settings.database)
-        return Company(file.parent.name, settings, day, engine, _Database(engine, scheme))
-    engine = engines.own()
-    return Company(file.parent.name, settings, day, engine, _Files(engine, file.parent / settings.folder, file))
+    read = Tables(settings.database, file) if settings.database else Files(file.parent / settings.folder, file)
+    return Company(file.parent.name, settings, day, read, file)
 
 
 def _kept_name(file: Path, day: date) -> str:

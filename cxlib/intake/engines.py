@@ -1,4 +1,4 @@
-"""The engine that processes rows: DuckDB in this process, or the database of company.yaml."""
+"""The engine that processes rows: a DuckDB in this process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import duckdb
 import ibis
 
 from cxlib.errors import InputError
-from cxlib.intake.models import FILE
 
-MEMORY = "CXLIB_MEMORY"  # environment variable: the memory limit of our own engine, such as 2GB
+MEMORY = "CXLIB_MEMORY"  # environment variable: the memory limit of the engine, such as 2GB
 
 
 def own() -> ibis.BaseBackend:
@@ -32,20 +31,8 @@ def own() -> ibis.BaseBackend:
     return engine
 
 
-def connect(address: str) -> tuple[ibis.BaseBackend, str]:
-    """Return the engine of ``database`` and the scheme of its address; no error shows the address."""
-    for name in re.findall(r"\$\{(\w+)\}", address):
-        if name not in os.environ:
-            raise InputError(
-                f"database: the environment variable {name} is not set", file=FILE, remedy=f"Set it: export {name}=..."
-            )
-        address = address.replace(f"${{{name}}}", os.environ[name])
-    scheme = address.partition("://")[0] if "://" in address else "no scheme"
-    try:
-        return ibis.connect(address), scheme
-    except Exception:
-        raise InputError(
-            f"The database cannot be opened ({scheme})",
-            file=FILE,
-            remedy="Check the address, the server and that the driver is installed.",
-        ) from None
+def close(engine: ibis.BaseBackend) -> None:
+    """Close an engine to files, networks and its own settings: a select then sees its tables and nothing else."""
+    for setting in ("python_enable_replacements = false", "enable_external_access = false"):
+        engine.raw_sql(f"SET {setting}")
+    engine.raw_sql("SET lock_configuration = true")

@@ -1,140 +1,209 @@
-"""One export as its source describes it: read, cleaned, joined, filtered, one row per id; with its own column names."""
+"""The exports of a company in the engine: files, frames or tables of a database, and the selects over them.
+
+Every export is read once, before any select runs. Then the engine is closed to files, networks and settings, so that a
+select sees the declared exports and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from cxlib.errors import InputError
-from cxlib.intake import values
-from cxlib.intake.models import did_you_mean
-from cxlib.intake.sources import Export, Filter, Format, Join, Source
+from cxlib.intake import database, engines, reading, values
+from cxlib.intake.models import FILE, did_you_mean
+from cxlib.intake.settings import Settings
+from cxlib.intake.sources import TABLES, Export, Source
 
-Load = Callable[[Export], ir.Table]
-_OWN = ("_row", "_copy")
+Fingerprint = tuple[str, int | None, str | None]  # name, bytes, SHA-256
+
+
+class Exports:
+    """All exports that company.yaml names, each read once, under the names of ``exports:`` and of the sources."""
+
+    def __init__(self, engine: ibis.BaseBackend, settings: Settings, read: Files | Frames | database.Tables) -> None:
+        self._engine, self._read, self._made = engine, read, {}
+        sources = [s for t in TABLES for s in getattr(settings.sources, t) or []]
+        found, self.read_as, errors = {}, {}, []
+        for export in (*settings.exports.values(), *(s for s in sources if s.sql is None)):
+            if (key := _how(export)) not in found:
+                found[key] = f"_export_{len(found)}"
+                try:
+                    read(engine, export, found[key])
+                except InputError as error:
+                    errors.append(error)
+            self.read_as[key] = found[key]
+        read.close()
+        InputError.raise_all(errors)
+        self._exports = list(found.values())
+        for name, export in settings.exports.items():
+            rows = f"select * exclude ({reading.ROW}) from {found[_how(export)]}"
+            engine.raw_sql(f"create view {reading.identifier(name)} as {rows}")
+        engines.close(engine)
+        self._named = list(settings.exports)
+        for table in TABLES:
+            for source in (s for s in getattr(settings.sources, table) or [] if s.sql and s.sql not in self._made):
+                try:
+                    self._made[source.sql] = self._select(source.sql, f"sources.{table}")
+                except InputError as error:
+                    errors.append(error)
+        InputError.raise_all(errors)
+        for name in self._named:
+            engine.raw_sql(f"drop view {reading.identifier(name)}")
+
+    def __call__(self, source: Source) -> ir.Table:
+        """Return the rows of a source as read or selected, with the column _row."""
+        return self._engine.table(self._made[source.sql] if source.sql else self.read_as[_how(source)])
+
+    def _select(self, sql: str, key: str) -> str:
+        """Store the rows of a select, in an order that depends on the rows alone."""
+        name, given = f"_select_{len(self._made)}", f"The exports are: {', '.join(self._named) or 'none (exports:)'}."
+        try:
+            statements = duckdb.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise InputError(f"{key}.sql is not one select", file=FILE, remedy=f"Write one select. {given}")
+            inner = sql.strip().rstrip(";")
+            self._engine.raw_sql(
+                f"create table {name} as select *, row_number() over () as {reading.ROW} "
+                f"from (select * from ({inner}\n) order by all)"
+            )
+        except duckdb.Error as error:
+            said = re.split(r"\n\s*\n|\nLINE", str(error).strip())[0].replace("\n", " ")
+            raise InputError(f"{key}.sql cannot be run: {said}", file=FILE, remedy=given) from None
+        return name
+
+    def forget(self) -> None:
+        """Free the memory of the exports: the rows used are in tables of their own."""
+        for name in (*self._exports, *self._made.values()):
+            self._engine.raw_sql(f"drop table {name}")
+
+    def inputs(self) -> list[Fingerprint]:
+        """Return name, size and SHA-256 of everything that was read."""
+        return self._read.inputs
+
+    def where(self, source: Source, row: object) -> tuple[str, int | None]:
+        """Return the file of a row number and the row in it."""
+        row = whole(row)
+        if row is None or source.sql is not None:
+            return source.label, row
+        files = self._read.files.get(self.read_as[_how(source)], [source.label])
+        return files[row >> reading.FILE_BITS], row & ((1 << reading.FILE_BITS) - 1)
+
+
+def _how(export: Export) -> tuple:
+    names = ("table", "delimiter", "encoding", "sheet", "header_row", "footer_rows")
+    return (tuple(export.file or ()), *(getattr(export, n) for n in names))
+
+
+class Files:
+    """Reads the files of a folder, and their fingerprints before and after."""
+
+    def __init__(self, folder: Path, settings_file: Path) -> None:
+        self._folder, text = folder, settings_file.read_bytes()
+        self.inputs: list[Fingerprint] = [(FILE, len(text), hashlib.sha256(text).hexdigest())]
+        self.files: dict[str, list[str]] = {}
+        self._seen: dict[str, Fingerprint] = {}
+
+    def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
+        """Read one export into the table ``name``."""
+        if export.file is None:
+            raise InputError(f"There is no database for the table {export.table}", file=FILE, remedy="Add database:.")
+        paths = reading.matching(self._folder, export.file)
+        self.files[name] = [
+            str(p.relative_to(self._folder)) if p.is_relative_to(self._folder) else str(p) for p in paths
+        ]
+        for path, label in zip(paths, self.files[name], strict=True):
+            self._seen.setdefault(label, (label, path.stat().st_size, reading.sha256(path)))
+        reading.load(engine, paths, name=name, how=export)
+
+    def close(self) -> None:
+        """Refuse files that changed while they were read."""
+        for label, _, was in self._seen.values():
+            if reading.sha256(self._folder / label) != was:
+                raise InputError(
+                    "The file changed while it was read", file=label, remedy="Wait until the export is complete; retry."
+                )
+        self.inputs += self._seen.values()
+
+
+class Frames:
+    """Reads pandas frames as if they were files; row 2 is the first."""
+
+    inputs: tuple[Fingerprint, ...] = ()
+
+    def __init__(self, frames: Mapping[str, pd.DataFrame]) -> None:
+        self._frames, self.files = frames, {}
+
+    def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
+        """Store one frame as the table ``name``."""
+        engine.create_table(name, obj=_arrow(export.label, self._frames[export.label]))
+
+    def close(self) -> None:
+        """Do nothing: a frame does not change."""
+
+
+def _arrow(name: str, frame: pd.DataFrame) -> pa.Table:
+    if not len(frame):
+        raise InputError("The frame has no rows", file=name, remedy="Leave the table out.")
+    columns = {}
+    for column, cells in frame.items():
+        if isinstance(cells, pd.DataFrame) or str(column) in columns:
+            raise InputError(
+                "Two columns have the same name", file=name, column=str(column), remedy="Rename one of them."
+            )
+        if isinstance(cells.dtype, pd.DatetimeTZDtype):
+            cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
+        try:
+            made = pa.Array.from_pandas(cells.astype(object) if cells.dtype == "category" else cells)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+            made = pa.array([None if pd.isna(v) else str(v) for v in cells], pa.string())
+        columns[str(column)] = made.cast(pa.string()) if pa.types.is_null(made.type) else made
+    columns[reading.ROW] = pa.array(np.arange(2, len(frame) + 2))
+    return pa.table(columns)
 
 
 class Prepared:
-    """An export with its joins. Columns of ``table`` are called ``:column`` (its own) and ``as:column`` (of a join).
+    """A source as read (``raw``) and its named columns cleaned of blanks (``table``), under the export's names.
 
-    ``raw``: the export as read. ``kept``: the rows that pass the filters. ``table``: of these one row per id, if the
-    source says so. ``copies`` asks for the column _copy (the row repeats an earlier one, cell by cell), which is
-    otherwise False.
+    ``copies`` asks for the column _copy (the row repeats an earlier one, cell by cell), which is otherwise False.
     """
 
-    def __init__(self, source: Source, load: Load, copies: bool, duckdb: bool) -> None:
-        self.source, self.duckdb, self.raw = source, duckdb, load(source)
-        self.labels = {"": source.label}
-        self._have = {"": [c for c in self.raw.columns if c not in _OWN]}
-        copy = rank(self.raw, self._have[""], ["_row"]) > 0 if copies else ibis.literal(False)
-        self.table = self.raw.select("_row", _copy=copy, **_cleaned(self.raw, source, "", _named(source)))
-        for join in source.join:
-            self._join(join, load(join))
-        if source.filter:
-            self.table = self.table.filter(
-                [_holds(f, self.find(f.column, "filter"), source.blank) for f in source.filter]
-            )
-        self.kept = self.table
-        if source.one_row_per:
-            self._one_each()
+    def __init__(self, source: Source, exports: Exports, copies: bool) -> None:
+        self.source, self.exports, self.raw = source, exports, exports(source)
+        self._have = [c for c in self.raw.columns if c != reading.ROW]
+        named = {n for c in source.columns.values() for n in (c.column, c.times, c.minus)} - {None}
+        copy = rank(self.raw, self._have, [reading.ROW]) > 0 if copies else ibis.literal(False)
+        cleaned = {f":{c}": values.clean(self.raw[c], source.blank) for c in self._have if c in named}
+        self.table = self.raw.select(reading.ROW, _copy=copy, **cleaned)
 
-    def place(self, written: str, where: str) -> tuple[str, str]:
-        """Return (join or "", column) for a name in company.yaml. Errors: InputError if there is no such column."""
-        if written in self._have[""]:
-            return "", written
-        alias, dot, column = written.partition(".")
-        if not dot or alias not in self._have:
-            alias, column = "", written
-        if column not in self._have[alias]:
-            raise InputError(
-                f"There is no column {column!r}, which {where} names",
-                file=self.labels[alias],
-                column=column,
-                remedy=did_you_mean(column, self._have[alias], "export's"),
-            )
-        return alias, column
-
-    def own(self, written: str | None) -> ir.Value | None:
-        """Return a column of the export itself, cleaned, as text, on ``raw``; None for any other name."""
-        if written not in self._have[""]:
-            return None
-        return values.text(values.clean(self.raw[written], self.source.blank))
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the export."""
+        return self._have
 
     def find(self, written: str, where: str, table: ir.Table | None = None) -> ir.Value:
         """Return the cleaned column for a name in company.yaml (in a table derived from ``table``)."""
-        return (self.table if table is None else table)[":".join(self.place(written, where))]
-
-    def _join(self, join: Join, raw: ir.Table) -> None:
-        alias, where = join.as_, f"the join {join.as_!r}"
-        self.labels[alias], self._have[alias] = join.label, [c for c in raw.columns if c not in _OWN]
-        used = {c.partition(".")[2] for c in _named(self.source) if c.startswith(f"{alias}.")}
-        used |= {*join.on.values(), join.by, *(f.column for f in join.filter)}
-        right = raw.select("_row", **_cleaned(raw, join, alias, used))
-
-        def column(name: str) -> ir.Value:
-            return self.find(f"{alias}.{name}", where, right)
-
-        keys = [":".join(self.place(f"{alias}.{name}", where)) for name in join.on.values()]
-        written = {k: values.text(right[k]) for k in keys if not right[k].type().is_string()}
-        right = right.mutate(**written) if written else right
-        conditions = [_holds(f, column(f.column), join.blank) for f in join.filter]
-        right = right.filter([*conditions, *(right[k].notnull() for k in keys)])
-        same = [(values.text(self.find(name, where)), k) for name, k in zip(join.on, keys, strict=True)]
-        if join.pick == "one":
-            self._refuse_several(right, same, join)
-        elif join.pick == "sum":
-            right = self._sums(right, keys, join)
-        else:
-            order = _order(right, column(join.by), join, join.pick, self.duckdb, join.label)
-            right = right.mutate(_rank=rank(right, keys, order)).filter(lambda t: t._rank == 0)
-        right = right.select(*(c for c in right.columns if ":" in c))
-        self.table = self.table.left_join(right, [left == right[k] for left, k in same])
-
-    def _refuse_several(self, right: ir.Table, same: list[tuple[ir.Value, str]], join: Join) -> None:
-        """Raise InputError if a row has several matches in the join."""
-        keys = [k for _, k in same]
-        different = right.select(*keys).distinct()
-        counts = right.agg(n=right.count()).cross_join(different.agg(keys=different.count())).to_pandas().iloc[0]
-        if counts["n"] == counts["keys"]:
-            return
-        several = right.group_by(keys).agg(n=right.count(), row=right._row.max()).filter(lambda t: t.n > 1)
-        found = several.semi_join(self.table, [several[k] == left for left, k in same])
-        found = found.order_by(["row", *keys]).limit(1).to_pandas()
-        if len(found):
-            first = found.iloc[0]
+        if written not in self._have:
             raise InputError(
-                f"{first['n']} rows match one key of the join {join.as_!r}",
-                file=join.label,
-                row=whole(first["row"]),
-                column=", ".join(join.on.values()),
-                value=", ".join(first[k] for k in keys),
-                remedy="Choose pick: first or pick: last (with by:), pick: sum, or a filter that leaves one.",
+                f"There is no column {written!r}, which {where} names",
+                file=self.source.label,
+                column=written,
+                remedy=did_you_mean(written, self._have, "export's"),
             )
+        return (self.table if table is None else table)[f":{written}"]
 
-    def _sums(self, right: ir.Table, keys: list[str], join: Join) -> ir.Table:
-        """Sum the columns that the source uses within a key; they must be numbers."""
-        sums, alias = {}, join.as_
-        for written in _named(self.source):
-            name = written.partition(".")[2]
-            if written in self._have[""] or not written.startswith(f"{alias}.") or name in join.on.values():
-                continue
-            cell = self.find(written, f"the join {alias!r}", right)
-            number = values.typed(cell, "number", join, self.duckdb)
-            if not cell.type().is_numeric():
-                _refuse_first(right, cell, cell.notnull() & number.isnull(), "number", join, join.label)
-            sums[cell.get_name()] = number.sum()
-        return right.group_by(keys).agg(**sums)
-
-    def _one_each(self) -> None:
-        rule, kept = self.source.one_row_per, self.kept
-        unit = ":".join(self.place(self.source.columns[rule.column].column, "one_row_per"))
-        order = [ibis.desc(kept._row) if rule.pick == "last" else kept._row]
-        if rule.by:
-            by = self.find(rule.by, "one_row_per")
-            order = _order(kept, by, self.source, rule.pick, self.duckdb, self.source.label)
-        self.table = kept.mutate(_rank=rank(kept, [unit], order)).filter(lambda t: t._rank == 0).drop("_rank")
+    def own(self, written: str) -> ir.Value:
+        """Return a column, cleaned, as text, on ``raw``."""
+        return values.text(values.clean(self.raw[written], self.source.blank))
 
 
 def rank(rows: ir.Table, within: Iterable[str], order: Iterable[str | ir.Value]) -> ir.IntegerValue:
@@ -143,58 +212,6 @@ def rank(rows: ir.Table, within: Iterable[str], order: Iterable[str | ir.Value])
     return ibis.row_number().over(ibis.window(group_by=[rows[c] for c in within], order_by=keys))
 
 
-def _named(source: Source) -> set[str]:
-    """Return every column that a source names, its own or those of its joins."""
-    by = source.one_row_per.by if source.one_row_per else None
-    lefts = {name for join in source.join for name in join.on}
-    others = {c.later_than for c in source.columns.values()}
-    return {*(c.column for c in source.columns.values()), *others, *(f.column for f in source.filter), *lefts, by} - {
-        None
-    }
-
-
-def _cleaned(raw: ir.Table, how: Export, alias: str, names: set[str]) -> dict[str, ir.Value]:
-    return {f"{alias}:{c}": values.clean(raw[c], how.blank) for c in raw.columns if c in names}
-
-
-def _holds(condition: Filter, column: ir.Value, blank: list[str]) -> ir.BooleanValue:
-    """Tell whether a filter keeps the row; every blank text equals the empty text."""
-    wanted = condition.is_ if condition.is_ is not None else condition.is_not
-    wanted = ["" if w.strip() in blank else w.strip() for w in wanted]
-    written = values.text(column).fill_null("")
-    if column.type().is_boolean():  # TRUE, True and true are one value
-        written, wanted = written.lower(), [w.lower() for w in wanted]
-    found = written.isin(wanted) if wanted else ibis.literal(False)
-    return found if condition.is_ is not None else ~found
-
-
-def _order(rows: ir.Table, by: ir.Value, how: Format, pick: str, duckdb: bool, label: str) -> list[ir.Value]:
-    """Return the sort keys (dates or numbers) that put the row to pick first; empty values come last."""
-    key = by
-    if by.type().is_string():
-        as_kind = {k: values.typed(by, k, how, duckdb) for k in ("moment", "number")}
-        bad = {k: (by.notnull() & v.isnull()).fill_null(False) for k, v in as_kind.items()}
-        counts = rows.agg(**{k: b.ifelse(1, 0).sum() for k, b in bad.items()}).to_pandas().iloc[0].fillna(0)
-        if counts["moment"] and counts["number"]:
-            _refuse_first(rows, by, bad["moment"], "moment", how, label)
-        key = as_kind["number" if counts["moment"] else "moment"]
-    return [(ibis.desc if pick == "last" else ibis.asc)(key, nulls_first=False), rows._row]
-
-
-def _refuse_first(rows: ir.Table, cell: ir.Value, bad: ir.BooleanValue, kind: str, how: Format, label: str) -> None:
-    found = rows.filter(bad).select(row="_row", value=cell).order_by("row").limit(1).to_pandas()
-    if len(found):
-        value = found["value"].iloc[0]
-        raise InputError(
-            f"Not a {values.NOUNS[kind]}",
-            file=label,
-            row=whole(found["row"].iloc[0]),
-            column=cell.get_name().partition(":")[2],
-            value=value,
-            remedy=values.remedy(kind, value, how),
-        )
-
-
 def whole(row: object) -> int | None:
-    """Return a row number from the engine as int, None if the engine has none."""
+    """Return a row number from the engine as int, None if there is none."""
     return None if row is None or row != row else int(row)

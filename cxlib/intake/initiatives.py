@@ -18,7 +18,6 @@ from ibis import _
 
 from cxlib.errors import InputError
 from cxlib.intake.checks import AS_OF, REASONS
-from cxlib.intake.exports import whole
 from cxlib.intake.models import did_you_mean
 from cxlib.intake.settings import Settings
 from cxlib.intake.tables import Rows
@@ -140,11 +139,5 @@ def _error(fault: Fault, row: dict[str, Any], rows: Rows) -> InputError:
     value = row[column]
     shown = "" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
     shown = str(pd.Timestamp(value).date()) if column == "started_on" else shown
-    return InputError(
-        f"initiatives: {problem}",
-        file=rows.source.label,
-        row=whole(row["_row"]),
-        column=mapped[column].column or f"sources.initiatives.columns.{column}",
-        value=shown,
-        remedy=remedy,
-    )
+    place = mapped[column].column or f"sources.initiatives.columns.{column}"
+    return rows.error(f"initiatives: {problem}", row["_row"], place, shown, remedy)

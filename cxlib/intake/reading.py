@@ -1,8 +1,10 @@
-"""Read one export (CSV, TSV, TXT, Excel or Parquet) into a table of the DuckDB backend.
+"""Read one export (text, Excel, Parquet or JSON; one file, or several with the same columns) into a table of DuckDB.
 
 DuckDB reads a text file that is valid UTF-8 directly. Any other text file passes through Python's csv module once:
 other or mixed encodings, blank lines that would shift the row numbers, a file DuckDB rejects. That names the row of the
 first fault, or writes a clean copy for DuckDB.
+
+``_row`` is the row that a spreadsheet shows (a line of JSON), with the position of the file above FILE_BITS.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ import codecs
 import csv
 import glob
 import hashlib
+import json
 import re
 import tempfile
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -26,13 +30,17 @@ import openpyxl
 import pyarrow as pa
 
 from cxlib.errors import InputError
+from cxlib.intake.sources import Export
 
 TEXT = (".csv", ".tsv", ".txt")
-READABLE = (*TEXT, ".xlsx", ".parquet")
+JSON = (".json", ".jsonl", ".ndjson")
+READABLE = (*TEXT, ".xlsx", ".parquet", *JSON)
 BY_LINE = "by line"  # encoding of a file with lines that are not UTF-8: see decode_line
 ROW = "_row"
+FILE_BITS = 40
 
 _CHUNK = 1 << 24
+_CELL = 1 << 20  # a longer cell is no answer of a person
 _SIGNATURES = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old or password-protected Office file",
@@ -42,12 +50,14 @@ _SIGNATURES = {
     b"Rar!": "a rar archive",
     b"%PDF": "a PDF",
 }
-csv.field_size_limit(1 << 28)  # comments can exceed the default limit of 128 KB
+_ENCODING = re.compile("utf|cp|iso8859|ascii|mac|shift|euc|gb|big5|koi8|tis")
+_BACKSLASH = re.compile(rb'\\"[^,;\t|\r\n"]')  # a quote inside a quoted text, as databases write it
+csv.field_size_limit(1 << 28)
 
 
 @dataclass(frozen=True)
 class Detected:
-    """The format of a text file. ``direct``: DuckDB can read it as it is; ``header_row`` is usually 1."""
+    """The format of a text file. ``direct``: DuckDB can read it as it is; ``escape``: \\" is a quote within quotes."""
 
     encoding: str
     delimiter: str
@@ -55,40 +65,79 @@ class Detected:
     header_row: int = 1
     sep_line: bool = False
     direct: bool = True
+    escape: bool = False
 
 
-def load(
-    engine: ibis.BaseBackend,
-    path: str | Path,
-    *,
-    name: str,
-    delimiter: str | None = None,
-    encoding: str | None = None,
-    sheet: str | None = None,
-) -> ibis.Table:
-    """Read one export into the DuckDB backend ``engine`` under ``name``.
+def matching(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Return the files of names and of patterns such as ``orders_*.csv``, in order. Errors: InputError for none."""
+    found: list[Path] = []
+    for name in names:
+        fits = (
+            sorted(folder.glob(name)) if re.search(r"[*?]", name) and not Path(name).is_absolute() else [folder / name]
+        )
+        if not fits:
+            raise InputError("No file has such a name", file=name, remedy=_there(folder, name))
+        found += fits
+    return found
 
-    Text files and Excel sheets become tables of text: values as found, an empty cell is ''. Parquet becomes a lazy view
-    with its own types. Header names are trimmed; a column without one is called column_N. Rows of empty cells only are
-    left out. The column ``_row`` (int64) is the row a spreadsheet shows: the header is row 1. A missing delimiter
-    (comma, semicolon, tab, bar) or encoding is detected.
 
-    Errors: InputError for a missing, empty, header-only or unreadable file, repeated headers, a row with too many or
-    too few fields, an unclosed quote, or an unknown sheet.
+def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, how: Export) -> ibis.Table:
+    """Read the files of one export into the table ``name`` of the DuckDB backend ``engine``.
 
-    Example: ``load(engine, "orders.csv", name="orders", delimiter=";")``.
+    Text, Excel and JSON become tables of text: values as found, an empty cell is ''. Parquet keeps its own types.
+    Header names are trimmed; a column without one is called column_N; nested keys of JSON are joined by a dot. Rows of
+    empty cells only are left out. A missing delimiter (comma, semicolon, tab, bar) or encoding is detected.
+
+    Errors: InputError for a missing, empty, header-only or unreadable file, repeated headers, files with different
+    columns, a row with too many or too few fields, an unclosed quote, or an unknown sheet.
+
+    Example: ``load(engine, ["orders.csv"], name="orders", how=Export(file="orders.csv", delimiter=";"))``.
     """
-    path = _existing(path)
-    kind = path.suffix.lower()
-    if kind in TEXT:
-        _load_text(engine, path, name, detect(path, delimiter=delimiter, encoding=encoding))
-    elif kind == ".xlsx":
-        _load_excel(engine, path, name, sheet)
-    else:
-        _load_parquet(engine, path, name)
-    if not engine.raw_sql(f"select 1 from {_identifier(name)} limit 1").fetchall():
+    first: tuple[str, ...] = ()
+    for i, path in enumerate(paths):
+        part = f"{name}_part" if i else name
+        path = _existing(path)
+        try:
+            _readers(path)(engine, path, part, how)
+        except OSError as error:
+            raise InputError(
+                f"The file cannot be read: {error.strerror}", file=path, remedy="Check its rights."
+            ) from None
+        columns = engine.table(part).columns
+        if not i:
+            first = columns
+            continue
+        if odd := sorted(set(first) ^ set(columns)):
+            raise InputError(
+                "The file has not the columns of the first",
+                file=path,
+                column=odd[0],
+                remedy="Name it as its own source.",
+            )
+        try:
+            engine.raw_sql(
+                f"insert into {identifier(name)} by name select * replace ({ROW} + {i << FILE_BITS} as {ROW}) "
+                f"from {identifier(part)}; drop table {identifier(part)}"
+            )
+        except duckdb.ConversionException as error:
+            said = str(error).splitlines()[0]
+            raise InputError(f"The columns have other types: {said}", file=path, remedy="Export both alike.") from None
+    if not engine.raw_sql(f"select 1 from {identifier(name)} limit 1").fetchall():
         raise InputError("The file has a header but no rows", remedy="Export it again with its rows.", file=path)
     return engine.table(name)
+
+
+def _readers(path: Path):
+    kind = path.suffix.lower()
+    return (
+        _load_text
+        if kind in TEXT
+        else _load_json
+        if kind in JSON
+        else _load_excel
+        if kind == ".xlsx"
+        else _load_parquet
+    )
 
 
 def sha256(path: str | Path) -> str:
@@ -106,10 +155,12 @@ def sheets(path: str | Path) -> list[str]:
         workbook.close()
 
 
-def detect(path: str | Path, *, delimiter: str | None = None, encoding: str | None = None) -> Detected:
+def detect(
+    path: str | Path, *, delimiter: str | None = None, encoding: str | None = None, header_row: int | None = None
+) -> Detected:
     """Return encoding, delimiter and header names of a text file; what is given is not detected."""
     path = _existing(path)
-    found, direct = _scan(path, encoding)
+    found, direct, escape = _scan(path, encoding)
     sample: list[str] = []
     try:
         for line in _lines(path, found):
@@ -120,11 +171,12 @@ def detect(path: str | Path, *, delimiter: str | None = None, encoding: str | No
         pass  # reading the records names the row
     sep = re.fullmatch(r'"?sep=(.)"?\s*', sample[0]) if sample else None
     delimiter = _delimiter(delimiter, path) or (sep[1] if sep else _guess_delimiter(sample))
-    records = _records(_lines(path, found, skip=bool(sep)), delimiter, path)
-    header_row, header = next(((row, r) for row, r in records if any(f.strip() for f in r)), (0, []))
+    records = _records(_lines(path, found, skip=bool(sep)), delimiter, path, escape)
+    filled = ((row, r) for row, r in records if row >= (header_row or 1) and any(f.strip() for f in r))
+    header_row, header = next(filled, (0, []))
     if not header:
         raise InputError("The file is empty", remedy="Export it again.", file=path)
-    return Detected(found, delimiter, names(header, path), header_row, bool(sep), direct and header_row == 1)
+    return Detected(found, delimiter, names(header, path), header_row, bool(sep), direct and header_row == 1, escape)
 
 
 def names(header: Iterable[object], path: Path) -> tuple[str, ...]:
@@ -153,21 +205,22 @@ def names(header: Iterable[object], path: Path) -> tuple[str, ...]:
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
-def _load_text(engine: ibis.BaseBackend, path: Path, name: str, found: Detected) -> None:
-    if found.direct:
+def _load_text(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> None:
+    found = detect(path, delimiter=how.delimiter, encoding=how.encoding, header_row=how.header_row)
+    if found.direct and not how.footer_rows:
         try:
             return _read_csv(engine, path, name, found, found.delimiter, skip=int(found.sep_line))
         except duckdb.Error:
             pass  # read again below, to name the faulty row; odd line ends are harmless
     with tempfile.TemporaryDirectory() as folder:
         clean = Path(folder) / "clean.csv"
-        _write_clean(path, clean, found)
+        _write_clean(path, clean, found, how.footer_rows)
         try:
             _read_csv(engine, clean, name, found, ",")
         except duckdb.Error as error:
             raise InputError(
                 f"The file cannot be read: {str(error).splitlines()[0]}", remedy="Export it again.", file=path
-            ) from error
+            ) from None
 
 
 def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, delimiter: str, skip: int = 0) -> None:
@@ -175,58 +228,67 @@ def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, 
     cells = [f"c{i}" for i in range(len(found.columns))]
     columns = ", ".join(f"'{c}': 'VARCHAR'" for c in cells)
     as_text = ", ".join(f"'{c}'" for c in cells)  # an empty cell stays '' instead of NULL
-    aliases = ", ".join(f"{c} as {_identifier(n)}" for c, n in zip(cells, found.columns, strict=True))
+    aliases = ", ".join(f"{c} as {identifier(n)}" for c, n in zip(cells, found.columns, strict=True))
     filled = " or ".join(f"trim({c}) <> ''" for c in cells)
     engine.raw_sql(
         f"""
-        create or replace table {_identifier(name)} as
+        create or replace table {identifier(name)} as
         select {aliases}, {ROW} from (
             select *, row_number() over () + {found.header_row} as {ROW} from read_csv(
-                {_literal(glob.escape(str(path)))}, auto_detect=false, strict_mode=true, all_varchar=true,
-                header=true, skip={skip}, delim={_literal(delimiter)}, quote='"', escape='"',
+                {literal(glob.escape(str(path)))}, auto_detect=false, strict_mode=true, all_varchar=true,
+                header=true, skip={skip}, delim={literal(delimiter)}, quote='"', escape='"',
                 columns={{{columns}}}, force_not_null=[{as_text}], hive_partitioning=false, compression='none')
         ) where {filled}
         """
     )
 
 
-def _write_clean(path: Path, target: Path, found: Detected) -> None:
+def _write_clean(path: Path, target: Path, found: Detected, footer_rows: int) -> None:
     """Write the records as comma-separated UTF-8; a blank line becomes a row of empty cells."""
-    width = len(found.columns)
+    width, waiting = len(found.columns), deque()
     with open(target, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
-        for row, record in _records(_lines(path, found.encoding, skip=found.sep_line), found.delimiter, path):
+        lines = _lines(path, found.encoding, skip=found.sep_line)
+        for row, record in _records(lines, found.delimiter, path, found.escape):
             if row < found.header_row:
                 continue
-            text = "".join(record)
-            if not text.strip():
+            if not any(cell.strip() for cell in record):
                 record = [""] * width
-            elif len(record) != width:
-                raise InputError(
-                    f"The row has {len(record)} fields, the header has {width}",
-                    remedy=f"Quote the texts that contain {found.delimiter!r}, or correct the row"
-                    " (or name another `delimiter:` in company.yaml).",
-                    file=path,
-                    row=row,
-                    column=found.columns[len(record)] if len(record) < width else None,
-                    value=record[width] if len(record) > width else None,
-                )
-            if "\0" in text:
-                place = next(i for i, cell in enumerate(record) if "\0" in cell)
-                raise InputError(
-                    "The cell contains a null byte",
-                    remedy="The file is damaged or not text: export it again.",
-                    file=path,
-                    row=row,
-                    column=found.columns[place],
-                    value=record[place][:40],
-                )
-            writer.writerow(record)
+            waiting.append((row, record))
+            if len(waiting) > footer_rows:
+                writer.writerow(_sound(*waiting.popleft(), found, path))
 
 
-def _records(lines: Iterable[str], delimiter: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+def _sound(row: int, record: list[str], found: Detected, path: Path) -> list[str]:
+    """Return a record that is as wide as the header and holds nothing impossible. Errors: InputError."""
+    width = len(found.columns)
+    if len(record) != width:
+        raise InputError(
+            f"The row has {len(record)} fields, the header has {width}",
+            remedy=f"Quote the texts that contain {found.delimiter!r}, or correct the row. company.yaml can name a "
+            "`delimiter:`, the `header_row:` below a title, and `footer_rows:` that close the file.",
+            file=path,
+            row=row,
+            column=found.columns[len(record)] if len(record) < width else None,
+            value=record[width] if len(record) > width else None,
+        )
+    for column, cell in zip(found.columns, record, strict=True):
+        if "\0" in cell or len(cell) > _CELL:
+            problem = "contains a null byte" if "\0" in cell else f"has {len(cell) / 1e6:.1f} million characters"
+            raise InputError(
+                f"The cell {problem}",
+                remedy="The file is damaged, or a quote is missing: export it again.",
+                file=path,
+                row=row,
+                column=column,
+                value=cell[:40],
+            )
+    return record
+
+
+def _records(lines: Iterable[str], delimiter: str, path: Path, escape: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield the records with the row a spreadsheet would show; a line break in quotes starts no new row."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, escapechar="\\" if escape else None)
     row = 0
     while True:
         row += 1
@@ -253,8 +315,8 @@ def _records(lines: Iterable[str], delimiter: str, path: Path) -> Iterator[tuple
         yield row, record
 
 
-def _scan(path: Path, encoding: str | None) -> tuple[str, bool]:
-    """Read all bytes once: return the encoding, and whether DuckDB can read the file as it is."""
+def _scan(path: Path, encoding: str | None) -> tuple[str, bool, bool]:
+    """Read all bytes once: return the encoding, whether DuckDB can read the file as it is, and if \\" is a quote."""
     with open(path, "rb") as file:
         start = file.read(4096)
     for signature, what in _SIGNATURES.items():
@@ -267,15 +329,18 @@ def _scan(path: Path, encoding: str | None) -> tuple[str, bool]:
         asked = True
         try:
             encoding = codecs.lookup(encoding).name
-        except LookupError:
+            if not _ENCODING.match(encoding):
+                raise LookupError
+        except (LookupError, UnicodeError):
             raise InputError(
                 f"Unknown encoding {encoding!r}", remedy="Use utf-8, cp1252, latin-1, cp850 or utf-16.", file=path
             ) from None
     if encoding != "utf-8":
-        return encoding, False
-    decoder, carry, direct = codecs.getincrementaldecoder("utf-8")(), b"", True
+        return encoding, False, encoding[:3] != "utf" and any(_BACKSLASH.search(c) for c in _chunks(path))
+    decoder, carry, direct, escape = codecs.getincrementaldecoder("utf-8")(), b"", True, False
     try:
         for chunk in _chunks(path):
+            escape = escape or bool(_BACKSLASH.search(chunk))
             decoder.decode(chunk)
             body = carry + chunk
             text = body.rstrip(b"\r\n")  # blank lines at the end shift no row; elsewhere they do
@@ -284,8 +349,8 @@ def _scan(path: Path, encoding: str | None) -> tuple[str, bool]:
                 direct = False
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return ("utf-8", False) if asked else (BY_LINE, False)
-    return "utf-8", direct
+        return ("utf-8" if asked else BY_LINE), False, escape
+    return "utf-8", direct and not escape, escape
 
 
 def _utf16(start: bytes) -> str | None:
@@ -384,8 +449,8 @@ def _guess_delimiter(sample: list[str]) -> str:
 # --- Excel and Parquet --------------------------------------------------------------------------------------------
 
 
-def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, sheet: str | None) -> None:
-    workbook = _workbook(path)
+def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> None:
+    workbook, sheet = _workbook(path), how.sheet
     try:
         known = ", ".join(workbook.sheetnames)
         if sheet is None and len(workbook.sheetnames) > 1:
@@ -403,7 +468,10 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, sheet: str | No
         raise InputError(f"The sheet cannot be read: {error}", remedy="Save it again or as CSV.", file=path) from error
     finally:
         workbook.close()
-    filled = [place for place, row in enumerate(rows) if any(c.strip() for c in row)]
+    _refuse_formulas(path, page.title, rows)
+    above = (how.header_row or 1) - 1
+    filled = [place for place, row in enumerate(rows) if place >= above and any(c.strip() for c in row)]
+    filled = filled[: len(filled) - how.footer_rows]
     if not filled:
         raise InputError("The sheet is empty", remedy="Export it again.", file=path)
     width = max(place + 1 for i in filled for place, c in enumerate(rows[i]) if c.strip())
@@ -412,6 +480,30 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, sheet: str | No
     data = {n: pa.array([row[i] for row in cells[1:]], pa.string()) for i, n in enumerate(columns)}
     data[ROW] = pa.array([i + 1 for i in filled[1:]], pa.int64())
     engine.create_table(name, obj=pa.table(data), overwrite=True)
+
+
+def _refuse_formulas(path: Path, sheet: str, rows: list[list[str]]) -> None:
+    """Refuse a workbook written by a program that left its formulas without values."""
+    with zipfile.ZipFile(path) as parts:
+        if not any(b"<f" in parts.read(n) for n in parts.namelist() if n.startswith("xl/worksheets/")):
+            return
+    workbook = _workbook(path, values=False)
+    for i, row in enumerate(workbook[sheet].iter_rows(values_only=True)):
+        for j, cell in enumerate(row):
+            if (
+                isinstance(cell, str)
+                and cell.startswith("=")
+                and (i >= len(rows) or not rows[i][j : j + 1] or not rows[i][j])
+            ):
+                raise InputError(
+                    "The formula has no stored value",
+                    remedy="Open the workbook in a spreadsheet program and save it, or export it as CSV.",
+                    file=path,
+                    row=i + 1,
+                    column=next((r[j] for r in rows if j < len(r) and r[j].strip()), None),
+                    value=cell,
+                )
+    workbook.close()
 
 
 def _cell(value: object) -> str:
@@ -427,7 +519,7 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _workbook(path: Path) -> openpyxl.Workbook:
+def _workbook(path: Path, values: bool = True) -> openpyxl.Workbook:
     with open(path, "rb") as file:
         locked = file.read(4) == b"\xd0\xcf\x11\xe0"
     if locked:
@@ -435,26 +527,68 @@ def _workbook(path: Path) -> openpyxl.Workbook:
             "The workbook is password-protected or an old .xls", remedy="Save it as plain .xlsx.", file=path
         )
     try:
-        return openpyxl.load_workbook(path, read_only=True, data_only=True)
+        return openpyxl.load_workbook(path, read_only=True, data_only=values)
     except Exception as error:  # openpyxl lets through all errors of its zip and XML readers
         raise InputError("This is not an Excel workbook", remedy="Save it again as .xlsx or CSV.", file=path) from error
 
 
-def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str) -> None:
-    source = f"read_parquet({_literal(glob.escape(str(path)))}, hive_partitioning=false, file_row_number=true)"
+def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> None:
+    source = f"read_parquet({literal(glob.escape(str(path)))}, hive_partitioning=false, file_row_number=true)"
     try:
         found = [c[0] for c in engine.raw_sql(f"select * from {source} limit 0").description]
+        found.remove("file_row_number")
+        aliases = ", ".join(
+            f"{identifier(old)} as {identifier(new)}" for old, new in zip(found, names(found, path), strict=True)
+        )
+        engine.raw_sql(
+            f"create or replace table {identifier(name)} as "
+            f"select {aliases}, file_row_number + 2 as {ROW} from {source}"
+        )
     except duckdb.Error as error:
         raise InputError(
             f"The Parquet file cannot be read: {str(error).splitlines()[0]}", remedy="Export it again.", file=path
-        ) from error
-    found.remove("file_row_number")
-    aliases = ", ".join(
-        f"{_identifier(old)} as {_identifier(new)}" for old, new in zip(found, names(found, path), strict=True)
-    )
-    engine.raw_sql(
-        f"create or replace view {_identifier(name)} as select {aliases}, file_row_number + 2 as {ROW} from {source}"
-    )
+        ) from None
+
+
+def _load_json(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> None:
+    """Read a list of records, or one record a line; ``_row`` is the line, or the position in the list."""
+    encoding = _scan(path, how.encoding)[0]
+    text = "".join(_lines(path, encoding))
+    try:
+        whole = json.loads(text) if path.suffix.lower() == ".json" else None
+    except ValueError:
+        whole = None  # one record a line, under the name .json
+    if isinstance(whole, dict):  # {"responses": [...], "page": 1}: the one list of it
+        lists = [v for v in whole.values() if isinstance(v, list)]
+        whole = lists[0] if len(lists) == 1 else [whole]
+    records: list[tuple[int, dict[str, str]]] = []
+    for row, given in enumerate(text.splitlines() if whole is None else whole, 1):
+        if whole is None and not given.strip():
+            continue
+        try:
+            record = json.loads(given) if whole is None else given
+        except ValueError as error:
+            raise InputError(f"The line is not JSON: {error}", file=path, row=row, remedy="Export it again.") from None
+        if not isinstance(record, dict):
+            raise InputError("The line is not a record", file=path, row=row, remedy='Write {"score": 9, ...}.')
+        records.append((row, dict(_flat(record, ""))))
+    found = dict.fromkeys(k for _, r in records for k in r)
+    data = {
+        n: pa.array([r.get(k, "") for _, r in records], pa.string())
+        for k, n in zip(found, names(found, path), strict=True)
+    }
+    data[ROW] = pa.array([row for row, _ in records], pa.int64())
+    engine.create_table(name, obj=pa.table(data), overwrite=True)
+
+
+def _flat(record: dict, above: str) -> Iterator[tuple[str, str]]:
+    for key, value in record.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{key}.")
+        elif isinstance(value, list):
+            yield above + key, "; ".join(v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in value)
+        else:
+            yield above + key, "" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 # --- helpers ------------------------------------------------------------------------------------------------------
@@ -462,17 +596,18 @@ def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str) -> None:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise InputError(f"No file has such a name: {error.strerror}", remedy="Correct `file:`.") from None
+    if not there:
         folder = path.parent
-        there = sorted(f.name for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
-        close = get_close_matches(path.name, there, 3, 0.5) or [f for f in there if f.lower().endswith(READABLE)][:5]
         if path.is_dir():
             problem, remedy = "This is a folder, not a file", "Name a file in it."
         elif not folder.is_dir():
             problem, remedy = f"There is no folder {folder}", "Correct `folder:` or `file:` in company.yaml."
         else:
-            problem = "There is no such file"
-            remedy = f"The folder has: {', '.join(close)}." if close else "The folder has no data files."
+            problem, remedy = "There is no such file", _there(folder, path.name)
         raise InputError(problem, remedy=remedy, file=path)
     if path.suffix.lower() not in READABLE:
         raise InputError(
@@ -485,9 +620,17 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
+    """Return a name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Return a text quoted for SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _there(folder: Path, name: str) -> str:
+    there = sorted(f.name for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
+    close = get_close_matches(name, there, 3, 0.5) or [f for f in there if f.lower().endswith(READABLE)][:5]
+    return f"The folder has: {', '.join(close)}." if close else "The folder has no data files."

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cxlib.errors import InputError
 from cxlib.intake.models import FILE, Model, Words, did_you_mean, refuse
-from cxlib.intake.sources import TABLES, Sources
+from cxlib.intake.sources import TABLES, Named, Sources
 
 GOOD_END = {"1.0": "low", "2.0": "high"}  # 1.0 asks about effort (less is better), 2.0 about ease (more is better)
 METRICS = ("nps", "csat", "psat", "ces")  # any other name is the company's own signal
@@ -38,7 +38,7 @@ class Metric(Model):
     version: str | None = None
     target: float | None = None
     benchmark: float | None = None
-    composite_weight: Annotated[float, Field(ge=0)] = 1
+    composite_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1
 
     @field_validator("scale")
     @classmethod
@@ -89,16 +89,17 @@ class Money(Model):
 
 
 class Privacy(Model):
-    """What readers may not see: groups smaller than ``minimum_base`` customers, and ids of customers at risk."""
+    """What readers may not see: groups smaller than ``minimum_base`` customers, customers at risk, agents' names."""
 
     minimum_base: Annotated[int, Field(ge=1)] = 30
     at_risk_list: bool = False
+    agents: Literal["show", "hide"] = "show"
 
 
 class Settings(Model):
     """The whole of company.yaml."""
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, pattern=r"\S")]
     as_of: date
     relationship: Literal["contractual", "noncontractual"]
     inactive_after_days: Annotated[int, Field(gt=0)] | None = None
@@ -109,10 +110,12 @@ class Settings(Model):
     metrics: dict[str, Metric] = Field({})
     segments: Words = Field([])
     privacy: Privacy = Privacy()
-    draws: Annotated[int, Field(ge=1)] = 1000
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0)] = 1
     database: str | None = Field(None, repr=False)
     folder: str = "."
+    exchange_rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field({})
+    exports: dict[Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]*$")], Named] = Field({})
     sources: Sources
 
     @field_validator("metrics", mode="before")
@@ -159,18 +162,15 @@ class Settings(Model):
         return self
 
     def _origins(self) -> None:
-        for table in TABLES:
-            for source in getattr(self.sources, table) or []:
-                for export in (source, *source.join):
-                    if export.table is not None and self.database is None:
-                        refuse(
-                            f"names the table {export.table}, but there is no database", "Add database: ${CX_DATABASE}."
-                        )
-                    if export.file is not None and self.database is not None:
-                        refuse(
-                            f"names the file {export.file} although there is a database",
-                            "Take all sources from the database (table:) or all from files (file:).",
-                        )
+        sources = [s for t in TABLES for s in getattr(self.sources, t) or []]
+        for export in (*sources, *self.exports.values()):
+            if export.table is not None and self.database is None:
+                refuse(f"names the table {export.table}, but there is no database", "Add database: ${CX_DATABASE}.")
+            if export.file is not None and self.database is not None:
+                refuse(
+                    f"names the file {export.label} although there is a database",
+                    "Take all sources from the database (table:) or all from files (file:).",
+                )
 
 
 def _with_direction(name: str, given: Any) -> Any:

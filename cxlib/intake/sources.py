@@ -1,9 +1,10 @@
-"""The part of company.yaml that names the source of each table: exports, joins, filters, columns."""
+"""The part of company.yaml that names the source of each table: exports, the select over them, columns."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -11,27 +12,16 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from cxlib.intake.models import BLANK, Model, Word, Words, refuse
 
 TABLES = ("customers", "responses", "orders", "contacts", "initiatives", "exposures")
-
-
-class Filter(Model):
-    """A condition on the text of one export column; blank values compare as the empty text."""
-
-    column: str
-    is_: Words | None = Field(None, alias="is")
-    is_not: Words | None = None
-
-    @model_validator(mode="after")
-    def _one_condition(self) -> Filter:
-        if (self.is_ is None) == (self.is_not is None):
-            refuse("needs either is or is_not", 'Write for instance {column: is_trial, is: ["FALSE"]}.')
-        return self
+CLOCKS = ("unix", "unix_ms", "serial")  # words under dates: seconds, milliseconds, days of a spreadsheet
+REPEATS = {"orders": "sum", "customers": "span"}
+Thousands = Literal[",", ".", "'", " ", "_"]
 
 
 class Format(Model):
     """How an export writes its values."""
 
     decimal: Literal[".", ","] = "."
-    thousands: Literal[",", ".", "'", " ", "_"] | None = None
+    thousands: Thousands | None = None
     dates: Words | None = None
 
     @field_validator("dates")
@@ -40,11 +30,11 @@ class Format(Model):
         for pattern in patterns or []:
             codes = set(re.findall(r"%[-]?(.)", pattern))
             whole = codes & set("yY") and ((codes & set("mbB") and "d" in codes) or "j" in codes)
-            if not whole or codes - set("yYmbBdjHIMSfpaA%"):
+            if pattern not in CLOCKS and (not whole or codes - set("yYmbBdjHIMSfpaA%")):
                 refuse(
                     f"has {pattern!r}, which is not a date pattern",
-                    "Write day, month and year as strftime does, for instance %d/%m/%Y or %d.%m.%Y %H:%M:%S; "
-                    "leave `dates` out for ISO dates (2026-01-31).",
+                    "Write day, month and year as strftime does, for instance %d/%m/%Y or %d.%m.%Y %H:%M:%S; or "
+                    "unix (seconds), unix_ms, serial (days of a spreadsheet); leave `dates` out for ISO dates.",
                 )
         return patterns
 
@@ -56,100 +46,71 @@ class Format(Model):
 
 
 class Export(Format):
-    """One file, or one table of a database, and how to read it."""
+    """One export: a file, several files with the same columns, or a table of a database; and how to read it.
 
-    file: str | None = None
+    ``header_row``: the row with the column names, if rows stand above it. ``footer_rows``: closing lines to leave off.
+    """
+
+    file: Words | None = None
     table: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
     sheet: Word | None = None
+    header_row: Annotated[int, Field(ge=1)] | None = None
+    footer_rows: Annotated[int, Field(ge=0)] = 0
     blank: Words = Field(list(BLANK))
-    filter: list[Filter] = Field([])
-
-    @field_validator("filter", mode="before")
-    @classmethod
-    def _one_or_many(cls, given: Any) -> Any:
-        return [given] if isinstance(given, Mapping) else given
 
     @model_validator(mode="after")
     def _one_origin(self) -> Export:
-        if (self.file is None) == (self.table is None):
-            refuse("needs either file or table", "Write file: name.csv, or table: schema.name with a database.")
+        if (self.file is not None) + (self.table is not None) + (getattr(self, "sql", None) is not None) != 1:
+            refuse(
+                "needs exactly one of file, table and sql",
+                "Write file: name.csv; or table: schema.name with a database; or sql: select ... from exports.",
+            )
         return self
 
     @property
     def label(self) -> str:
         """The file or table as named in company.yaml."""
-        return self.file or self.table
-
-
-class Join(Export):
-    """A further export; its columns are available as ``as.column``."""
-
-    as_: str = Field(alias="as")
-    on: dict[str, str]
-    pick: Literal["one", "first", "last", "sum"] = "one"
-    by: str | None = None
-
-    @field_validator("on", mode="before")
-    @classmethod
-    def _same_name_on_both_sides(cls, on: Any) -> Any:
-        names = [on] if isinstance(on, str) else on
-        return {n: n for n in names} if isinstance(names, list) and all(isinstance(n, str) for n in names) else names
-
-    @model_validator(mode="after")
-    def _order_where_needed(self) -> Join:
-        if self.by is None and self.pick in ("first", "last"):
-            refuse(f"picks the {self.pick} row without an order", "Name the column to order by: by: churn_date.")
-        if self.by is not None and self.pick in ("one", "sum"):
-            refuse(f"has both pick: {self.pick} and by", "Use by only with pick: first or pick: last.")
-        return self
-
-
-class OneRow(Model):
-    """Keep one row per value of a contract column."""
-
-    column: str
-    pick: Literal["first", "last"] = "first"
-    by: str | None = None
+        return ", ".join(self.file or []) or self.table or "sql"
 
 
 class Column(Model):
-    """Where a contract column comes from: an export column, a fixed value, or the row number."""
+    """Where a contract column comes from: an export column or a fixed value; and what its values mean.
+
+    ``times`` and ``minus`` name a second column: quantity x price, total less refund. ``no_answer``: asked and not
+    answered; ``not_asked``: the question was never put, so the row is no question.
+    """
 
     column: str | None = None
     value: Word | None = None
-    row_number: str | None = None
     codes: dict[Word, Word] = Field({})
-    otherwise: Word | None = None
     decimal: Literal[".", ","] | None = None
-    thousands: Literal[",", ".", "'", " ", "_"] | None = None
+    thousands: Thousands | None = None
     dates: Words | None = None
     no_answer: Words = Field([])
+    not_asked: Words = Field([])
     after: str | None = None
-    later_than: str | None = None
-    unit: Literal["minutes", "hours", "days"] | None = None
+    unit: Literal["minutes", "hours", "days", "hh:mm:ss", "cents"] | None = None
+    times: str | None = None
+    minus: str | None = None
 
     _dates = field_validator("dates")(Format._whole_dates.__func__)
 
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, given: Any) -> Any:
+        _refuse_old(given)
         return {"column": given} if isinstance(given, str) and given else given
 
     @model_validator(mode="after")
     def _one_origin(self) -> Column:
-        if sum(v is not None for v in (self.column, self.value, self.row_number)) != 1:
-            refuse(
-                "needs exactly one of column, value and row_number",
-                "Write the name of an export column, {value: nps} or {row_number: R}.",
-            )
-        rules = self.codes or self.otherwise is not None or self.no_answer or self.after or self.later_than
+        if (self.column is None) == (self.value is None):
+            refuse("needs either column or value", "Write the name of an export column, or {value: nps}.")
+        rules = self.codes or self.no_answer or self.not_asked or self.after or self.times or self.minus or self.unit
         if self.column is None and rules:
-            refuse("has codes, otherwise, no_answer, after or later_than without a column", "Name the export column.")
-        if self.later_than and (self.codes or self.otherwise is not None or self.no_answer or self.after):
-            refuse("has later_than together with another rule", "Use it alone: it gives yes or no.")
-        if (self.after is None) != (self.unit is None):
+            refuse("has rules for values without a column", "Name the export column: {column: ...}.")
+        if (self.after is None) != (self.unit in (None, "cents")):
             refuse(
                 "needs after and unit together", "Write {column: minutes_to_reply, after: opened_at, unit: minutes}."
             )
@@ -157,29 +118,63 @@ class Column(Model):
 
 
 class Source(Export):
-    """One export of a table: its joins, filters and columns under the names of the contract."""
+    """One export, or a select over the exports, with its columns under the names of the contract.
 
-    join: list[Join] = Field([])
-    one_row_per: OneRow | None = None
+    ``repeats``: what several rows with one id are: the lines of an order (sum), the contracts of a customer (span).
+    ``ends_on``: the last day of an export that is known to have ended.
+    """
+
+    sql: str | None = None
+    repeats: Literal["sum", "span"] | None = None
+    ends_on: date | None = None
     tenure_unit: Literal["days", "months", "years"] | None = None
     columns: dict[str, Column]
 
-    @field_validator("join", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _one_or_many_joins(cls, given: Any) -> Any:
-        return [given] if isinstance(given, Mapping) else given
+    def _of_this_form(cls, given: Any) -> Any:
+        _refuse_old(given)
+        return given
 
-    @field_validator("one_row_per", mode="before")
-    @classmethod
-    def _column_alone(cls, given: Any) -> Any:
-        return {"column": given} if isinstance(given, str) else given
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> Source:
-        names = [j.as_ for j in self.join]
-        if len(set(names)) < len(names):
-            refuse("has two joins with the same name", "Give each its own name with as:.")
-        return self
+def _refuse_old(given: Any) -> None:
+    """Refuse the keys that ``sql`` has replaced, with the select to write."""
+    if not isinstance(given, Mapping):
+        return
+    file, named = given.get("file", "a.csv"), "exports: {a: " + str(given.get("file", "a.csv")) + "}"
+    column = given.get("column", "...")
+    for key in ("join", "filter", "one_row_per", "row_number", "otherwise", "later_than"):
+        if key not in given:
+            continue
+        if key == "join":
+            join = given[key][0] if isinstance(given[key], list) and given[key] else given[key]
+            join = join if isinstance(join, Mapping) else {}
+            on = join.get("on", "id")
+            left, right = next(iter(on.items()), ("id", "id")) if isinstance(on, Mapping) else (on, on)
+            remedy = (
+                f"Write exports: {{a: {file}, b: {join.get('file', 'b.csv')}}} and sql: select a.*, b.* exclude"
+                f' ("{right}") from a left join b on a."{left}" = b."{right}"; columns then names its columns.'
+            )
+        elif key == "filter":
+            rule = given[key] if isinstance(given[key], Mapping) else (given[key] or [{}])[0]
+            wanted = rule.get("is", rule.get("is_not", ""))
+            wanted = ", ".join(f"'{w}'" for w in (wanted if isinstance(wanted, list) else [wanted]))
+            sign = "in" if "is" in rule else "not in"
+            remedy = f'Write {named} and sql: select * from a where "{rule.get("column")}" {sign} ({wanted}).'
+        elif key == "one_row_per":
+            rule = given[key] if isinstance(given[key], Mapping) else {"column": given[key]}
+            order = f' order by "{rule["by"]}"' if rule.get("by") else ""
+            remedy = f'Write {named} and sql: select distinct on ("{rule.get("column")}") * from a{order}, with the'
+            remedy += " export's name of the column; lines of an order are added up with repeats: sum."
+        elif key == "row_number":
+            remedy = "Leave the id out: without one, file and row are the id."
+        elif key == "otherwise":
+            remedy = (
+                f"Write it in sql: select *, case when \"{column}\" = '...' then '...' else '{given[key]}' end as x."
+            )
+        else:
+            remedy = f'Write it in sql: select *, "{column}" > "{given[key]}" as late from a.'
+        refuse(f"has the key {key!r}, which is no longer read", remedy)
 
 
 def _one_or_many_sources(given: Any) -> Any:
@@ -189,6 +184,7 @@ def _one_or_many_sources(given: Any) -> Any:
 
 
 Many = Annotated[list[Source], BeforeValidator(_one_or_many_sources)]
+Named = Annotated[Export, BeforeValidator(lambda given: given if isinstance(given, Mapping) else {"file": given})]
 
 
 class Sources(Model):
@@ -200,3 +196,13 @@ class Sources(Model):
     contacts: Many | None = None
     initiatives: Many | None = None
     exposures: Many | None = None
+
+    @model_validator(mode="after")
+    def _repeats_fit(self) -> Sources:
+        for table in TABLES:
+            for source in getattr(self, table) or []:
+                if source.repeats not in (None, REPEATS.get(table)):
+                    refuse(
+                        f"has repeats: {source.repeats}", "Write repeats: sum for orders, repeats: span for customers."
+                    )
+        return self

@@ -1,16 +1,17 @@
 """The contract of the six tables, and one export as rows of it.
 
-Expressions alone turn an export into a table of the contract: join, filter, fold, rename, codes, dates. Possible faults
-in values are a list of conditions that stop the intake (``Stop``).
+Expressions alone turn an export into a table of the contract: names, codes, dates, amounts, lines of one order.
+Possible faults in values are a list of conditions that stop the intake (``Stop``).
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
-from functools import partial, reduce
+from functools import reduce
 from math import isfinite
 from operator import or_
 
@@ -19,7 +20,7 @@ import ibis.expr.types as ir
 
 from cxlib.errors import InputError
 from cxlib.intake import values
-from cxlib.intake.exports import Load, Prepared
+from cxlib.intake.exports import Exports, Prepared, whole
 from cxlib.intake.models import did_you_mean
 from cxlib.intake.settings import Settings
 from cxlib.intake.sources import Column, Format, Source
@@ -60,6 +61,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "weight": _COUNTED,
         "left": Field("flag", filled=True),
         "tenure": _COUNTED,
+        "currency": _TEXT,
     },
     "initiatives": {
         "initiative_id": _must("id"),
@@ -81,12 +83,12 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "planned_customers": Field("number", above=0, whole=True),
     },
     "responses": {
-        "response_id": _must("id"),
+        "response_id": _ID,
         "customer_id": _must("id"),
         "metric": _must("text"),
         "asked_at": _MOMENT,
         "answered_at": _MOMENT,
-        "score": Field("number", required=True),
+        "score": Field("score", required=True),
         "touchpoint": _TEXT,
         "channel": _TEXT,
         "agent": _TEXT,
@@ -96,15 +98,16 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "weight": _COUNTED,
     },
     "orders": {
-        "order_id": _must("id"),
+        "order_id": _ID,
         "customer_id": _must("id"),
         "ordered_at": _must("moment"),
         "revenue": _must("number"),
         "kind": Field("text", one_of=("new", "renewal", "upsell", "cross_sell")),
         "margin": _NUMBER,
+        "currency": _TEXT,
     },
     "contacts": {
-        "contact_id": _must("id"),
+        "contact_id": _ID,
         "customer_id": _must("id"),
         "opened_at": _must("moment"),
         "first_response_at": _MOMENT,
@@ -113,6 +116,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "agent": _TEXT,
         "cost": _NUMBER,
         "reopened_at": _MOMENT,
+        "currency": _TEXT,
     },
     "exposures": {
         "initiative_id": _must("id"),
@@ -129,6 +133,9 @@ ID = {  # the column that identifies a row; exposures have none
     "contacts": "contact_id",
 }
 WITHOUT_EXTRAS = ("initiatives", "exposures")
+MONEY = ("revenue", "margin", "monthly_revenue", "cost")
+CURRENCY = re.compile(r"(^|[^a-z])(currency|w(ä|ae)hrung|devise|moneda|moeda|valuta)([^a-z]|$)")
+MAX_MONEY = 1e12  # a larger amount is a typing mistake
 _LOWER_CASE = (("responses", "metric"), ("initiatives", "outcome"))
 
 
@@ -161,31 +168,39 @@ class Rows:
         chosen = {c: t[c] if c in self.source.columns else ibis.null(kind) for c, kind in kinds.items()}
         cases = [(s.when, i) for i, s in enumerate(self.stops, 1)]
         stop = ibis.cases(*cases, else_=0).cast("int64") if cases else ibis.literal(0, "int64")
-        return t.select("_row", "_copy", **chosen, _source=ibis.literal(self.index, "int64"), _stop=stop)
+        unasked = {"_unasked": t._unasked if "_unasked" in t.columns else ibis.literal(False)}
+        unasked = unasked if self.name == "responses" else {}
+        return t.select("_row", "_copy", **chosen, **unasked, _source=ibis.literal(self.index, "int64"), _stop=stop)
 
     def counted(self) -> ir.Table:
-        """Count in one row: rows read, rows kept by the filters, and distinct ids (0: ids can repeat).
-
-        If ids are row numbers, or there are none, distinct whole rows are counted.
-        """
+        """Count in one row: rows read and distinct ids (0: ids can repeat); without ids, distinct whole rows."""
         raw, given = self.export.raw, self.source.columns.get(ID.get(self.name, ""))
-        if given is not None and given.row_number is None:
-            cell = self.export.own(given.column) if not given.codes else None
-            distinct = ibis.literal(0) if cell is None else cell.nunique()
+        if given is not None:
+            distinct = ibis.literal(0) if given.codes or given.value else self.export.own(given.column).nunique()
             counts = raw.agg(read=raw.count(), ids=distinct)
+        elif self.name in ID:
+            counts = raw.agg(read=raw.count(), ids=raw.count())
         else:
             cells = raw.drop("_row").distinct()
             counts = raw.agg(read=raw.count()).cross_join(cells.agg(ids=cells.count()))
-        kept = self.export.kept
-        both = self.source.filter and self.source.one_row_per
-        counts = counts.cross_join(kept.agg(kept=kept.count())) if both else counts.mutate(kept=counts.read)
-        return counts.select(
-            "read",
-            "kept",
-            "ids",
-            table=ibis.literal(self.name),
-            source=ibis.literal(self.index, "int64"),
-        )
+        return counts.mutate(table=ibis.literal(self.name), source=ibis.literal(self.index, "int64"))
+
+    def refuse_first(self) -> None:
+        """Raise the error of the first row that a stop holds for; used where rows are added up afterwards."""
+        cases = [(s.when.fill_null(False), i) for i, s in enumerate(self.stops, 1)]
+        found = self.table.mutate(_stop=ibis.cases(*cases, else_=0)) if cases else self.table.mutate(_stop=0)
+        first = found.filter(found._stop > 0).order_by("_row").limit(1).to_pandas()
+        if len(first):
+            wrong, row = self.stops[int(first["_stop"].iloc[0]) - 1], whole(first["_row"].iloc[0])
+            value = (
+                self.table.filter(self.table._row == row).select(v=wrong.shown.cast("string")).to_pandas()["v"].iloc[0]
+            )
+            raise self.error(f"{self.name}: {wrong.problem}", row, wrong.column, value, wrong.remedy(value))
+
+    def error(self, problem: str, row: object, column: str | None, value: object, remedy: str) -> InputError:
+        """Return the error of a cell, with the file of its row."""
+        file, row = self.export.exports.where(self.source, row)
+        return InputError(problem, file=file, row=row, column=column, value=value, remedy=remedy)
 
 
 def check_mapping(settings: Settings) -> None:
@@ -195,10 +210,6 @@ def check_mapping(settings: Settings) -> None:
         for i, source in enumerate(sources):
             path = f"sources.{name}{f'[{i}]' if len(sources) > 1 else ''}"
             _check_columns(name, contract, source, path)
-        numbered = [s.columns[ID[name]].row_number for s in sources if name in ID]
-        numbered = [n for n in numbered if n is not None]
-        if len(set(numbered)) < len(numbered):
-            raise _wrong(f"sources.{name}: two sources have the same row_number", "Give each row_number its own text.")
     customers = settings.sources.customers
     texts = {c for s in customers for c in s.columns if c not in CONTRACT["customers"]} | {"left_reason"}
     texts &= {c for s in customers for c in s.columns}
@@ -240,17 +251,12 @@ def _check_columns(name: str, contract: dict[str, Field], source: Source, path: 
             raise _wrong(
                 f"{key}: after names {given.after!r}, which has no date of its own", "Map it to a date column."
             )
-        if given.no_answer and column != "score":
-            raise _wrong(f"{key}: no_answer belongs to score", "For other columns list the text under blank:.")
-        if given.later_than is not None and kind != "text":
-            raise _wrong(f"{key}: later_than gives yes or no", "Use it for a column of text, such as late:.")
-        if given.row_number is not None and kind not in ("id", "text"):
-            raise _wrong(f"{key}: a row number can only be an id", "Name an export column.")
-    if source.one_row_per and (mapped.get(source.one_row_per.column) or Column(value="")).column is None:
-        raise _wrong(
-            f"{path}.one_row_per names {source.one_row_per.column!r}, which is not mapped to an export column",
-            did_you_mean(source.one_row_per.column, list(mapped), "mapped"),
-        )
+        if (given.no_answer or given.not_asked) and column != "score":
+            raise _wrong(f"{key}: no_answer and not_asked belong to score", "For others list the text under blank:.")
+        if (given.times or given.minus or given.unit == "cents") and kind != "number":
+            raise _wrong(f"{key}: times, minus and unit: cents belong to numbers", "Leave them out.")
+    if source.repeats and ID[name] not in mapped:
+        raise _wrong(f"{path}: repeats needs the id that repeats", f"Map {ID[name]}.")
     if ("tenure" in mapped) != (source.tenure_unit is not None):
         raise _wrong(f"{path}: tenure and tenure_unit belong together", "Write tenure_unit: days, months or years.")
     if "tenure" in mapped and "left" not in mapped and "left_on" not in mapped:
@@ -261,28 +267,154 @@ def _wrong(problem: str, remedy: str) -> InputError:
     return InputError(problem, file="company.yaml", remedy=remedy)
 
 
-def build(name: str, source: Source, index: int, settings: Settings, load: Load, copies: bool, duckdb: bool) -> Rows:
+def build(
+    name: str, source: Source, index: int, settings: Settings, as_of: date, exports: Exports, copies: bool
+) -> Rows:
     """Return one export as rows of the table ``name``; ``copies``: mark rows that repeat an earlier one."""
-    export = Prepared(source, load, copies, duckdb)
-    return _Typing(name, source, settings, export, duckdb).rows(index)
+    export = Prepared(source, exports, copies and source.repeats is None)
+    return _Typing(name, source, settings, as_of, export).rows(index)
 
 
 class _Typing:
     """Turns an export into the columns of the contract and collects the conditions that stop the intake."""
 
-    def __init__(self, name: str, source: Source, settings: Settings, export: Prepared, duckdb: bool) -> None:
-        self.name, self.source, self.settings, self.export, self.duckdb = name, source, settings, export, duckdb
+    def __init__(self, name: str, source: Source, settings: Settings, as_of: date, export: Prepared) -> None:
+        self.name, self.source, self.settings, self.as_of, self.export = name, source, settings, as_of, export
         self.rows_in, self.contract = export.table, CONTRACT[name]
+        self.odd = self._probe()
 
     def rows(self, index: int) -> Rows:
         """Return the typed rows with their stops."""
         direct = {c: g for c, g in self.source.columns.items() if g.after is None}
         later = {c: g for c, g in self.source.columns.items() if g.after is not None}
         table = self.rows_in.mutate(**{k: v for c, g in direct.items() for k, v in self._typed(c, g).items()})
+        table = table.mutate(**self._one_clock(table))
         table = table.mutate(**{c: self._moved(table, c, g) for c, g in later.items()}) if later else table
-        stops = [s for c, g in self.source.columns.items() if g.row_number is None for s in self._stops(table, c, g)]
-        stops += self._scale_stops(table) if self.name == "responses" else []
+        if self.name in ID and ID[self.name] not in self.source.columns:
+            table = table.mutate(**{ID[self.name]: ibis.literal(f"{index}-") + table._row.cast("string")})
+        rate, unknown = self._rate(table)
+        if self.source.repeats:
+            lines = Rows(self.name, self.source, index, self.export, table, self._all_stops(table, lines=True))
+            lines.refuse_first()
+            table = self._together(table)
+        stops = self._all_stops(table, lines=False) + unknown
+        if rate is not None:
+            table = table.mutate(**{c: table[c] * rate(table) for c in MONEY if c in self.source.columns})
         return Rows(self.name, self.source, index, self.export, table, stops)
+
+    def _all_stops(self, table: ir.Table, lines: bool) -> list[Stop]:
+        stops = [s for c, g in self.source.columns.items() for s in self._stops(table, c, g, lines)]
+        return stops + (self._scale_stops(table) if self.name == "responses" else [])
+
+    def _probe(self) -> dict[str, bool]:
+        """Find, in one query, the columns that hold rare forms; refuse amounts in several currencies."""
+        found, t = {}, self.rows_in
+        for column, given in self.source.columns.items():
+            kind = self.contract.get(column, _TEXT).kind
+            for written in [given.column, given.times, given.minus]:
+                if written is not None:
+                    cell = self.export.find(written, self._key(column), t)
+                    if (rare := values.odd(cell, kind, self._how(given))) is not None:
+                        found[f"{kind}:{written}"] = rare.fill_null(False).max()
+                        if column in MONEY:
+                            found[f"sign:{written}"] = values.sign(cell).nunique()
+                            found[f"first:{written}"], found[f"last:{written}"] = (
+                                values.sign(cell).min(),
+                                values.sign(cell).max(),
+                            )
+        counted = t.agg(**found).to_pandas().iloc[0].to_dict() if found else {}
+        for name, n in counted.items():
+            written = name.partition(":")[2]
+            one = counted.get(f"first:{written}")
+            if name.startswith("sign:") and (n > 1 or (n == 1 and len(one) == 3 and one != self.settings.currency)):
+                raise InputError(
+                    f"Amounts with {'several signs' if n > 1 else 'the sign ' + one} of a currency",
+                    file=self.source.label,
+                    column=written,
+                    value=f"{one}, {counted[f'last:{written}']}" if n > 1 else one,
+                    remedy=f"Give amounts in {self.settings.currency or 'one currency (currency:)'}, or use sql: to "
+                    "bring the sign into a column of its own, map it as currency, and declare exchange_rates:.",
+                )
+        self._one_currency()
+        return {k: bool(v) for k, v in counted.items() if not k.startswith(("sign:", "first:", "last:"))}
+
+    def _one_currency(self) -> None:
+        """Refuse amounts beside a column of currencies that is not mapped, unless all are in the company's own."""
+        if "currency" in self.source.columns or not set(MONEY) & set(self.source.columns):
+            return
+        for column in (c for c in self.export.columns if CURRENCY.search(c.lower())):
+            seen = self.export.raw.select(c=self.export.own(column).upper()).c.value_counts(name="n").to_pandas()
+            seen = sorted(seen.dropna()["c"])
+            if seen and seen != [(self.settings.currency or seen[0]).upper()]:
+                raise InputError(
+                    "The amounts are not all in the company's currency",
+                    file=self.source.label,
+                    column=column,
+                    value=", ".join(seen[:5]),
+                    remedy=f"Map the column: currency: {column}; and say what one unit is worth in "
+                    f"{self.settings.currency or 'currency:'}: exchange_rates: {{{seen[0]}: ...}}.",
+                )
+
+    def _rate(self, table: ir.Table) -> tuple[Callable[[ir.Table], ir.Value] | None, list[Stop]]:
+        """Return what turns amounts into the company's currency, and the stop for codes without a rate."""
+        if "currency" not in self.source.columns:
+            return None, []
+        rates = {k.upper(): v for k, v in self.settings.exchange_rates.items()} | {
+            (self.settings.currency or "").upper(): 1.0
+        }
+        given = self.source.columns["currency"]
+
+        def rate(t: ir.Table) -> ir.Value:
+            return t.currency.upper().cases(*rates.items(), else_=ibis.null("float64"))
+
+        cell = ibis.literal(given.value) if given.column is None else self.export.find(given.column, "currency", table)
+        shown = given.column or self._key("currency")
+        remedy = f"Add it to exchange_rates: the value of one unit in {self.settings.currency}."
+        unknown = table.currency.isnull() | ~table.currency.upper().isin(list(rates))
+        return rate, [Stop(unknown, "The currency has no exchange rate", shown, cell, lambda _: remedy)]
+
+    def _one_clock(self, table: ir.Table) -> dict[str, ir.Value]:
+        """Return the later moments of a row on the clock of its first: days stay local, differences are right."""
+        moments = [c for c, f in self.contract.items() if f.kind == "moment" and c in self.source.columns]
+        direct = [c for c in moments if self.source.columns[c].column and self.source.columns[c].after is None]
+        if len(direct) < 2 or not any(self.odd.get(f"moment:{self.source.columns[c].column}") for c in direct):
+            return {}
+        cells = {c: self.export.find(self.source.columns[c].column, c, table) for c in direct}
+        zones = {c: values.zone(cell) for c, cell in cells.items() if cell.type().is_string()}
+        first, others = direct[0], [c for c in direct[1:] if c in zones]
+        if first not in zones:
+            return {}
+        shifts = {c: (zones[first] - zones[c]).fill_null(0).cast("int64").as_interval("m") for c in others}
+        return {c: table[c] + shift for c, shift in shifts.items()}
+
+    def _together(self, table: ir.Table) -> ir.Table:
+        """Return one row per id: the lines of an order added up, or the contracts of a customer as one span."""
+        key, spans = ID[self.name], self.source.repeats == "span"
+        start = table.joined_on if spans and "joined_on" in self.source.columns else table._row
+        rank = ibis.row_number().over(
+            ibis.window(group_by=key, order_by=[ibis.desc(start) if spans else start, table._row])
+        )
+        table = table.mutate(_rank=rank)
+        rules = {
+            c: table[c].argmin(table._rank.nullif(table[c].isnull().ifelse(table._rank, -1))) for c in table.columns
+        }
+        rules |= {c: table[c].sum() for c in ("revenue", "margin") if c in self.source.columns and not spans}
+        if spans and "joined_on" in self.source.columns:
+            rules["joined_on"] = table.joined_on.min()
+        if spans and "left_on" in self.source.columns:
+            open_ = table.left_on.isnull() | (table.left_on > ibis.literal(self.as_of))
+            last = table.left_on == table.left_on.max().over(ibis.window(group_by=key))
+            table = table.mutate(_open=open_, _last=last.fill_null(False))
+            table = table.mutate(_any=table._open.max().over(ibis.window(group_by=key)))
+            rules["left_on"] = table._any.max().ifelse(ibis.null("date"), table.left_on.max())
+            if "left_reason" in self.source.columns:
+                rules["left_reason"] = table.left_reason.max(where=table._last & ~table._any)
+            if "monthly_revenue" in self.source.columns:
+                rules["monthly_revenue"] = table.monthly_revenue.sum(where=table._any.ifelse(table._open, table._last))
+        if spans and "left" in self.source.columns:
+            rules["left"] = table.left.min()
+        grouped = {c: r for c, r in rules.items() if c not in (key, "_rank", "_row", "_copy")}
+        return table.group_by(key).agg(_row=table._row.min(), _copy=ibis.literal(False), **grouped)
 
     def _key(self, column: str) -> str:
         return f"sources.{self.name}.columns.{column}"
@@ -296,68 +428,67 @@ class _Typing:
         kind, key = self.contract.get(column, _TEXT).kind, self._key(column)
         if given.value is not None:
             return {column: _literal(given.value, kind, key)}
-        if given.row_number is not None:
-            if self.settings.database is not None:
-                raise _wrong(f"{key}: a table of a database has no row numbers", "Name a column that holds an id.")
-            return {column: ibis.literal(given.row_number) + self.rows_in._row.cast("string")}
         cell = self.export.find(given.column, key, self.rows_in)
-        if given.later_than is not None:
-            other = self.export.find(given.later_than, key, self.rows_in)
-            first, second = (values.typed(c, "moment", self._how(given), self.duckdb) for c in (cell, other))
-            return {column: ibis.cases((first > second, "yes"), (first <= second, "no"))}
-        value = values.typed(cell, kind, self._how(given), self.duckdb)
+        value = self._amount(column, given, kind)
+        more = {"_unasked": cell.isin([w.strip() for w in given.not_asked]).fill_null(False)} if given.not_asked else {}
         cases = self._cases(given, cell, value, kind, key)
         if cases:
             explained = reduce(or_, [c for c, _ in cases]).fill_null(False)
-            otherwise = given.otherwise is not None
-            value = ibis.cases(*cases, else_=_literal(given.otherwise, kind, key) if otherwise else value)
-            return {column: value, f"{column}?": ibis.literal(True) if otherwise else explained}
+            return {column: ibis.cases(*cases, else_=value), f"{column}?": explained, **more}
         return {column: value.lower() if (self.name, column) in _LOWER_CASE else value}
+
+    def _amount(self, column: str, given: Column, kind: str) -> ir.Value:
+        """Return the value of a cell: times or less a second column, and in units rather than cents."""
+
+        def part(written: str) -> ir.Value:
+            cell = self.export.find(written, self._key(column), self.rows_in)
+            return values.typed(cell, kind, self._how(given), self.odd.get(f"{kind}:{written}", False))
+
+        value = part(given.column)
+        value = value * part(given.times) if given.times else value
+        value = value - part(given.minus).fill_null(0) if given.minus else value
+        return value / 100 if given.unit == "cents" else value
 
     def _cases(
         self, given: Column, cell: ir.Value, value: ir.Value, kind: str, key: str
     ) -> list[tuple[ir.BooleanValue, ir.Scalar]]:
-        """Return the cases of codes, no_answer and otherwise; a blank stays blank unless mapped."""
+        """Return the cases of codes, no_answer and not_asked; a blank stays blank unless mapped."""
         written, empty, cases = values.text(cell), ibis.null(values.TYPES[kind]), []
         for code, meaning in given.codes.items():
             is_code = cell.isnull() if code.strip() in ("", *self.source.blank) else written == code.strip()
             cases.append((is_code, _literal(meaning, kind, f"{key}.codes")))
-        if given.no_answer:
-            texts = [c.strip() for c in given.no_answer]
+        if given.no_answer or given.not_asked:
+            texts = [c.strip() for c in (*given.no_answer, *given.not_asked)]
             numbers = [float(t) for t in texts if _is_number(t)]
             cases.append((written.isin(texts), empty))
             cases += [(value.isin(numbers), empty)] if numbers else []
-        return [*cases, (cell.isnull(), empty)] if given.otherwise is not None else cases
+        return cases
 
     def _days(self, table: ir.Table, column: str, given: Column) -> ir.FloatingValue:
         """Return a duration in days."""
         cell = self.export.find(given.column, self._key(column), table)
-        per_day = {"minutes": 1440, "hours": 24, "days": 1}[given.unit]
-        return values.typed(cell, "number", self._how(given), self.duckdb) / per_day
+        per_day = {"minutes": 1440, "hours": 24, "days": 1, "hh:mm:ss": 86_400}[given.unit]
+        days = values.typed(cell, "number", self._how(given)) / per_day
+        if not cell.type().is_string():
+            return days
+        parts = [cell.re_extract(r"^(\d+):(\d{2}):(\d{2})$", i).try_cast("int64") for i in (1, 2, 3)]
+        clock = (parts[0] * 3600 + parts[1] * 60 + parts[2]) / 86_400
+        return clock if given.unit == "hh:mm:ss" else ibis.coalesce(clock, days)
 
     def _moved(self, table: ir.Table, column: str, given: Column) -> ir.TimestampValue:
         days = self._days(table, column, given)
         seconds = (days.abs() <= MAX_DAYS).ifelse((days * 86_400).round(), ibis.null("float64")).cast("int64")
         return table[given.after] + seconds.as_interval("s")
 
-    def _stops(self, table: ir.Table, column: str, given: Column) -> list[Stop]:
+    def _stops(self, table: ir.Table, column: str, given: Column, lines: bool) -> list[Stop]:
         f, how, value, key = self.contract.get(column, _TEXT), self._how(given), table[column], self._key(column)
         fixed = given.column is None
         cell = ibis.literal(given.value) if fixed else self.export.find(given.column, key, table)
-        alias = "" if fixed else self.export.place(given.column, key)[0]
         place, made = key if fixed else given.column, []
 
         def stop(when: ir.BooleanValue, problem: str, remedy: str | Callable[[str], str]) -> None:
             made.append(Stop(when, problem, place, cell, remedy if callable(remedy) else lambda _: remedy))
 
-        if given.later_than is not None:
-            for name in (given.column, given.later_than):
-                date = self.export.find(name, key, table)
-                bad = date.notnull() & values.typed(date, "moment", how, self.duckdb).isnull()
-                made.append(
-                    Stop(bad, f"Not a {values.NOUNS['moment']}", name, date, partial(values.remedy, "moment", how=how))
-                )
-            return made
         if given.after is not None:
             days = self._days(table, column, given)
             stop(cell.notnull() & days.isnull(), "Not a number", lambda v: values.remedy("number", v, how))
@@ -365,11 +496,14 @@ class _Typing:
         elif f.kind in values.NOUNS and not fixed and not values.always_fits(cell, f.kind):
             bad = cell.notnull() & value.isnull()
             bad = bad & ~table[f"{column}?"] if f"{column}?" in table.columns else bad
-            stop(bad, f"{column} is not a {values.NOUNS[f.kind]}", lambda v: values.remedy(f.kind, v, how))
-        if f.filled:
-            hint = f", or has no match in {self.export.labels[alias]}" if alias else ""
-            leave = f"filter: {{column: {given.column}, is_not: ['']}}"
-            stop(value.isnull(), f"{column} is empty{hint}", f"Fill it in, or leave such rows out with {leave}.")
+            stop(bad, f"{column} is not a {values.NOUNS[f.kind]}", self._remedy(f.kind, bad, cell, table, how))
+        if lines:
+            return made
+        if f.filled and not given.times and not given.minus:
+            leave = f"sql: select * from ... where \"{given.column}\" <> ''"
+            stop(value.isnull(), f"{column} is empty", f"Fill it in, or leave such rows out with {leave}.")
+        if column in MONEY:
+            stop(value.abs() > MAX_MONEY, f"{column} is beyond any amount", "Correct it in the export.")
         if f.kind in ("date", "moment"):
             years = f"{YEARS[0].year} to {YEARS[1].year}"
             cure = "Correct it, or list it under blank: if it means no date."
@@ -393,6 +527,19 @@ class _Typing:
         if f.whole:
             stop(value != value.floor(), f"{column} is not a whole number", span or "Round it.")
         return made
+
+    def _remedy(
+        self, kind: str, bad: ir.BooleanValue, cell: ir.Value, table: ir.Table, how: Format
+    ) -> Callable[[str], str]:
+        if kind != "score":
+            return lambda value: values.remedy(kind, value, how)
+
+        def labels(value: str) -> str:
+            unread = table.filter(bad).select(v=cell).v.value_counts(name="n").order_by(ibis.desc("n")).limit(12)
+            words = ", ".join(f"{v}: ..." for v in unread.to_pandas()["v"])
+            return f"Say what each label means: codes: {{{words}}}; or list it under no_answer:."
+
+        return labels
 
     def _scale_stops(self, table: ir.Table) -> list[Stop]:
         """The metric must be declared; a score must be a whole number of its scale."""
