@@ -1,4 +1,4 @@
-"""The shell: ``python -m cxlib run | check | new | list``.
+"""The shell: ``python -m cxlib run | check | ask | new | list``.
 
 Exit codes: 0 done, 1 a notebook failed, 2 the data or settings are wrong.
 """
@@ -92,6 +92,7 @@ def run(
 def check(company: Company, as_of: AsOf = None) -> None:
     """Check the data of a company: what is used, what is excluded and why."""
     with _messages():
+        from cxlib.intake import verdict
         from cxlib.publish.record import rows
         from cxlib.publish.run import open_company
 
@@ -101,6 +102,22 @@ def check(company: Company, as_of: AsOf = None) -> None:
         _table("Rows read and used", rows(opened.record))
         _table("Rows excluded, and why", rows(opened.set_aside), "No row was excluded.")
         _table("Oddities in rows that are used", rows(opened.notes), "No notes.")
+        reach = opened.ends.assign(stale=opened.ends["stale"].map({True: "yes", False: "no"}))
+        _table("How far the data reach", rows(reach), "No table has dates.")
+        _table("What the pages can answer", rows(verdict.pages(opened.settings)))
+        late = opened.ends.loc[opened.ends["stale"], "table"]
+        if len(late):
+            print(f"\nA report would stop: {', '.join(late)} end too early (see how far the data reach).")
+
+
+@app.command()
+def ask(company: Company) -> None:
+    """Write the data request for what is missing: table, columns, period, format, an example row, by owner."""
+    with _messages():
+        from cxlib.intake import verdict
+        from cxlib.intake.company import settings_of
+
+        print(verdict.request(settings_of(company)))
 
 
 @app.command()

@@ -456,7 +456,7 @@ def set_aside(found: pd.DataFrame, name: str, sources: list[Rows]) -> list[dict[
                     "table": name,
                     "reason": reason.text,
                     "rows": int(group["n"].sum()),
-                    "money": float(group["money"].sum()) if name in MONEY_OF else None,
+                    "money": round(float(group["money"].sum()), 2) if name in MONEY_OF else None,
                     "file": file,
                     "row": row,
                     "column": column,

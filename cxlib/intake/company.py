@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.intake import checks, engines, initiatives, tables, yaml_file
+from cxlib.intake import checks, engines, initiatives, oddities, tables, yaml_file
 from cxlib.intake import settings as company_yaml
 from cxlib.intake.database import Tables
 from cxlib.intake.exports import Exports, Files, Frames
@@ -143,11 +143,11 @@ class Company:
     # --- stored tables --------------------------------------------------------------------------------------------
 
     def put_by(self, name: str, rows: ir.Table) -> ir.Table:
-        """Store rows that several counts start from; a database is not written to and computes them each time.
+        """Store rows that several counts start from.
 
         Every call writes a new table in the engine, so that a table in use never changes.
         """
-        return self.engine.create_table(ibis.util.gen_name(name), rows) if self._owns_engine else rows
+        return self.engine.create_table(ibis.util.gen_name(name), rows)
 
     def keep(self, folder: Path) -> None:
         """Save the checked tables in ``folder``, so that other processes of a run need not read the exports again.
@@ -156,13 +156,15 @@ class Company:
         """
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in self._checked.items():
+            if name == "responses":  # whether there is a comment, not what it says
+                rows = rows.mutate(comment=rows.comment.isnull().ifelse(ibis.null("string"), "(not kept)"))
             batches = rows.to_pyarrow_batches()
             with parquet.ParquetWriter(folder / f"{name}.parquet", batches.schema) as writer:
                 for batch in batches:
                     writer.write_batch(batch)
         state = {
             n: getattr(self, n)
-            for n in ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "inputs")
+            for n in ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "ends", "inputs")
         }
         state["columns"] = {n: t.columns for n, t in self._used.items()}
         (folder / f"{_kept_name(self._file, self.as_of)}.pickle").write_bytes(pickle.dumps(state))
@@ -208,6 +210,10 @@ class Company:
             initiatives.check(self._checked, self._sources["initiatives"], self.settings, self.as_of)
         self._used = {n: self._finish(n) for n in names}
         self.record, self.set_aside = self._make_record(read), self._make_set_aside()
+        self.ends = oddities.ends(self._used, self.settings, self._filled(), self.as_of)
+        faults = [*oddities.stale(self.ends, self.as_of, every=False)]
+        faults += oddities.segments(self.customers, self.settings, self._filled()["customers"])
+        InputError.raise_all(faults)
         self._exports.forget()
 
     def _build(self, name: str, index: int, copies: bool) -> Rows:
@@ -278,12 +284,20 @@ class Company:
         lines = [line for n, sources in self._sources.items() for line in checks.set_aside(self._found[n], n, sources)]
         return pd.DataFrame(lines, columns=checks.ASIDE)
 
+    def _filled(self) -> dict[str, set[str]]:
+        return {n: {c for c in CONTRACT[n] if self.has(n, c)} for n in self._used}
+
+    def refuse_stale(self) -> None:
+        """Raise an InputError if a table ends too early for a report, as in a scheduled run with an old export."""
+        InputError.raise_all([*oddities.stale(self.ends, self.as_of, every=True)])
+
     @cached_property
     def notes(self) -> pd.DataFrame:
         """Notes on rows that are used, and the complete checks: check, rows, detail."""
         lines = [line for n in self._sources for line in checks.notes(self._found[n], n)]
         if self.has("customers", "left") and self.has("customers", "left_on"):
             lines += checks.two_definitions(self._found["customers"])
+        lines += oddities.notes(self._used, self.settings, self._filled())
         lines += self._same_questions() + self._unseen_reasons() + self._two_revenues()
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])
 
@@ -332,14 +346,18 @@ def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> C
 
     Example: ``company = open_company("demo-subscription", as_of="2025-12-31")``.
     """
-    file = _find(name_or_path)
-    settings = company_yaml.check(yaml_file.read_yaml(file))
+    file, settings = _find(name_or_path), settings_of(name_or_path)
     day = _as_of(as_of) or settings.as_of
     kept = os.environ.get("CXLIB_INTAKE")
     if kept and (company := Company._kept(Path(kept), file, day)):
         return company
     read = Tables(settings.database, file) if settings.database else Files(file.parent / settings.folder, file)
     return Company(file.parent.name, settings, day, read, file)
+
+
+def settings_of(name_or_path: str | Path) -> Settings:
+    """Return the settings of a company, without reading its exports."""
+    return company_yaml.check(yaml_file.read_yaml(_find(name_or_path)))
 
 
 def _kept_name(file: Path, day: date) -> str:

@@ -222,22 +222,25 @@ def check(given: Mapping[str, Any]) -> Settings:
         return Settings.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False)
-    first, others = found[0], len(found) - 1
-    context = first.get("ctx", {})
-    key = ".".join(k for k in (_key_path(first["loc"], given), context.get("key", "")) if k) or "the file"
+    InputError.raise_all([_fault(one, given) for one in found])
+
+
+def _fault(found: Mapping[str, Any], given: Any) -> InputError:
+    """Return one fault of the settings with its key, value and remedy."""
+    context = found.get("ctx", {})
+    key = ".".join(k for k in (_key_path(found["loc"], given), context.get("key", "")) if k) or "the file"
     secret = key.startswith("database")
-    value = first["input"] if isinstance(first["input"], (str, int, float)) and not secret else None
-    if first["type"] == "missing":
+    value = found["input"] if isinstance(found["input"], (str, int, float)) and not secret else None
+    if found["type"] == "missing":
         problem, remedy, value = f"{key} is missing", f"Add it: {key.rpartition('.')[2]}: ...", None
-    elif first["type"] == "rule":
+    elif found["type"] == "rule":
         problem, remedy, value = f"{key} {context['problem']}", context["remedy"], None
-    elif first["type"] == "literal_error":
+    elif found["type"] == "literal_error":
         problem, remedy = f"{key} is not one of the allowed values", f"Allowed: {context['expected']}."
     else:
-        said = re.sub(r"^(Input|Value error,|Tuple) ?", "", first["msg"])
+        said = re.sub(r"^(Input|Value error,|Tuple) ?", "", found["msg"])
         problem, remedy = f"{key} {said[:1].lower()}{said[1:]}", "Correct the value."
-    more = f" {others} more {'key is' if others == 1 else 'keys are'} wrong as well." if others else ""
-    raise InputError(problem, remedy=remedy + more, file=FILE, value=value)
+    return InputError(problem, remedy=remedy, file=FILE, value=value)
 
 
 def _unsettled(given: Any, path: str = "") -> list[str]:

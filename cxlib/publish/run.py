@@ -130,6 +130,8 @@ def _plan(
     known = {path.stem: declared(path) for path in found}
     given = resolve(known, parameters)
     opened = open_company(company, as_of)
+    if hasattr(opened, "refuse_stale"):
+        opened.refuse_stale()
     spoken = str(company) if isinstance(company, str | Path) else opened.name
     common = {"company": spoken, "as_of": opened.as_of.isoformat()}
     models = importlib.import_module("cxlib.page.parameters")  # imports the questions, so only when needed

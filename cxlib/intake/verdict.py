@@ -1,0 +1,61 @@
+"""The end of ``check``: which pages can be answered and what the others lack; and whom to ask for it (``ask``)."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from cxlib.intake.settings import Settings
+from cxlib.intake.tables import CONTRACT
+
+WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def _given(settings: Settings, key: str) -> bool:
+    where, _, column = key.partition(".")
+    if where == "settings":
+        return bool(getattr(settings, column))
+    sources = getattr(settings.sources, where) or []
+    return any(column in s.columns for s in sources) if column else bool(sources)
+
+
+def pages(settings: Settings) -> pd.DataFrame:
+    """Return one row per page: page, says (its subject), answer (yes, partly, no), lacks (the one thing to add)."""
+    rows = []
+    for page in WORDS["page"]:
+        needs = page.get("needs") or page[settings.relationship]
+        words = page["lacks"] if page.get("needs") else page.get(f"lacks_{settings.relationship}", page["lacks"])
+        missing = [w for need, w in zip(needs, words, strict=True) if not any(_given(settings, k) for k in need)]
+        first = not any(_given(settings, k) for k in needs[0])
+        answer = "no" if first else "partly" if missing else "yes"
+        rows.append((page["name"], page["says"], answer, missing[0] if missing else ""))
+    return pd.DataFrame(rows, columns=["page", "says", "answer", "lacks"])
+
+
+def request(settings: Settings) -> str:
+    """Return the data request to send, by owner: what is still missing, with columns, period, format and an example.
+
+    Example: ``print(request(open_company("demo").settings))``.
+    """
+    since = date(settings.as_of.year - 3, settings.as_of.month, 1)
+    lines = [
+        f"# Data for {settings.name}",
+        "",
+        f"Please export from {since} to {settings.as_of}, as CSV in UTF-8 or Parquet: days as 2026-01-31, moments as "
+        "2026-01-31 17:05 with their time zone, numbers as 1234.50. Columns marked * are required; names may differ.",
+    ]
+    for owner in WORDS["owner"]:
+        asked = {t: WORDS["columns"][t] for t in owner["tables"]}
+        wanted = {t: c for t, c in asked.items() if not all(_given(settings, f"{t}.{n}") for n in c)}
+        if not wanted:
+            continue
+        lines += ["", f"## {owner['name']}"]
+        for table, columns in wanted.items():
+            have = {n for n in columns if _given(settings, f"{table}.{n}")}
+            names = [n + " *" * CONTRACT[table][n].required + " (here already)" * (n in have) for n in columns]
+            lines += ["", f"### {table}", "", WORDS["tables"][table], ""]
+            lines += [f"| {' | '.join(cells)} |" for cells in (names, ["---"] * len(columns), columns.values())]
+    return "\n".join(lines) + "\n"
