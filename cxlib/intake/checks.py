@@ -24,6 +24,7 @@ MONEY_OF = {"orders": "revenue", "customers": "monthly_revenue"}
 ASIDE = ["table", "reason", "rows", "money", "file", "row", "column", "value", "remedy"]
 SECOND_ROW = -1  # the _stop of a second row with the id of a customer or initiative
 AS_OF = "after the as-of date"
+UNKNOWN = "unknown customer"
 
 
 When = Callable[[ir.Table, "Context"], ir.BooleanValue]
@@ -141,7 +142,7 @@ _COPY = Reason(
     (REPEATED,),
 )
 _STRANGERS = (
-    Reason("unknown customer", "customer_id", lambda t, c: t._state.isnull(), "Add the customer, or correct the id."),
+    Reason(UNKNOWN, "customer_id", lambda t, c: t._state.isnull(), "Add the customer, or correct the id."),
     Reason("customer is set aside", "customer_id", lambda t, c: t._state != 0, "See the set-aside customers."),
 )
 REASONS: dict[str, tuple[Reason, ...]] = {
@@ -415,29 +416,23 @@ def _first(rows: ir.Table, column: ir.Value, row: object) -> str | None:
     return found["value"].iloc[0] if len(found) else None
 
 
-def nothing_left(found: pd.DataFrame, sources: list[Rows]) -> Iterator[InputError]:
-    """Yield an InputError if no row of a table is used, with the most frequent reason."""
-    name = sources[0].name
+def nothing_left(found: pd.DataFrame, sources: list[Rows], hint: str) -> Iterator[InputError]:
+    """Yield an InputError if no row of a table is used, with the most frequent reason and a ``hint``."""
     if (found["_flags"] == 0).any():
         return
-    aside = set_aside(found, name, sources)
+    name, aside = sources[0].name, set_aside(found, sources[0].name, sources)
     if all(line["reason"] == AS_OF for line in aside) and name != "customers":
         return  # a report for an earlier day
-    most, rows = max(aside, key=lambda line: line["rows"]), sources[0]
-    raise_for = f"No row of {name} can be used: {most['reason']} in {most['rows']:,} of {int(found['n'].sum()):,} rows"
-    yield InputError(
-        raise_for,
-        file=most["file"],
-        row=most["row"],
-        column=most["column"],
-        value=most["value"],
-        remedy=most["remedy"] + _forms(most["reason"], rows),
-    )
+    most = max(aside, key=lambda line: line["rows"])
+    place = {k: most[k] for k in ("file", "row", "column", "value")}
+    said = f"No row of {name} can be used: {most['reason']}, in {most['rows']:,} of {int(found['n'].sum()):,} rows"
+    yield InputError(said, remedy=most["remedy"] + hint, **place)
 
 
-def _forms(reason: str, rows: Rows) -> str:
-    """Return a hint where ids would match after one change of their form."""
-    return ""
+def unknown_customers(found: pd.DataFrame, name: str) -> float:
+    """Return the share of rows whose customer is unknown."""
+    bits = [1 << i for i, reason in enumerate(REASONS[name]) if reason.text == UNKNOWN]
+    return float(found.loc[(found["_flags"] & sum(bits)) > 0, "n"].sum() / found["n"].sum()) if bits else 0.0
 
 
 def set_aside(found: pd.DataFrame, name: str, sources: list[Rows]) -> list[dict[str, object]]:

@@ -205,7 +205,9 @@ class Company:
         InputError.raise_all(
             [e for n in names for e in checks.stops(self._found[n], self._sources[n], self._checked[n])]
         )
-        InputError.raise_all([e for n in names for e in checks.nothing_left(self._found[n], self._sources[n])])
+        self._hints = {n: self._hint(n) for n in names}
+        empty = [checks.nothing_left(self._found[n], self._sources[n], self._hints[n]) for n in names]
+        InputError.raise_all([error for errors in empty for error in errors])
         if "initiatives" in names:
             initiatives.check(self._checked, self._sources["initiatives"], self.settings, self.as_of)
         self._used = {n: self._finish(n) for n in names}
@@ -258,6 +260,13 @@ class Company:
         for name in names:
             self._found[name] = found[found["table"] == name]
 
+    def _hint(self, name: str) -> str:
+        """Return how ids differ in form, if half of the rows of a table name an unknown customer."""
+        if checks.unknown_customers(self._found[name], name) < 0.5:
+            return ""
+        rows = self._checked[name]
+        return oddities.id_forms(rows.filter(rows._flags != 0), self._checked["customers"])
+
     def _finish(self, name: str) -> ir.Table:
         rows = self._checked[name]
         rows = rows.filter(rows._flags == 0).select(*checks.columns_of(name, self._sources[name]))
@@ -298,6 +307,7 @@ class Company:
         if self.has("customers", "left") and self.has("customers", "left_on"):
             lines += checks.two_definitions(self._found["customers"])
         lines += oddities.notes(self._used, self.settings, self._filled())
+        lines += [("half of the customers are unknown", 0, f"{n}:{hint}") for n, hint in self._hints.items() if hint]
         lines += self._same_questions() + self._unseen_reasons() + self._two_revenues()
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])
 

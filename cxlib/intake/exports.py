@@ -193,11 +193,13 @@ class Prepared:
     def find(self, written: str, where: str, table: ir.Table | None = None) -> ir.Value:
         """Return the cleaned column for a name in company.yaml (in a table derived from ``table``)."""
         if written not in self._have:
+            titled = any(re.fullmatch(r"column_\d+", c) for c in self._have)
+            hint = " If a title stands above the header, name the header's row: header_row: 3." if titled else ""
             raise InputError(
                 f"There is no column {written!r}, which {where} names",
                 file=self.source.label,
                 column=written,
-                remedy=did_you_mean(written, self._have, "export's"),
+                remedy=did_you_mean(written, self._have, "export's") + hint,
             )
         return (self.table if table is None else table)[f":{written}"]
 

@@ -19,6 +19,16 @@ from cxlib.intake.settings import Settings
 from cxlib.intake.tables import MONEY
 
 Line = tuple[str, int, str]
+_FORMS = {  # what can differ between the ids of two exports: in words, in SQL, in pandas
+    "in capitals": ("upper({})", lambda ids: ids.str.upper()),
+    "in leading zeros": ("ltrim({}, '0')", lambda ids: ids.str.lstrip("0")),
+    "in length (15 and 18 characters)": ("left({}, 15)", lambda ids: ids.str[:15]),
+    "in signs between the letters": (
+        "regexp_replace({}, '[^A-Za-z0-9]', '', 'g')",
+        lambda ids: ids.str.replace("[^A-Za-z0-9]", "", regex=True),
+    ),
+    "in a prefix": ("regexp_extract({}, '[0-9]+$')", lambda ids: ids.str.extract("([0-9]+)$")[0]),
+}
 Tables = dict[str, ir.Table]
 DATED = {  # the columns that say how far a table reaches
     "customers": ("joined_on", "left_on"),
@@ -48,6 +58,20 @@ def notes(tables: Tables, settings: Settings, mapped: dict[str, set[str]]) -> It
         n = each.filter(each.arms > 1).count().execute()
         said = f"{n:,} customers stand in both groups of one programme; comparisons leave them out."
         yield from _line("customers in both groups", n, said)
+
+
+def id_forms(unknown: ir.Table, customers: ir.Table) -> str:
+    """Return how the ids of a table differ in form from those of customers, with the SQL that cures it; else ""."""
+    theirs = unknown.select("customer_id").distinct().limit(2_000).execute()["customer_id"].astype(str)
+    known = customers.select("customer_id").distinct().execute()["customer_id"].astype(str)
+    for what, (sql, change) in _FORMS.items():
+        here, there = change(theirs), change(known)
+        if there.nunique() == len(known) and (fits := here.isin(set(there.dropna()) - {""})).mean() > 0.5:
+            one = theirs[fits].iloc[0]
+            twin = known[there == change(pd.Series([one]))[0]].iloc[0]
+            changed = sql.format('"..."')
+            return f" The ids differ {what}: {one} here, {twin} in customers. sql: select * replace ({changed} as ...)."
+    return ""
 
 
 def _line(check: str, n: int, said: str) -> Iterator[Line]:
@@ -134,6 +158,7 @@ def ends(tables: Tables, settings: Settings, mapped: dict[str, set[str]], as_of:
     """
     lines = []
     for name, columns in DATED.items():
+        columns = () if name == "customers" and "left_on" not in mapped[name] else columns  # nobody may have joined
         each = [_days(tables[name], c) for c in columns if name in tables and c in mapped[name]]
         days = pd.DatetimeIndex(sorted({d for some in each for d in some.index if d <= pd.Timestamp(as_of)}))
         if len(days):

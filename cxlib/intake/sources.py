@@ -164,8 +164,10 @@ def _refuse_old(given: Any) -> None:
         elif key == "one_row_per":
             rule = given[key] if isinstance(given[key], Mapping) else {"column": given[key]}
             order = f' order by "{rule["by"]}"' if rule.get("by") else ""
-            remedy = f'Write {named} and sql: select distinct on ("{rule.get("column")}") * from a{order}, with the'
-            remedy += " export's name of the column; lines of an order are added up with repeats: sum."
+            unit = (given.get("columns") or {}).get(rule.get("column"), rule.get("column"))
+            unit = unit.get("column") if isinstance(unit, Mapping) else unit
+            remedy = f'Write {named} and sql: select distinct on ("{unit}") * from a{order}; the lines of an order are'
+            remedy += " added up with repeats: sum, contracts of a customer with repeats: span."
         elif key == "row_number":
             remedy = "Leave the id out: without one, file and row are the id."
         elif key == "otherwise":

@@ -48,7 +48,8 @@ def request(settings: Settings) -> str:
         "2026-01-31 17:05 with their time zone, numbers as 1234.50. Columns marked * are required; names may differ.",
     ]
     for owner in WORDS["owner"]:
-        asked = {t: WORDS["columns"][t] for t in owner["tables"]}
+        spared = WORDS["contractual_only"] if settings.relationship == "noncontractual" else []
+        asked = {t: {n: e for n, e in WORDS["columns"][t].items() if n not in spared} for t in owner["tables"]}
         wanted = {t: c for t, c in asked.items() if not all(_given(settings, f"{t}.{n}") for n in c)}
         if not wanted:
             continue
