@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, NoReturn
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 FILE = "company.yaml"
@@ -41,8 +41,9 @@ def _word(value: Any) -> Any:
     return str(value) if isinstance(value, (bool, int, float, date)) else value
 
 
-Word = Annotated[str, BeforeValidator(_word)]
-Words = Annotated[list[str], BeforeValidator(_words)]
+TEXT = {"type": ["string", "number", "boolean"]}  # in a JSON schema: YAML reads 2024 and yes as other than text
+Word = Annotated[str, BeforeValidator(_word), WithJsonSchema(TEXT)]
+Words = Annotated[list[str], BeforeValidator(_words), WithJsonSchema({"anyOf": [TEXT, {"type": "array"}]})]
 
 
 class Model(BaseModel):

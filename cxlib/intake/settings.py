@@ -152,7 +152,7 @@ class Settings(Model):
                 "Leave it out: with contracts, customers leave on left_on.",
             )
         if (self.as_of - date.today()).days > 366:
-            refuse("has as_of in the future", "Give the last day that the exports are complete for.")
+            refuse("is in the future", "Give the last day that the exports are complete for.", "as_of")
         if self.leavers_since is not None and self.leavers_since > self.as_of:
             refuse(
                 "has leavers_since after as_of",
