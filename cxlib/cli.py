@@ -105,9 +105,6 @@ def check(company: Company, as_of: AsOf = None) -> None:
         reach = opened.ends.assign(stale=opened.ends["stale"].map({True: "yes", False: "no"}))
         _table("How far the data reach", rows(reach), "No table has dates.")
         _table("What the pages can answer", rows(verdict.pages(opened.settings)))
-        late = opened.ends.loc[opened.ends["stale"], "table"]
-        if len(late):
-            print(f"\nA report would stop: {', '.join(late)} end too early (see how far the data reach).")
 
 
 @app.command()

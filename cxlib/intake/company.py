@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.intake import checks, engines, initiatives, oddities, tables, yaml_file
+from cxlib.intake import checks, engines, initiatives, oddities, tables, values, yaml_file
 from cxlib.intake import settings as company_yaml
 from cxlib.intake.database import Tables
 from cxlib.intake.exports import Exports, Files, Frames
@@ -213,7 +213,8 @@ class Company:
         self._used = {n: self._finish(n) for n in names}
         self.record, self.set_aside = self._make_record(read), self._make_set_aside()
         self.ends = oddities.ends(self._used, self.settings, self._filled(), self.as_of)
-        faults = [*oddities.stale(self.ends, self.as_of, every=False)]
+        after = self.as_of > self.settings.as_of and self.ends["stale"].all()
+        faults = [*oddities.stale(self.ends, self.as_of)] if after else []
         faults += oddities.segments(self.customers, self.settings, self._filled()["customers"])
         InputError.raise_all(faults)
         self._exports.forget()
@@ -270,6 +271,9 @@ class Company:
     def _finish(self, name: str) -> ir.Table:
         rows = self._checked[name]
         rows = rows.filter(rows._flags == 0).select(*checks.columns_of(name, self._sources[name]))
+        if "agent" in rows.columns and self.settings.privacy.agents == "hide":
+            salted = values.md5(ibis.literal(self.settings.name) + rows.agent).substr(0, 4)
+            rows = rows.mutate(agent=ibis.literal("agent ") + salted)
         return self.engine.create_view(name, rows)
 
     # --- the record -----------------------------------------------------------------------------------------------
@@ -297,8 +301,9 @@ class Company:
         return {n: {c for c in CONTRACT[n] if self.has(n, c)} for n in self._used}
 
     def refuse_stale(self) -> None:
-        """Raise an InputError if a table ends too early for a report, as in a scheduled run with an old export."""
-        InputError.raise_all([*oddities.stale(self.ends, self.as_of, every=True)])
+        """Raise an InputError where an export is old: beside fresh ones, or for a day after that of company.yaml."""
+        if self.as_of > self.settings.as_of or not self.ends["stale"].all():
+            InputError.raise_all([*oddities.stale(self.ends, self.as_of)])
 
     @cached_property
     def notes(self) -> pd.DataFrame:
@@ -306,7 +311,9 @@ class Company:
         lines = [line for n in self._sources for line in checks.notes(self._found[n], n)]
         if self.has("customers", "left") and self.has("customers", "left_on"):
             lines += checks.two_definitions(self._found["customers"])
-        lines += oddities.notes(self._used, self.settings, self._filled())
+        lines += oddities.notes(self._used, self.settings, self._filled(), self.as_of)
+        lines += oddities.old_exports(self.ends, self.as_of)
+        lines += [(check, 0, said) for sources in self._sources.values() for s in sources for check, said in s.remarks]
         lines += [("half of the customers are unknown", 0, f"{n}:{hint}") for n, hint in self._hints.items() if hint]
         lines += self._same_questions() + self._unseen_reasons() + self._two_revenues()
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])

@@ -46,8 +46,7 @@ class Exports:
         InputError.raise_all(errors)
         self._exports = list(found.values())
         for name, export in settings.exports.items():
-            rows = f"select * exclude ({reading.ROW}) from {found[_how(export)]}"
-            engine.raw_sql(f"create view {reading.identifier(name)} as {rows}")
+            engine.raw_sql(f"create view {reading.identifier(name)} as select * from {found[_how(export)]}")
         engines.close(engine)
         self._named = list(settings.exports)
         for table in TABLES:
@@ -73,8 +72,8 @@ class Exports:
                 raise InputError(f"{key}.sql is not one select", file=FILE, remedy=f"Write one select. {given}")
             inner = sql.strip().rstrip(";")
             self._engine.raw_sql(
-                f"create table {name} as select *, row_number() over () as {reading.ROW} "
-                f"from (select * from ({inner}\n) order by all)"
+                f"create table {name} as select *, row_number() over () as {reading.ROW} from "
+                f"(select columns(c -> not starts_with(c, '{reading.ROW}')) from ({inner}\n) order by all)"
             )
         except duckdb.Error as error:
             said = re.split(r"\n\s*\n|\nLINE", str(error).strip())[0].replace("\n", " ")
@@ -122,13 +121,14 @@ class Files:
             str(p.relative_to(self._folder)) if p.is_relative_to(self._folder) else str(p) for p in paths
         ]
         for path, label in zip(paths, self.files[name], strict=True):
-            self._seen.setdefault(label, (label, path.stat().st_size, reading.sha256(path)))
+            if label not in self._seen:
+                self._seen[label] = (label, *reading.fingerprint(path))
         reading.load(engine, paths, name=name, how=export)
 
     def close(self) -> None:
         """Refuse files that changed while they were read."""
         for label, _, was in self._seen.values():
-            if reading.sha256(self._folder / label) != was:
+            if reading.fingerprint(self._folder / label)[1] != was:
                 raise InputError(
                     "The file changed while it was read", file=label, remedy="Wait until the export is complete; retry."
                 )

@@ -40,16 +40,24 @@ MANY_LEVELS = 200
 _DEFAULTS = (date(1900, 1, 1), date(1970, 1, 1), date(2000, 1, 1))
 
 
-def notes(tables: Tables, settings: Settings, mapped: dict[str, set[str]]) -> Iterator[Line]:
+def notes(tables: Tables, settings: Settings, mapped: dict[str, set[str]], as_of: date) -> Iterator[Line]:
     """Yield (check, rows, sentence) for what is odd in the tables; ``mapped``: the columns that exports fill."""
     for name, rows in tables.items():
         yield from _amounts(name, rows, mapped[name])
         for column in DATED.get(name, ()):
             if column in mapped[name]:
-                yield from _last_month(name, column, _days(rows, column))
+                yield from _last_month(name, column, _days(rows, column), as_of)
     yield from _customers(tables["customers"], settings, mapped["customers"])
     if "responses" in tables:
         yield from _scales(tables["responses"], settings)
+        labels = [c for c in ("touchpoint", "channel", "agent", "wave") if c in mapped["responses"]]
+        many = tables["responses"].agg(**{c: tables["responses"][c].nunique() for c in ["metric", *labels]}).execute()
+        for column in labels:
+            said = f"{column} has {many[column].item():,} different values: is it the right column?"
+            yield from _line(f"{column} has many values", int(many[column].item() > MANY_LEVELS), said)
+    if settings.privacy.minimum_base < 5:
+        said = f"privacy.minimum_base is {settings.privacy.minimum_base}: single customers could be recognised."
+        yield "few customers in a group are shown", settings.privacy.minimum_base, said
     if "contacts" in tables and {"reopened_at", "opened_at"} <= mapped["contacts"]:
         n = tables["contacts"].filter(lambda t: t.reopened_at < t.opened_at).count().execute()
         yield from _line("reopened before opened", n, f"{n:,} cases were reopened before they were opened.")
@@ -139,16 +147,16 @@ def _days(rows: ir.Table, column: str) -> pd.Series:
     return counted.set_index(pd.to_datetime(counted["day"]))["n"].sort_index()
 
 
-def _last_month(name: str, column: str, days: pd.Series) -> Iterator[Line]:
+def _last_month(name: str, column: str, days: pd.Series, as_of: date) -> Iterator[Line]:
+    whole = (pd.Timestamp(as_of) + pd.Timedelta(days=1)).to_period("M") - 1  # the last month that has ended
     months = days.groupby(days.index.to_period("M")).sum()
-    if len(months) < 7:
+    if len(months) < 7 or months.index[0] > whole:
         return
-    months = months.reindex(pd.period_range(months.index[0], months.index[-1], freq="M"), fill_value=0)
+    months = months.reindex(pd.period_range(months.index[0], whole, freq="M"), fill_value=0)
     last, before = int(months.iloc[-1]), float(months.iloc[-13:-1].median())
-    ended = days.index[-1].day >= 25  # a month that has only begun is no sign
-    if ended and before >= 20 and last < before / 4:
-        said = f"{name}.{column}: {last:,} in {months.index[-1]}, {before:,.0f} in a usual month of the year before."
-        yield "few rows in the last month", last, said
+    if before >= 10 and last < before / 4:
+        said = f"{name}.{column}: {last:,} in {whole}, {before:,.0f} in a usual month of the year before."
+        yield f"few {column} in the last month", last, said
 
 
 def ends(tables: Tables, settings: Settings, mapped: dict[str, set[str]], as_of: date) -> pd.DataFrame:
@@ -171,17 +179,21 @@ def ends(tables: Tables, settings: Settings, mapped: dict[str, set[str]], as_of:
     return pd.DataFrame(lines, columns=["table", "last", "days_without", "stale"])
 
 
-def stale(found: pd.DataFrame, as_of: date, every: bool) -> Iterator[InputError]:
-    """Yield the errors of data that end too early: of each table (``every``), or only if none reaches ``as_of``."""
-    late = found[found["stale"]]
-    if not every and (late.empty or len(late) < len(found)):
-        return
-    for line in late.itertuples():
+def stale(found: pd.DataFrame, as_of: date) -> Iterator[InputError]:
+    """Yield the errors of the tables that end too early."""
+    for line in found[found["stale"]].itertuples():
         yield InputError(
             f"The data end before {as_of}: {line.table} reach {line.last}, {line.days_without} days earlier",
             file=FILE,
             remedy=f"Export {line.table} again, choose an earlier as_of, or write ends_on: {line.last} in its source.",
         )
+
+
+def old_exports(found: pd.DataFrame, as_of: date) -> Iterator[Line]:
+    """Yield a note on each table that ends too early."""
+    for line in found[found["stale"]].itertuples():
+        said = f"{line.table} end on {line.last}, {line.days_without} days before {as_of}: were they exported again?"
+        yield "an export ends early", line.days_without, said
 
 
 def segments(rows: ir.Table, settings: Settings, mapped: set[str]) -> Iterator[InputError]:

@@ -140,10 +140,14 @@ def _readers(path: Path):
     )
 
 
-def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of the bytes of a file, in hex."""
-    with open(_existing(path), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def fingerprint(path: str | Path) -> tuple[int, str]:
+    """Return the size of a file and the SHA-256 of its bytes, in hex. Errors: InputError if it cannot be read."""
+    try:
+        with open(_existing(path), "rb") as file:
+            return Path(path).stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        name = Path(path).name[:80]
+        raise InputError(f"The file cannot be read: {error.strerror}", file=name, remedy="Check it.") from None
 
 
 def sheets(path: str | Path) -> list[str]:
@@ -596,11 +600,7 @@ def _flat(record: dict, above: str) -> Iterator[tuple[str, str]]:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    try:
-        there = path.is_file()
-    except OSError as error:
-        raise InputError(f"No file has such a name: {error.strerror}", remedy="Correct `file:`.") from None
-    if not there:
+    if not path.is_file():
         folder = path.parent
         if path.is_dir():
             problem, remedy = "This is a folder, not a file", "Name a file in it."

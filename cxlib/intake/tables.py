@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -160,6 +160,7 @@ class Rows:
     export: Prepared
     table: ir.Table
     stops: list[Stop]
+    remarks: tuple[tuple[str, str], ...] = ()
 
     def typed(self, columns: Iterable[str]) -> ir.Table:
         """Return ``columns``, and _source, _row, _copy, _stop (0, or the number of the stop)."""
@@ -300,7 +301,28 @@ class _Typing:
         stops = self._all_stops(table, lines=False) + unknown
         if rate is not None:
             table = table.mutate(**{c: table[c] * rate(table) for c in MONEY if c in self.source.columns})
-        return Rows(self.name, self.source, index, self.export, table, stops)
+        return Rows(self.name, self.source, index, self.export, table, stops, tuple(self._remarks()))
+
+    def _remarks(self) -> Iterator[tuple[str, str]]:
+        """Yield what readers must know of times: whose clock they are on, and which count business hours."""
+        moments = [c for c in self._zoned() if c in self.source.columns]
+        if moments:
+            known = [c for c in moments if self.odd.get(f"moment:{self.source.columns[c].column}")]
+            lacks = sorted(set(moments) - set(known))
+            said = f"{self.source.label}: days are those of {moments[0]}'s own clock; differences use the time zones."
+            said += f" {', '.join(lacks)} has no zone: differences can be hours off." * bool(known and lacks)
+            if known:
+                yield "times with zones", said
+        for column, given in self.source.columns.items():
+            if self.contract.get(column, _TEXT).kind == "moment" and "business" in (given.column or "").lower():
+                yield "business hours", f"{column} counts business hours: it is not elapsed time ({given.column})."
+
+    def _zoned(self) -> list[str]:
+        """Return the moments that are columns of text."""
+        moments = [c for c, f in self.contract.items() if f.kind == "moment" and c in self.source.columns]
+        given = {c: self.source.columns[c] for c in moments}
+        found = [c for c, g in given.items() if g.column and g.after is None]
+        return [c for c in found if self.export.raw[given[c].column].type().is_string()]
 
     def _all_stops(self, table: ir.Table, lines: bool) -> list[Stop]:
         stops = [s for c, g in self.source.columns.items() for s in self._stops(table, c, g, lines)]
@@ -375,15 +397,12 @@ class _Typing:
 
     def _one_clock(self, table: ir.Table) -> dict[str, ir.Value]:
         """Return the later moments of a row on the clock of its first: days stay local, differences are right."""
-        moments = [c for c, f in self.contract.items() if f.kind == "moment" and c in self.source.columns]
-        direct = [c for c in moments if self.source.columns[c].column and self.source.columns[c].after is None]
+        direct = self._zoned()
         if len(direct) < 2 or not any(self.odd.get(f"moment:{self.source.columns[c].column}") for c in direct):
             return {}
         cells = {c: self.export.find(self.source.columns[c].column, c, table) for c in direct}
-        zones = {c: values.zone(cell) for c, cell in cells.items() if cell.type().is_string()}
-        first, others = direct[0], [c for c in direct[1:] if c in zones]
-        if first not in zones:
-            return {}
+        zones = {c: values.zone(cell) for c, cell in cells.items()}
+        first, *others = direct
         shifts = {c: (zones[first] - zones[c]).fill_null(0).cast("int64").as_interval("m") for c in others}
         return {c: table[c] + shift for c, shift in shifts.items()}
 
