@@ -583,8 +583,9 @@ class _Typing:
             problem = f"The {name} score is outside its declared scale of {low} to {high}"
             stops.append(Stop(outside, problem, score.column, cell, _scale_remedy(name)))
         single = "Give individual answers, not averages."
-        broken = table.score != table.score.floor()
-        return [*stops, Stop(broken, "The score is not a whole number", score.column, cell, lambda _: single)]
+        steps = (table.metric == "nps").ifelse(1, 2)  # half stars are answers; of 0 to 10 there are no halves
+        broken = table.score * steps != (table.score * steps).floor()
+        return [*stops, Stop(broken, "The score is no step of its scale", score.column, cell, lambda _: single)]
 
 
 def _literal(given: str, kind: str, key: str) -> ir.Scalar:
