@@ -25,7 +25,7 @@ class InputError(Exception):
     ) -> None:
         self.problem, self.remedy, self.others = problem, remedy, []
         self.file, self.row, self.column, self.value = file, row, column, value
-        places = {"file": file, "row": row, "column": column, "value": _short(value)}
+        places = {"file": _short(file, 250), "row": row, "column": column, "value": _short(value)}
         where = ", ".join(f"{k} {v!r}" if k == "value" else f"{k} {v}" for k, v in places.items() if v is not None)
         super().__init__(f"{problem}{f' ({where})' if where else ''}. {remedy}")
 
@@ -40,8 +40,8 @@ class InputError(Exception):
             raise errors[0]
 
 
-def _short(value: object) -> object:
-    return f"{value[:80]}..." if isinstance(value, str) and len(value) > 80 else value
+def _short(value: object, most: int = 80) -> object:
+    return f"{str(value)[:most]}..." if value is not None and len(str(value)) > most else value
 
 
 class Unanswered(Exception):

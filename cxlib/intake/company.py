@@ -189,14 +189,18 @@ class Company:
     def _take_in(self) -> None:
         """Read, check and count all tables."""
         names = [n for n in CONTRACT if self.has(n)]
-        for name in names:
-            sources = getattr(self.settings.sources, name)
-            self._sources[name] = [self._build(name, i, copies=False) for i in range(len(sources))]
         read = self._count_rows(names)
-        repeats = {n: self._repeats(n, read) for n in names}
-        for name, each in repeats.items():  # the search for repeated rows is costly: only where there can be some
-            for i in (i for i, may in enumerate(each) if may):
-                self._sources[name][i] = self._build(name, i, copies=True)
+        repeats = {n: self._repeats(n, read) for n in names}  # searching them is costly: only where there can be some
+        errors: list[InputError] = []
+        for name in names:
+            self._sources[name] = []
+            for i, source in enumerate(getattr(self.settings.sources, name)):
+                given = (name, source, i, self.settings, self.as_of, self._exports)
+                try:
+                    self._sources[name].append(tables.build(*given, copies=repeats[name][i]))
+                except InputError as error:
+                    errors.append(error)
+        InputError.raise_all(errors)
         first = [n for n in names if n in ("customers", "initiatives")]  # the others refer to them
         for some in filter(None, (first, [n for n in names if n not in first])):
             for name in some:
@@ -219,19 +223,16 @@ class Company:
         InputError.raise_all(faults)
         self._exports.forget()
 
-    def _build(self, name: str, index: int, copies: bool) -> Rows:
-        source = getattr(self.settings.sources, name)[index]
-        return tables.build(name, source, index, self.settings, self.as_of, self._exports, copies)
-
     def _count_rows(self, names: list[str]) -> pd.DataFrame:
-        parts = [s.counted() for n in names for s in self._sources[n]]
+        each = ((n, s, i) for n in names for i, s in enumerate(getattr(self.settings.sources, n)))
+        parts = [tables.counted(*one, self._exports) for one in each]
         counted = (ibis.union(*parts) if len(parts) > 1 else parts[0]).to_pandas()
         return counted.set_index(["table", "source"]).sort_index()
 
     def _repeats(self, name: str, read: pd.DataFrame) -> list[bool]:
         """Tell, source by source, whether an id or a row can occur twice."""
-        sources, short = self._sources[name], read["ids"] < read["read"]
-        return [bool(short[name, s.index]) and s.source.repeats is None for s in sources]
+        sources, short = getattr(self.settings.sources, name), read["ids"] < read["read"]
+        return [bool(short[name, i]) and s.repeats is None for i, s in enumerate(sources)]
 
     def _mixes_ids(self, name: str) -> bool:
         """Tell whether an id can come from two sources."""

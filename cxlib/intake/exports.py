@@ -70,11 +70,17 @@ class Exports:
             statements = duckdb.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise InputError(f"{key}.sql is not one select", file=FILE, remedy=f"Write one select. {given}")
+            known = {n.lower() for n in self._named}
+            if other := sorted(n for n in self._engine.con.get_table_names(sql) if n.lower() not in known):
+                remedy = did_you_mean(other[0], self._named, "declared")
+                raise InputError(f"{key}.sql reads {other[0]!r}, which is no export", file=FILE, remedy=remedy)
             inner = sql.strip().rstrip(";")
             self._engine.raw_sql(
                 f"create table {name} as select *, row_number() over () as {reading.ROW} from "
                 f"(select columns(c -> not starts_with(c, '{reading.ROW}')) from ({inner}\n) order by all)"
             )
+            if not self._engine.raw_sql(f"select 1 from {name} limit 1").fetchall():
+                raise InputError(f"{key}.sql gives no rows", file=FILE, remedy=f"Check its conditions. {given}")
         except duckdb.Error as error:
             said = re.split(r"\n\s*\n|\nLINE", str(error).strip())[0].replace("\n", " ")
             raise InputError(f"{key}.sql cannot be run: {said}", file=FILE, remedy=given) from None
@@ -127,8 +133,8 @@ class Files:
 
     def close(self) -> None:
         """Refuse files that changed while they were read."""
-        for label, _, was in self._seen.values():
-            if reading.fingerprint(self._folder / label)[1] != was:
+        for label, *was in self._seen.values():
+            if [*reading.fingerprint(self._folder / label)] != was:
                 raise InputError(
                     "The file changed while it was read", file=label, remedy="Wait until the export is complete; retry."
                 )

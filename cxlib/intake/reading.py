@@ -10,17 +10,19 @@ first fault, or writes a clean copy for DuckDB.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import csv
 import glob
 import hashlib
 import json
+import os
 import re
 import tempfile
 import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -40,6 +42,7 @@ ROW = "_row"
 FILE_BITS = 40
 
 _CHUNK = 1 << 24
+_UNSEEN = " \t\r\n\v\f\u00a0\u2007\u202f\u200b\u2060\ufeff"  # around a header name
 _CELL = 1 << 20  # a longer cell is no answer of a person
 _SIGNATURES = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -72,12 +75,12 @@ def matching(folder: Path, names: Iterable[str]) -> list[Path]:
     """Return the files of names and of patterns such as ``orders_*.csv``, in order. Errors: InputError for none."""
     found: list[Path] = []
     for name in names:
-        fits = (
-            sorted(folder.glob(name)) if re.search(r"[*?]", name) and not Path(name).is_absolute() else [folder / name]
-        )
+        fits = [name]
+        if re.search(r"[*?]", name):  # a bracket is only a sign; the files that Excel keeps beside an open one are none
+            fits = sorted(f for f in glob.glob(name.replace("[", "[[]"), root_dir=folder) if f[:2] != "~$")
         if not fits:
             raise InputError("No file has such a name", file=name, remedy=_there(folder, name))
-        found += fits
+        found += [folder / f for f in fits]
     return found
 
 
@@ -100,16 +103,14 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
         try:
             _readers(path)(engine, path, part, how)
         except OSError as error:
-            raise InputError(
-                f"The file cannot be read: {error.strerror}", file=path, remedy="Check its rights."
-            ) from None
+            raise _unreadable(path, error) from None
         columns = engine.table(part).columns
         if not i:
             first = columns
             continue
         if odd := sorted(set(first) ^ set(columns)):
             raise InputError(
-                "The file has not the columns of the first",
+                "The file does not have the columns of the first one",
                 file=path,
                 column=odd[0],
                 remedy="Name it as its own source.",
@@ -141,13 +142,17 @@ def _readers(path: Path):
 
 
 def fingerprint(path: str | Path) -> tuple[int, str]:
-    """Return the size of a file and the SHA-256 of its bytes, in hex. Errors: InputError if it cannot be read."""
+    """Return the number of bytes of a file and their SHA-256, in hex. Errors: InputError if it cannot be read."""
+    path = _existing(path)
     try:
-        with open(_existing(path), "rb") as file:
-            return Path(path).stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        with open(path, "rb") as file:
+            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        name = Path(path).name[:80]
-        raise InputError(f"The file cannot be read: {error.strerror}", file=name, remedy="Check it.") from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"The file cannot be read: {error.strerror}", file=path, remedy="Check its name and rights.")
 
 
 def sheets(path: str | Path) -> list[str]:
@@ -174,7 +179,8 @@ def detect(
     except UnicodeDecodeError:
         pass  # reading the records names the row
     sep = re.fullmatch(r'"?sep=(.)"?\s*', sample[0]) if sample else None
-    delimiter = _delimiter(delimiter, path) or (sep[1] if sep else _guess_delimiter(sample))
+    below = sample[(header_row or 1) - 1 :]  # a title above the header says nothing of the delimiter
+    delimiter = _delimiter(delimiter, path) or (sep[1] if sep else _guess_delimiter(below))
     records = _records(_lines(path, found, skip=bool(sep)), delimiter, path, escape)
     filled = ((row, r) for row, r in records if row >= (header_row or 1) and any(f.strip() for f in r))
     header_row, header = next(filled, (0, []))
@@ -190,7 +196,7 @@ def names(header: Iterable[object], path: Path) -> tuple[str, ...]:
     """
     found = []
     for place, cell in enumerate(header, 1):
-        name = ("" if cell is None else str(cell)).strip().strip("\ufeff").strip() or f"column_{place}"
+        name = ("" if cell is None else str(cell)).strip(_UNSEEN) or f"column_{place}"
         twin = next((n for n in found if n.casefold() == name.casefold()), None)
         if twin is not None or name.casefold() == ROW:
             raise InputError(
@@ -249,18 +255,20 @@ def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, 
 
 def _write_clean(path: Path, target: Path, found: Detected, footer_rows: int) -> None:
     """Write the records as comma-separated UTF-8; a blank line becomes a row of empty cells."""
-    width, waiting = len(found.columns), deque()
+    empty, waiting, filled = [""] * len(found.columns), deque(), 0
     with open(target, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")
         lines = _lines(path, found.encoding, skip=found.sep_line)
         for row, record in _records(lines, found.delimiter, path, found.escape):
             if row < found.header_row:
                 continue
-            if not any(cell.strip() for cell in record):
-                record = [""] * width
+            record = record if any(cell.strip() for cell in record) else empty
             waiting.append((row, record))
-            if len(waiting) > footer_rows:
-                writer.writerow(_sound(*waiting.popleft(), found, path))
+            filled += record is not empty
+            while filled > footer_rows:
+                row, record = waiting.popleft()
+                filled -= record is not empty
+                writer.writerow(_sound(row, record, found, path))
 
 
 def _sound(row: int, record: list[str], found: Detected, path: Path) -> list[str]:
@@ -472,7 +480,7 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, how: Export) ->
         raise InputError(f"The sheet cannot be read: {error}", remedy="Save it again or as CSV.", file=path) from error
     finally:
         workbook.close()
-    _refuse_formulas(path, page.title, rows)
+    _refuse_formulas(path, page.title, how.header_row or 1)
     above = (how.header_row or 1) - 1
     filled = [place for place, row in enumerate(rows) if place >= above and any(c.strip() for c in row)]
     filled = filled[: len(filled) - how.footer_rows]
@@ -486,32 +494,34 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, how: Export) ->
     engine.create_table(name, obj=pa.table(data), overwrite=True)
 
 
-def _refuse_formulas(path: Path, sheet: str, rows: list[list[str]]) -> None:
+def _refuse_formulas(path: Path, sheet: str, header_row: int) -> None:
     """Refuse a workbook written by a program that left its formulas without values."""
     with zipfile.ZipFile(path) as parts:
-        if not any(b"<f" in parts.read(n) for n in parts.namelist() if n.startswith("xl/worksheets/")):
+        if not any(re.search(rb"<f[ >]", parts.read(n)) for n in parts.namelist() if n.startswith("xl/worksheets/")):
             return
-    workbook = _workbook(path, values=False)
-    for i, row in enumerate(workbook[sheet].iter_rows(values_only=True)):
-        for j, cell in enumerate(row):
-            if (
-                isinstance(cell, str)
-                and cell.startswith("=")
-                and (i >= len(rows) or not rows[i][j : j + 1] or not rows[i][j])
-            ):
+    books = _workbook(path), _workbook(path, values=False)
+    for book in books:
+        book[sheet].reset_dimensions()
+    header: tuple = ()
+    for row, (values, formulas) in enumerate(zip(*(book[sheet].rows for book in books), strict=True), 1):
+        header = header or (formulas if row >= header_row and any(c.value for c in formulas) else ())
+        for place, (value, formula) in enumerate(zip(values, formulas, strict=True)):
+            # "str" is the type of a formula whose stored value is the empty text
+            if formula.data_type == "f" and value.value is None and value.data_type != "str":
                 raise InputError(
                     "The formula has no stored value",
                     remedy="Open the workbook in a spreadsheet program and save it, or export it as CSV.",
                     file=path,
-                    row=i + 1,
-                    column=next((r[j] for r in rows if j < len(r) and r[j].strip()), None),
-                    value=cell,
+                    row=row,
+                    column=str(header[place].value) if place < len(header) else None,
+                    value=formula.value,
                 )
-    workbook.close()
+    for book in books:
+        book.close()
 
 
 def _cell(value: object) -> str:
-    """Return a cell as text: days as 2026-01-31, moments as 2026-01-31 17:05:47, numbers as Python writes them."""
+    """Return a cell as text: days as 2026-01-31, moments as 2026-01-31 17:05:47, durations as 26:05:47."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -520,6 +530,9 @@ def _cell(value: object) -> str:
         return value.date().isoformat() if value.time() == time() else value.isoformat(" ")
     if isinstance(value, (date, time)):
         return value.isoformat()
+    if isinstance(value, timedelta):
+        minutes, seconds = divmod(round(value.total_seconds()), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     return str(value)
 
 
@@ -556,22 +569,26 @@ def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str, how: Export) 
 
 def _load_json(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> None:
     """Read a list of records, or one record a line; ``_row`` is the line, or the position in the list."""
-    encoding = _scan(path, how.encoding)[0]
-    text = "".join(_lines(path, encoding))
+    encoding, whole = _scan(path, how.encoding)[0], None
     try:
-        whole = json.loads(text) if path.suffix.lower() == ".json" else None
-    except ValueError:
-        whole = None  # one record a line, under the name .json
-    if isinstance(whole, dict):  # {"responses": [...], "page": 1}: the one list of it
-        lists = [v for v in whole.values() if isinstance(v, list)]
+        text = "".join(_lines(path, encoding))
+    except UnicodeDecodeError as error:
+        remedy = "Leave `encoding:` out, so that it is detected, or name the right one."
+        raise InputError(f"The bytes are not valid {error.encoding}", file=path, remedy=remedy) from None
+    if path.suffix.lower() == ".json":
+        with contextlib.suppress(ValueError, RecursionError):  # else one record a line, under the name .json
+            whole = json.loads(text)
+    if isinstance(whole, dict):  # {"responses": [...], "page": 1}: the one list of records in it
+        lists = [v for v in whole.values() if isinstance(v, list) and all(isinstance(r, dict) for r in v)]
         whole = lists[0] if len(lists) == 1 else [whole]
     records: list[tuple[int, dict[str, str]]] = []
-    for row, given in enumerate(text.splitlines() if whole is None else whole, 1):
-        if whole is None and not given.strip():
+    by_line = not isinstance(whole, list)
+    for row, given in enumerate(text.split("\n") if by_line else whole, 1):
+        if by_line and not given.strip():
             continue
         try:
-            record = json.loads(given) if whole is None else given
-        except ValueError as error:
+            record = json.loads(given) if by_line else given
+        except (ValueError, RecursionError) as error:
             raise InputError(f"The line is not JSON: {error}", file=path, row=row, remedy="Export it again.") from None
         if not isinstance(record, dict):
             raise InputError("The line is not a record", file=path, row=row, remedy='Write {"score": 9, ...}.')
@@ -600,7 +617,11 @@ def _flat(record: dict, above: str) -> Iterator[tuple[str, str]]:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not there:
         folder = path.parent
         if path.is_dir():
             problem, remedy = "This is a folder, not a file", "Name a file in it."

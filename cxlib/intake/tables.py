@@ -48,6 +48,7 @@ def _must(kind: str, **more: object) -> Field:
 
 
 _ID, _TEXT, _NUMBER, _DATE, _MOMENT = (Field(k) for k in ("id", "text", "number", "date", "moment"))
+_OWN_ID = Field("id", filled=True)
 _AMOUNT, _COUNTED = Field("number", least=0), Field("number", filled=True, least=0)
 _POSITIVE = Field("number", above=0)
 CONTRACT: dict[str, dict[str, Field]] = {
@@ -83,7 +84,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "planned_customers": Field("number", above=0, whole=True),
     },
     "responses": {
-        "response_id": _ID,
+        "response_id": _OWN_ID,
         "customer_id": _must("id"),
         "metric": _must("text"),
         "asked_at": _MOMENT,
@@ -98,7 +99,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "weight": _COUNTED,
     },
     "orders": {
-        "order_id": _ID,
+        "order_id": _OWN_ID,
         "customer_id": _must("id"),
         "ordered_at": _must("moment"),
         "revenue": _must("number"),
@@ -107,7 +108,7 @@ CONTRACT: dict[str, dict[str, Field]] = {
         "currency": _TEXT,
     },
     "contacts": {
-        "contact_id": _ID,
+        "contact_id": _OWN_ID,
         "customer_id": _must("id"),
         "opened_at": _must("moment"),
         "first_response_at": _MOMENT,
@@ -134,7 +135,8 @@ ID = {  # the column that identifies a row; exposures have none
 }
 WITHOUT_EXTRAS = ("initiatives", "exposures")
 MONEY = ("revenue", "margin", "monthly_revenue", "cost")
-CURRENCY = re.compile(r"(^|[^a-z])(currency|w(ä|ae)hrung|devise|moneda|moeda|valuta)([^a-z]|$)")
+CURRENCY = re.compile(r"currency|(^|[^a-z])(w(ä|ae)hrung|devise|moneda|moeda|valuta)([^a-z]|$)")
+SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR"}  # of one currency; $, ¥ and kr are of several
 MAX_MONEY = 1e12  # a larger amount is a typing mistake
 _LOWER_CASE = (("responses", "metric"), ("initiatives", "outcome"))
 
@@ -172,19 +174,6 @@ class Rows:
         unasked = {"_unasked": t._unasked if "_unasked" in t.columns else ibis.literal(False)}
         unasked = unasked if self.name == "responses" else {}
         return t.select("_row", "_copy", **chosen, **unasked, _source=ibis.literal(self.index, "int64"), _stop=stop)
-
-    def counted(self) -> ir.Table:
-        """Count in one row: rows read and distinct ids (0: ids can repeat); without ids, distinct whole rows."""
-        raw, given = self.export.raw, self.source.columns.get(ID.get(self.name, ""))
-        if given is not None:
-            distinct = ibis.literal(0) if given.codes or given.value else self.export.own(given.column).nunique()
-            counts = raw.agg(read=raw.count(), ids=distinct)
-        elif self.name in ID:
-            counts = raw.agg(read=raw.count(), ids=raw.count())
-        else:
-            cells = raw.drop("_row").distinct()
-            counts = raw.agg(read=raw.count()).cross_join(cells.agg(ids=cells.count()))
-        return counts.mutate(table=ibis.literal(self.name), source=ibis.literal(self.index, "int64"))
 
     def refuse_first(self) -> None:
         """Raise the error of the first row that a stop holds for; used where rows are added up afterwards."""
@@ -268,6 +257,24 @@ def _wrong(problem: str, remedy: str) -> InputError:
     return InputError(problem, file="company.yaml", remedy=remedy)
 
 
+def counted(name: str, source: Source, index: int, exports: Exports) -> ir.Table:
+    """Count in one row: rows read and distinct ids (0: ids can repeat); without ids, distinct whole rows."""
+    export, given = Prepared(source, exports, copies=False), source.columns.get(ID.get(name, ""))
+    raw = export.raw
+    if given is not None:
+        distinct = ibis.literal(0)
+        if not given.codes and given.column is not None:
+            export.find(given.column, f"sources.{name}.columns.{ID[name]}")
+            distinct = export.own(given.column).nunique()
+        counts = raw.agg(read=raw.count(), ids=distinct)
+    elif name in ID:
+        counts = raw.agg(read=raw.count(), ids=raw.count())
+    else:
+        cells = raw.drop("_row").distinct()
+        counts = raw.agg(read=raw.count()).cross_join(cells.agg(ids=cells.count()))
+    return counts.mutate(table=ibis.literal(name), source=ibis.literal(index, "int64"))
+
+
 def build(
     name: str, source: Source, index: int, settings: Settings, as_of: date, exports: Exports, copies: bool
 ) -> Rows:
@@ -282,7 +289,9 @@ class _Typing:
     def __init__(self, name: str, source: Source, settings: Settings, as_of: date, export: Prepared) -> None:
         self.name, self.source, self.settings, self.as_of, self.export = name, source, settings, as_of, export
         self.rows_in, self.contract = export.table, CONTRACT[name]
-        self.odd = self._probe()
+        self.odd: dict[tuple[str, str], bool] = {}  # (kind, column): a cell has a rare form
+        self.zones: dict[str, tuple[str, str]] = {}  # the first and last zone of a column of moments
+        self._look()
 
     def rows(self, index: int) -> Rows:
         """Return the typed rows with their stops."""
@@ -295,8 +304,8 @@ class _Typing:
             table = table.mutate(**{ID[self.name]: ibis.literal(f"{index}-") + table._row.cast("string")})
         rate, unknown = self._rate(table)
         if self.source.repeats:
-            lines = Rows(self.name, self.source, index, self.export, table, self._all_stops(table, lines=True))
-            lines.refuse_first()
+            stops = self._all_stops(table, lines=True) + self._mixed(table)
+            Rows(self.name, self.source, index, self.export, table, stops).refuse_first()
             table = self._together(table)
         stops = self._all_stops(table, lines=False) + unknown
         if rate is not None:
@@ -305,60 +314,63 @@ class _Typing:
 
     def _remarks(self) -> Iterator[tuple[str, str]]:
         """Yield what readers must know of times: whose clock they are on, and which count business hours."""
-        moments = [c for c in self._zoned() if c in self.source.columns]
-        if moments:
-            known = [c for c in moments if self.odd.get(f"moment:{self.source.columns[c].column}")]
+        moments = self._zoned()
+        known = [c for c, written in moments.items() if any(self.zones[written])]
+        if known:
             lacks = sorted(set(moments) - set(known))
-            said = f"{self.source.label}: days are those of {moments[0]}'s own clock; differences use the time zones."
-            said += f" {', '.join(lacks)} has no zone: differences can be hours off." * bool(known and lacks)
-            if known:
-                yield "times with zones", said
+            said = f"{self.source.label}: days are those of {known[0]}'s own clock; differences use the time zones."
+            said += f" {', '.join(lacks)} has no zone: differences can be hours off." * bool(lacks)
+            yield "times with zones", said
         for column, given in self.source.columns.items():
             if self.contract.get(column, _TEXT).kind == "moment" and "business" in (given.column or "").lower():
                 yield "business hours", f"{column} counts business hours: it is not elapsed time ({given.column})."
 
-    def _zoned(self) -> list[str]:
-        """Return the moments that are columns of text."""
-        moments = [c for c, f in self.contract.items() if f.kind == "moment" and c in self.source.columns]
-        given = {c: self.source.columns[c] for c in moments}
-        found = [c for c, g in given.items() if g.column and g.after is None]
-        return [c for c in found if self.export.raw[given[c].column].type().is_string()]
+    def _zoned(self) -> dict[str, str]:
+        """Return the moments that are columns of text, with their columns in the export."""
+        moments = {c: self.source.columns.get(c) for c, f in self.contract.items() if f.kind == "moment"}
+        return {c: g.column for c, g in moments.items() if g and g.column in self.zones and g.after is None}
 
     def _all_stops(self, table: ir.Table, lines: bool) -> list[Stop]:
         stops = [s for c, g in self.source.columns.items() for s in self._stops(table, c, g, lines)]
         return stops + (self._scale_stops(table) if self.name == "responses" else [])
 
-    def _probe(self) -> dict[str, bool]:
+    def _look(self) -> None:
         """Find, in one query, the columns that hold rare forms; refuse amounts in several currencies."""
-        found, t = {}, self.rows_in
+        asked, money, raw = {}, set(), self.export.raw
         for column, given in self.source.columns.items():
             kind = self.contract.get(column, _TEXT).kind
-            for written in [given.column, given.times, given.minus]:
-                if written is not None:
-                    cell = self.export.find(written, self._key(column), t)
-                    if (rare := values.odd(cell, kind, self._how(given))) is not None:
-                        found[f"{kind}:{written}"] = rare.fill_null(False).max()
-                        if column in MONEY:
-                            found[f"sign:{written}"] = values.sign(cell).nunique()
-                            found[f"first:{written}"], found[f"last:{written}"] = (
-                                values.sign(cell).min(),
-                                values.sign(cell).max(),
-                            )
-        counted = t.agg(**found).to_pandas().iloc[0].to_dict() if found else {}
-        for name, n in counted.items():
-            written = name.partition(":")[2]
-            one = counted.get(f"first:{written}")
-            if name.startswith("sign:") and (n > 1 or (n == 1 and len(one) == 3 and one != self.settings.currency)):
-                raise InputError(
-                    f"Amounts with {'several signs' if n > 1 else 'the sign ' + one} of a currency",
-                    file=self.source.label,
-                    column=written,
-                    value=f"{one}, {counted[f'last:{written}']}" if n > 1 else one,
-                    remedy=f"Give amounts in {self.settings.currency or 'one currency (currency:)'}, or use sql: to "
-                    "bring the sign into a column of its own, map it as currency, and declare exchange_rates:.",
-                )
+            for written in filter(None, (given.column, given.times, given.minus)):
+                self.export.find(written, self._key(column))
+                if raw[written].type().is_string() and (kind, written) not in asked:
+                    asked[kind, written] = values.rare(raw[written], kind, self._how(given), self.source.blank)
+                money |= {written} if column in MONEY else set()
+        flat = {f"{k}:{w}:{what}": v for (k, w), each in asked.items() for what, v in each.items()}
+        found = raw.agg(**flat).to_pandas().iloc[0].to_dict() if flat else {}
+        for (kind, written), each in asked.items():
+            seen = {what: found[f"{kind}:{written}:{what}"] for what in each}
+            if "zone" in seen:
+                self.zones[written] = (seen["zone"] or "", seen["last zone"] or "")
+                self.odd[kind, written] = not values.bare_zone(self.zones[written])
+            else:
+                self.odd[kind, written] = bool(seen.get("odd"))
+            if written in money and seen.get("sign") and "currency" not in self.source.columns:
+                self._one_sign(written, seen["sign"], seen["last sign"])
         self._one_currency()
-        return {k: bool(v) for k, v in counted.items() if not k.startswith(("sign:", "first:", "last:"))}
+
+    def _one_sign(self, written: str, first: str, last: str) -> None:
+        """Refuse amounts with two signs of a currency, or with the sign of another than the company's."""
+        own = self.settings.currency
+        meant = SIGNS.get(first, first if re.fullmatch("[A-Z]{3}", first) else own)
+        if first == last and (own is None or meant == own.upper()):
+            return
+        raise InputError(
+            f"Amounts with {'several signs' if first != last else 'the sign ' + first} of a currency",
+            file=self.source.label,
+            column=written,
+            value=f"{first}, {last}" if first != last else first,
+            remedy=f"Give amounts in {own or 'one currency (currency:)'}, or use sql: to bring the sign into a column "
+            "of its own, map it as currency, and declare exchange_rates:.",
+        )
 
     def _one_currency(self) -> None:
         """Refuse amounts beside a column of currencies that is not mapped, unless all are in the company's own."""
@@ -381,9 +393,10 @@ class _Typing:
         """Return what turns amounts into the company's currency, and the stop for codes without a rate."""
         if "currency" not in self.source.columns:
             return None, []
-        rates = {k.upper(): v for k, v in self.settings.exchange_rates.items()} | {
-            (self.settings.currency or "").upper(): 1.0
-        }
+        if self.settings.currency is None:
+            raise _wrong(f"{self._key('currency')} needs a currency to convert to", "Write for instance currency: GBP.")
+        rates = {k.upper(): v for k, v in self.settings.exchange_rates.items()}
+        rates[self.settings.currency.upper()] = 1.0
         given = self.source.columns["currency"]
 
         def rate(t: ir.Table) -> ir.Value:
@@ -397,41 +410,52 @@ class _Typing:
 
     def _one_clock(self, table: ir.Table) -> dict[str, ir.Value]:
         """Return the later moments of a row on the clock of its first: days stay local, differences are right."""
-        direct = self._zoned()
-        if len(direct) < 2 or not any(self.odd.get(f"moment:{self.source.columns[c].column}") for c in direct):
-            return {}
-        cells = {c: self.export.find(self.source.columns[c].column, c, table) for c in direct}
-        zones = {c: values.zone(cell) for c, cell in cells.items()}
-        first, *others = direct
+        written = self._zoned()
+        if len({zone for w in written.values() for zone in self.zones[w]}) < 2:
+            return {}  # no zones, or one and the same
+        zones = {c: values.zone(self.export.find(w, self._key(c), table)) for c, w in written.items()}
+        first, *others = zones
         shifts = {c: (zones[first] - zones[c]).fill_null(0).cast("int64").as_interval("m") for c in others}
         return {c: table[c] + shift for c, shift in shifts.items()}
 
+    def _mixed(self, table: ir.Table) -> list[Stop]:
+        """Return the stops for rows of one id that name different customers or currencies."""
+        key, stops = ID[self.name], []
+        remedy = f"Correct it, or make the id unique: sql: select ... || '-' || ... as {key}."
+        for column in [c for c in ("customer_id", "currency") if c in self.source.columns and c != key]:
+            if written := self.source.columns[column].column:
+                cell = self.export.find(written, self._key(column), table)
+                differ = table[column] != table[column].min().over(ibis.window(group_by=key))
+                stops.append(Stop(differ, f"Rows with one {key} differ in {column}", written, cell, lambda _: remedy))
+        return stops
+
     def _together(self, table: ir.Table) -> ir.Table:
         """Return one row per id: the lines of an order added up, or the contracts of a customer as one span."""
-        key, spans = ID[self.name], self.source.repeats == "span"
-        start = table.joined_on if spans and "joined_on" in self.source.columns else table._row
-        rank = ibis.row_number().over(
-            ibis.window(group_by=key, order_by=[ibis.desc(start) if spans else start, table._row])
-        )
-        table = table.mutate(_rank=rank)
-        rules = {
-            c: table[c].argmin(table._rank.nullif(table[c].isnull().ifelse(table._rank, -1))) for c in table.columns
-        }
-        rules |= {c: table[c].sum() for c in ("revenue", "margin") if c in self.source.columns and not spans}
-        if spans and "joined_on" in self.source.columns:
-            rules["joined_on"] = table.joined_on.min()
-        if spans and "left_on" in self.source.columns:
-            open_ = table.left_on.isnull() | (table.left_on > ibis.literal(self.as_of))
-            last = table.left_on == table.left_on.max().over(ibis.window(group_by=key))
-            table = table.mutate(_open=open_, _last=last.fill_null(False))
-            table = table.mutate(_any=table._open.max().over(ibis.window(group_by=key)))
+        key, spans, mapped = ID[self.name], self.source.repeats == "span", set(self.source.columns)
+        each, as_of = ibis.window(group_by=key), ibis.literal(self.as_of)
+        if spans and "joined_on" in mapped:  # of contracts that start later nothing is known
+            later = (table.joined_on > as_of).fill_null(False)
+            table = table.mutate(_later=later).mutate(_none=lambda t: t._later.min().over(each))
+            table = table.filter(~table._later | table._none).drop("_later", "_none")
+        start = [ibis.desc(table.joined_on)] if spans and "joined_on" in mapped else []
+        table = table.mutate(_rank=ibis.row_number().over(ibis.window(group_by=key, order_by=[*start, table._row])))
+        # the first value there is, of the first line or of the latest contract
+        rules = {c: table[c].argmin(table[c].isnull().ifelse(ibis.null("int64"), table._rank)) for c in table.columns}
+        if not spans:
+            rules |= {c: table[c].sum() for c in ("revenue", "margin") if c in mapped}
+        if spans and "left_on" in mapped:
+            table = table.mutate(_open=table.left_on.isnull() | (table.left_on > as_of))
+            table = table.mutate(_any=table._open.max().over(each), _last=table.left_on.max().over(each))
+            table = table.mutate(_last=table._last == table.left_on)
+            runs = table._any.ifelse(table._open, table._last)
             rules["left_on"] = table._any.max().ifelse(ibis.null("date"), table.left_on.max())
-            if "left_reason" in self.source.columns:
+            if "left_reason" in mapped:
                 rules["left_reason"] = table.left_reason.max(where=table._last & ~table._any)
-            if "monthly_revenue" in self.source.columns:
-                rules["monthly_revenue"] = table.monthly_revenue.sum(where=table._any.ifelse(table._open, table._last))
-        if spans and "left" in self.source.columns:
-            rules["left"] = table.left.min()
+        else:
+            runs = None
+        if spans:
+            rules |= {c: table[c].min() for c in ("joined_on", "left") if c in mapped}
+            rules |= {c: table[c].sum(where=runs) for c in ("monthly_revenue",) if c in mapped}
         grouped = {c: r for c, r in rules.items() if c not in (key, "_rank", "_row", "_copy")}
         return table.group_by(key).agg(_row=table._row.min(), _copy=ibis.literal(False), **grouped)
 
@@ -448,40 +472,40 @@ class _Typing:
         if given.value is not None:
             return {column: _literal(given.value, kind, key)}
         cell = self.export.find(given.column, key, self.rows_in)
-        value = self._amount(column, given, kind)
-        more = {"_unasked": cell.isin([w.strip() for w in given.not_asked]).fill_null(False)} if given.not_asked else {}
-        cases = self._cases(given, cell, value, kind, key)
-        if cases:
+        value = self._read(given.column, key, given, kind, self.rows_in)
+        if given.times:
+            value = value * self._read(given.times, key, given, kind, self.rows_in)
+        if given.minus:
+            value = value - self._read(given.minus, key, given, kind, self.rows_in).fill_null(0)
+        value = value / 100 if given.unit == "cents" else value
+        more = {"_unasked": self._among(given.not_asked, cell, value)} if given.not_asked else {}
+        if cases := self._cases(given, cell, value, kind, key):
             explained = reduce(or_, [c for c, _ in cases]).fill_null(False)
             return {column: ibis.cases(*cases, else_=value), f"{column}?": explained, **more}
         return {column: value.lower() if (self.name, column) in _LOWER_CASE else value}
 
-    def _amount(self, column: str, given: Column, kind: str) -> ir.Value:
-        """Return the value of a cell: times or less a second column, and in units rather than cents."""
-
-        def part(written: str) -> ir.Value:
-            cell = self.export.find(written, self._key(column), self.rows_in)
-            return values.typed(cell, kind, self._how(given), self.odd.get(f"{kind}:{written}", False))
-
-        value = part(given.column)
-        value = value * part(given.times) if given.times else value
-        value = value - part(given.minus).fill_null(0) if given.minus else value
-        return value / 100 if given.unit == "cents" else value
+    def _read(self, written: str, key: str, given: Column, kind: str, table: ir.Table) -> ir.Value:
+        cell = self.export.find(written, key, table)
+        return values.typed(cell, kind, self._how(given), self.odd.get((kind, written), False))
 
     def _cases(
         self, given: Column, cell: ir.Value, value: ir.Value, kind: str, key: str
     ) -> list[tuple[ir.BooleanValue, ir.Scalar]]:
         """Return the cases of codes, no_answer and not_asked; a blank stays blank unless mapped."""
-        written, empty, cases = values.text(cell), ibis.null(values.TYPES[kind]), []
+        written, cases = values.text(cell), []
         for code, meaning in given.codes.items():
             is_code = cell.isnull() if code.strip() in ("", *self.source.blank) else written == code.strip()
             cases.append((is_code, _literal(meaning, kind, f"{key}.codes")))
-        if given.no_answer or given.not_asked:
-            texts = [c.strip() for c in (*given.no_answer, *given.not_asked)]
-            numbers = [float(t) for t in texts if _is_number(t)]
-            cases.append((written.isin(texts), empty))
-            cases += [(value.isin(numbers), empty)] if numbers else []
+        if texts := [*given.no_answer, *given.not_asked]:
+            cases.append((self._among(texts, cell, value), ibis.null(values.TYPES[kind])))
         return cases
+
+    def _among(self, texts: list[str], cell: ir.Value, value: ir.Value) -> ir.BooleanValue:
+        """Tell whether a cell of scores holds one of these texts or numbers."""
+        texts = [t.strip() for t in texts]
+        found = values.text(cell).isin(texts) | value.isin([float(t) for t in texts if _is_number(t)])
+        blank = cell.isnull() if {"", *self.source.blank} & set(texts) else ibis.literal(False)
+        return found.fill_null(False) | blank
 
     def _days(self, table: ir.Table, column: str, given: Column) -> ir.FloatingValue:
         """Return a duration in days."""
@@ -512,13 +536,21 @@ class _Typing:
             days = self._days(table, column, given)
             stop(cell.notnull() & days.isnull(), "Not a number", lambda v: values.remedy("number", v, how))
             stop(days.abs() > MAX_DAYS, f"More than a century of {given.unit}", f"Check the unit of {key}.")
-        elif f.kind in values.NOUNS and not fixed and not values.always_fits(cell, f.kind):
-            bad = cell.notnull() & value.isnull()
-            bad = bad & ~table[f"{column}?"] if f"{column}?" in table.columns else bad
-            stop(bad, f"{column} is not a {values.NOUNS[f.kind]}", self._remedy(f.kind, bad, cell, table, how))
+        elif f.kind in values.NOUNS and not fixed:
+            for written in filter(None, (given.column, given.times, given.minus)):
+                part = self.export.find(written, key, table)
+                read = self._read(written, key, given, f.kind, table) if given.times or given.minus else value
+                bad = part.notnull() & read.isnull()
+                bad = bad & ~table[f"{column}?"] if f"{column}?" in table.columns else bad
+                problem, cure = f"{column} is not a {values.NOUNS[f.kind]}", self._remedy(f.kind, bad, part, table, how)
+                if not values.always_fits(part, f.kind):
+                    made.append(Stop(bad, problem, written, part, cure))
+                if written == given.times:
+                    problem = f"{column} is to be multiplied by an empty cell"
+                    made.append(Stop(cell.notnull() & part.isnull(), problem, written, part, lambda _: "Fill it in."))
         if lines:
             return made
-        if f.filled and not given.times and not given.minus:
+        if f.filled:
             leave = f"sql: select * from ... where \"{given.column}\" <> ''"
             stop(value.isnull(), f"{column} is empty", f"Fill it in, or leave such rows out with {leave}.")
         if column in MONEY:

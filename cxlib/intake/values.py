@@ -11,8 +11,8 @@ differences are taken. A timestamp with a time zone as its type, in Parquet or a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import date, datetime
+from math import inf
 
 import ibis
 import ibis.expr.types as ir
@@ -30,20 +30,24 @@ TYPES = {
 }
 NOUNS = {"number": "number", "score": "score", "date": "date", "moment": "date", "flag": "yes or no"}
 YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
-_ISO = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+_ISO_ZONE = r"Z|[+-]\d{2}(:?\d{2})?"
+_ISO = rf"^\d{{4}}-\d{{2}}-\d{{2}}([ T]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d{{1,9}})?)?({_ISO_ZONE})?)?$"
 _SPACES = " \u00a0\u202f"  # plain, no-break and narrow no-break space: all occur between thousands
 _EDGE = "[\\s\u00a0\u2007\u202f\u200b\u2060\ufeff]"  # around a cell; the last three are not seen at all
 # Hours from UTC of the zone words that mean one zone everywhere.
 _ZONES = {"Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "BST": 1, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3}
 _ZONES |= {"JST": 9, "AEST": 10, "AEDT": 11, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6}
 _ZONES |= {"PST": -8, "PDT": -7}
-_ZONED = (
-    rf"(:\d{{2}}(?:[.,]\d+)?(?: ?[AaPp][Mm])?) ?({'|'.join(_ZONES)})? ?([+-]\d{{1,2}}(?::?\d{{2}})?)?(?: ?\([^)]*\))?$"
+_ZONED = (  # a time of day, and the zone behind it
+    r"(:\d{2}(?:[.,]\d+)?(?: ?[AaPp][Mm])?)"
+    rf"( ?(?:{'|'.join(_ZONES)})? ?(?:[+-]\d{{1,2}}(?::?\d{{2}})?)?(?: ?\([^)]*\))?)$"
 )
-_SIGN = r"(?:[A-Za-z]{0,3}\.?\p{Sc}|[A-Z]{3}|kr\.?|Fr\.?)"
+_SIGN = r"(?:[A-Za-z]{0,3}\.?\p{Sc}|[A-Z]{3}|kr\.?|Fr\.?|Rs\.?|zł|Kč)"
+_GAP = r"[ \x{00A0}\x{202F}]?"
 _STARS = "★⭐"
 _PLAUSIBLE = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M:%S %p")
+_CLOCKED = (1e8, 1e10)  # seconds since the start of a clock that can be meant: from 1973, of a spreadsheet from 1903
 _CLOCK_WORDS = {"unix": "seconds since 1970", "unix_ms": "milliseconds since 1970", "serial": "days of a spreadsheet"}
 
 
@@ -65,14 +69,18 @@ def clean(column: ir.Value, blank: list[str]) -> ir.Value:
     if column.type().is_string():
         if not blank:
             return column.nullif("")
-        texts = "|".join(re.escape(b) for b in blank if b)
         # Only cells that need it are trimmed: trimming all would cost more than everything else together.
         return ibis.cases(
-            (column.re_search(rf"^{_EDGE}*({texts})?{_EDGE}*$"), ibis.null("string")),
+            (column.re_search(_empty(blank)), ibis.null("string")),
             (column.re_search(rf"^{_EDGE}|{_EDGE}$"), column.re_replace(rf"^{_EDGE}+|{_EDGE}+$", "")),
             else_=column,
         )
     return column.isnan().ifelse(ibis.null(column.type()), column) if column.type().is_floating() else column
+
+
+def _empty(blank: list[str]) -> str:
+    """Return the pattern of a blank cell. (A list of more than five texts would be a join in DuckDB.)"""
+    return rf"^{_EDGE}*({'|'.join(re.escape(b.strip()) for b in blank)})?{_EDGE}*$"
 
 
 def text(column: ir.Value) -> ir.StringValue:
@@ -82,13 +90,23 @@ def text(column: ir.Value) -> ir.StringValue:
     return written.re_replace(r"\.0+$", "") if kind.is_floating() or kind.is_decimal() else written
 
 
-def odd(column: ir.Value, kind: str, how: Format) -> ir.BooleanValue | None:
-    """Return the condition that a cell has a rare form of its kind; None for columns that cannot have one."""
-    if not column.type().is_string() or kind not in ("number", "score", "date", "moment"):
-        return None
+def rare(column: ir.StringValue, kind: str, how: Format, blank: list[str]) -> dict[str, ir.Scalar]:
+    """Return what to ask once of a column of text, uncleaned, before its values are read.
+
+    Numbers and scores: ``odd``, if a cell is no plain number; and the first and last currency ``sign`` of those.
+    Moments: the first and last ``zone`` behind a time, the empty text where there is none.
+    """
+    empty = column.re_search(_empty(blank))
     if kind in ("number", "score"):
-        return ~column.re_search(_shape(how))
-    return column.re_search(_ZONED) & column.re_search(r"([A-Z)]|[+-]\d{1,2}(:?\d{2})?)$")
+        odd = ~(column.re_search(_shape(how)) | empty)
+        if kind == "score":
+            return {"odd": odd.max()}
+        sign = odd.ifelse(_sign(column), ibis.null("string"))
+        return {"odd": odd.max(), "sign": sign.min(), "last sign": sign.max()}
+    if kind in ("date", "moment"):
+        zone = empty.ifelse(ibis.null("string"), column.re_extract(_ZONED.removesuffix("$") + f"{_EDGE}*$", 2))
+        return {"zone": zone.min(), "last zone": zone.max()}
+    return {}
 
 
 def typed(column: ir.Value, kind: str, how: Format, odd: bool = False) -> ir.Value:
@@ -97,10 +115,12 @@ def typed(column: ir.Value, kind: str, how: Format, odd: bool = False) -> ir.Val
     if kind in ("id", "text"):
         return text(column)
     if kind in ("number", "score"):
-        rare = (_label if kind == "score" else _accounting) if odd else None
-        how = Format() if kind == "score" and odd else how
-        number = column.cast("float64") if have.is_numeric() else _number(text(column), how, rare)
-        return number if have.is_integer() else number.isinf().ifelse(ibis.null("float64"), number)
+        number = column.cast("float64") if have.is_numeric() else _number(text(column), how)
+        if odd and kind == "number":
+            number = _number(_accounting(text(column)), how)
+        elif odd:
+            number = ibis.coalesce(number, _number(_label(text(column)), Format()))
+        return number if have.is_integer() else number.nullif(inf).nullif(-inf)
     if kind == "flag":
         lower = column if have.is_boolean() else text(column).lower()
         return lower if have.is_boolean() else ibis.cases((lower.isin(YES), True), (lower.isin(NO), False))
@@ -110,19 +130,24 @@ def typed(column: ir.Value, kind: str, how: Format, odd: bool = False) -> ir.Val
 
 def zone(column: ir.StringValue) -> ir.IntegerValue:
     """Return the minutes from UTC that a stamp ends in, null if it has no zone."""
-    word, offset = column.re_extract(_ZONED, 2), column.re_extract(_ZONED, 3).replace(":", "")
-    hours = word.cases(*((w, h) for w, h in _ZONES.items()), else_=ibis.null("int64"))
-    digits = offset.substr(1)
-    long = digits.length() > 2
-    minutes = long.ifelse(digits.substr(0, digits.length() - 2), digits).try_cast("int64") * 60
-    minutes += long.ifelse(digits.substr(digits.length() - 2), "0").try_cast("int64")
-    signed = (offset.substr(0, 1) == "-").ifelse(-minutes, minutes)
-    return ibis.coalesce((offset != "").ifelse(signed, ibis.null("int64")), hours * 60)
+    behind = column.re_extract(_ZONED, 2)
+    hours, minutes = (behind.re_extract(r"^ ?[A-Z]* ?([+-]\d{1,2}?)(?::?(\d{2}))?(?:\D|$)", i) for i in (1, 2))
+    east = hours.startswith("-").ifelse(-1, 1)
+    offset = hours.try_cast("int64") * 60 + east * minutes.try_cast("int64").fill_null(0)
+    named = behind.re_extract(r"^ ?([A-Z]+)", 1).cases(*_ZONES.items(), else_=ibis.null("int64"))
+    return ibis.coalesce(offset, named * 60)
 
 
-def sign(column: ir.StringValue) -> ir.StringValue:
-    """Return the currency sign or code of an amount, null without one."""
-    return column.re_extract(rf"({_SIGN})", 1).nullif("")
+def bare_zone(zones: tuple[str, str]) -> bool:
+    """Tell whether all stamps of a column end alike, in nothing or in a zone as ISO writes it."""
+    return zones[0] == zones[1] and bool(re.fullmatch(f"({_ISO_ZONE})?", zones[0]))
+
+
+def _sign(column: ir.StringValue) -> ir.StringValue:
+    """Return the currency sign or code before or behind an amount, null without one."""
+    before = column.re_extract(rf"^{_EDGE}*[-−+(]?{_GAP}({_SIGN}){_GAP}[-−+(]?[\d.,]", 1)
+    behind = column.re_extract(rf"[\d.,)−-]{_GAP}({_SIGN})[)−-]?{_EDGE}*$", 1)
+    return ibis.coalesce(before.nullif(""), behind.nullif(""))
 
 
 def always_fits(column: ir.Value, kind: str) -> bool:
@@ -141,9 +166,8 @@ def _shape(how: Format) -> str:
     return rf"^[+-]?({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d+)?$"
 
 
-def _number(written: ir.StringValue, how: Format, rare: Callable | None) -> ir.FloatingValue:
-    written = rare(written) if rare else written
-    plain = written.re_search(_shape(how)).ifelse(written, ibis.null("string"))
+def _number(written: ir.StringValue, how: Format) -> ir.FloatingValue:
+    plain = written.re_extract(_shape(how), 0).nullif("")
     for mark in _SPACES if how.thousands == " " else how.thousands or "":
         plain = plain.replace(mark, "")
     return (plain.replace(",", ".") if how.decimal == "," else plain).cast("float64")
@@ -151,25 +175,26 @@ def _number(written: ir.StringValue, how: Format, rare: Callable | None) -> ir.F
 
 def _accounting(written: ir.StringValue) -> ir.StringValue:
     """Return an amount without its currency sign, and its minus in front: 12-, (12) and -EUR 12 are -12."""
-    bare = written.re_replace(rf"^([+-]?) ?{_SIGN}[ \x{{00A0}}]?|[ \x{{00A0}}]?{_SIGN}$", r"\1")
-    inner = bare.re_replace(rf"^\((?:{_SIGN})? ?(.*)\)$|^(.*)[-−]$", r"\1\2")
-    return (inner == bare).ifelse(bare.re_replace("^−", "-"), ibis.literal("-") + inner)
+    bare = written.re_replace(rf"^([-−+(]?){_GAP}{_SIGN}{_GAP}|{_GAP}{_SIGN}(\)?)$", r"\1\2")
+    return bare.re_replace(r"^\((.*)\)$|^(.+?) ?[-−]$|^[-−] ?(.*)$", r"-\1\2\3")
 
 
 def _label(written: ir.StringValue) -> ir.StringValue:
-    """Return the one number in a label: 10 = Very likely, Good (4), 4/5, 4 out of 5, 4 stars; the stars of a row."""
-    stars = written.re_replace(f"[^{_STARS}]", "").length()
-    out_of = written.re_extract(r"^(\d+([.,]\d)?) ?(?:/|out of|of|von|sur|de) ?\d+$", 1)
-    alone = written.re_extract(r"^\D*?(?:^|[^\d.,-])?(\d{1,2}([.,]5)?)(?:[^\d.,]\D*|[.,]?(?:[^\d]\D*)?)?$", 1)
-    return ibis.cases((stars > 0, stars.cast("string")), (out_of != "", out_of), else_=alone.nullif("")).replace(
-        ",", "."
-    )
+    """Return the one number in a label: 10 = Very likely, Good (4), 4/5, 4 out of 5, 4 stars; else the stars of a row.
+
+    A number follows nothing, a word, or a sign that is neither point, comma nor minus.
+    """
+    front, number = r"^(?:\D*(?:[^\d.,−-]|\pL-))?", r"(\d{1,3}(?:[.,]5)?)"
+    scale = written.re_extract(rf"{front}{number} ?(?:/|out of|of|von|sur|de|av|di|van) ?\d+\D*$", 1)
+    alone = written.re_extract(rf"{front}{number}\D*$", 1)
+    stars = written.re_replace(f"[^{_STARS}]", "").length().cast("string").nullif("0")
+    return ibis.coalesce(scale.nullif(""), alone.nullif(""), stars).replace(",", ".")
 
 
 def _moment(written: ir.StringValue, how: Format, odd: bool) -> ir.TimestampValue:
     bare = written.re_replace(_ZONED, r"\1") if odd else written
     if how.dates is None:
-        return bare.re_search(_ISO).ifelse(bare, ibis.null("string")).try_cast("timestamp")
+        return bare.re_extract(_ISO, 0).nullif("").try_cast("timestamp")
     found = [_clock(written, p) if p in CLOCKS else try_strptime(bare, p) for p in how.dates]
     found += [try_strptime(written, p) for p in how.dates if odd and p not in CLOCKS]
     return ibis.coalesce(*found) if len(found) > 1 else found[0]
@@ -179,7 +204,8 @@ def _clock(written: ir.StringValue, clock: str) -> ir.TimestampValue:
     """Return the moment of a count of seconds or milliseconds since 1970, or of days since 1899-12-30."""
     number, start = written.try_cast("float64"), datetime(1899, 12, 30) if clock == "serial" else datetime(1970, 1, 1)
     seconds = number * 86_400 if clock == "serial" else number / (1000 if clock == "unix_ms" else 1)
-    return ibis.literal(start) + seconds.round().cast("int64").as_interval("s")
+    seconds = seconds.between(*_CLOCKED).ifelse(seconds.round(), ibis.null("float64"))  # others are another unit
+    return ibis.literal(start) + seconds.cast("int64").as_interval("s")
 
 
 def literal(given: str, kind: str) -> ir.Scalar:

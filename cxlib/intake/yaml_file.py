@@ -1,4 +1,7 @@
-"""Read company.yaml: every scalar as written (``TRUE``, ``0123``, ``on``), and no key twice."""
+"""Read company.yaml: every scalar as written (``TRUE``, ``0123``, ``on``), no key twice, and no alias.
+
+Aliases (``*name``) that stand for each other grow beyond any memory in nine lines; nothing in company.yaml needs one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,13 @@ from cxlib.errors import InputError
 
 
 class _Texts(yaml.BaseLoader):
-    """YAML with every scalar as text, and no key twice."""
+    """YAML with every scalar as text, no key twice and no alias."""
+
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, f"*{event.anchor} is an alias", event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: set[str] = set()
@@ -34,7 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"The file is not valid YAML: {error.problem or error.context}",
             file=path.name,
             row=mark.line + 1 if mark else None,
-            remedy="Check indentation, colons, and quotation marks around signs such as % and &.",
+            remedy="Check indentation, colons, and quotation marks around signs such as *, % and &.",
         ) from None
     except OSError as error:
         raise InputError(
