@@ -141,11 +141,11 @@ _OLD = {  # the keys that sql has replaced, and the select to write
     "join": "Write exports: {{a: {file}, b: {other}}} and sql: select a.*, b.* exclude ({right}) from a left join b on "
     "a.{left} = b.{right}; columns then names the columns of the select.",
     "filter": "Write exports: {{a: {file}}} and sql: select * from a where {column} {sign} ({wanted}).",
-    "one_row_per": "Write exports: {{a: {file}}} and sql: select distinct on ({column}) * from a{order}; the lines of an "
+    "one_row_per": "Write exports: {{a: {file}}} and sql: select distinct on ({column}) * from a{order}; lines of an "
     "order are added up with repeats: sum, contracts of a customer with repeats: span.",
     "row_number": "Leave the id out: without one, file and row are the id.",
-    "otherwise": "Write it in sql: select *, case when {column} = '...' then '...' else '{value}' end as x from a.",
-    "later_than": "Write it in sql: select *, case when {column} > \"{value}\" then 'yes' else 'no' end as late from a.",
+    "otherwise": "Write it in sql: select *, if({column} = '...', '...', '{value}') as x from a.",
+    "later_than": "Write it in sql: select *, if({column} > \"{value}\", 'yes', 'no') as late from a.",
 }
 
 
@@ -159,14 +159,16 @@ def _refuse_old(given: Any) -> None:
     on, columns = rule.get("on", "id"), given.get("columns")
     left, right = next(iter(on.items()), ("id", "id")) if isinstance(on, Mapping) else (on, on)
     name = given.get("column", rule.get("column", "..."))
-    unit = columns.get(name, name) if isinstance(columns, Mapping) and isinstance(name, str) else name
+    if key == "one_row_per" and isinstance(columns, Mapping) and isinstance(name, str):
+        name = columns.get(name, name)
+        name = name.get("column") if isinstance(name, Mapping) else name
     wanted = rule.get("is", rule.get("is_not", "..."))
     facts = {
         "file": given.get("file", "a.csv"),
         "other": rule.get("file", "b.csv"),
         "left": f'"{left}"',
         "right": f'"{right}"',
-        "column": f'"{unit.get("column") if isinstance(unit, Mapping) else unit}"',
+        "column": f'"{name}"',
         "sign": "in" if "is" in rule else "not in",
         "wanted": ", ".join(f"'{w}'" for w in (wanted if isinstance(wanted, list) else [wanted])),
         "order": f' order by "{rule["by"]}"' if rule.get("by") else "",
