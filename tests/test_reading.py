@@ -18,7 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxlib.errors import InputError
-from cxlib.intake.reading import BY_LINE, decode_line, detect, load, sha256, sheets
+from cxlib.intake import reading
+from cxlib.intake.reading import BY_LINE, FILE_BITS, decode_line, detect, fingerprint, load, matching, sheets
+from cxlib.intake.sources import Export
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -34,13 +36,18 @@ def write(folder: Path, content: str | bytes, name: str = "export.csv") -> Path:
     return path
 
 
-def rows(engine, path: Path, **options) -> list[tuple]:
-    return list(load(engine, path, name=path.suffix, **options).execute().itertuples(index=False, name=None))
+def table_of(engine, path: Path, *more: Path, name: str = "t", **options) -> ibis.Table:
+    return load(engine, [path, *more], name=name, how=Export(file=path.name, **options))
+
+
+def rows(engine, path: Path, *more: Path, **options) -> list[tuple]:
+    found = table_of(engine, path, *more, name=path.suffix, **options).execute().sort_values("_row")
+    return list(found.itertuples(index=False, name=None))
 
 
 def refusal(engine, path: Path, **options) -> InputError:
     with pytest.raises(InputError) as caught:
-        load(engine, path, name=path.suffix, **options)
+        table_of(engine, path, **options)
     assert Path(caught.value.file) == path
     assert caught.value.remedy.endswith(".")
     return caught.value
@@ -55,7 +62,7 @@ def refusal(engine, path: Path, **options) -> InputError:
 def test_every_delimiter_line_end_and_encoding_gives_the_same_table(engine, tmp_path, delimiter, end, encoding):
     lines = ['"id"@ name @note@', '1@Zoë@"a ""b"" é"@x', '2@@"one@two"@', '3@"first\nsecond"@NA@y']
     path = write(tmp_path, (end.join(lines) + end).replace("@", delimiter).encode(encoding))
-    table = load(engine, path, name="t")
+    table = table_of(engine, path)
     assert table.columns == ("id", "name", "note", "column_4", "_row")
     assert table.schema()["_row"] == ibis.dtype("int64")
     assert list(table.execute().itertuples(index=False, name=None)) == [
@@ -88,7 +95,7 @@ def test_what_a_csv_writer_wrote_comes_back(engine, tmp_path, table, delimiter, 
 def test_rows_keep_their_order_and_number_in_a_large_file(engine, tmp_path):
     n = 200_000  # several of DuckDB's parallel chunks
     path = write(tmp_path, "i;text\n" + "".join(f'{i};"row {i}; of many"\n' for i in range(n)))
-    table = load(engine, path, name="t")
+    table = table_of(engine, path)
     frame = table.execute()
     assert len(frame) == n
     assert (frame["_row"].to_numpy() == frame["i"].astype(int).to_numpy() + 2).all()
@@ -124,7 +131,7 @@ def test_hostile_header_and_file_names_are_only_names(engine, tmp_path):
     text = ",".join(f'"{h}"' for h in header) + ',"say ""hi"""\n' + ",".join("1234567") + "\n"
     for name in ("it's.csv", "a [1]*?.csv", "x y=1.csv", '"ß".TXT', "{0}%s.tsv"):
         path = write(tmp_path, text, name)
-        table = load(engine, path, name='odd "name"; --')
+        table = table_of(engine, path, name='odd "name"; --')
         assert table.columns == (*header, 'say "hi"', "_row")
         assert table.execute().iloc[0].tolist() == [*"1234567", 2]
     frame = pd.DataFrame({"a'b": [1], 'say "hi"': [2.5]})
@@ -166,7 +173,7 @@ def test_the_garden_centre_comments_are_read(engine):
     path = REAL / "nps_fr" / "nps.csv"
     if not path.exists():
         pytest.skip("the garden-centre survey is not beside the project")
-    frame = load(engine, path, name="t").execute()
+    frame = table_of(engine, path).execute()
     assert len(frame) == 13_954
     assert frame.columns[0] == "column_1"
     assert frame["_row"].tolist() == list(range(2, 13_956))
@@ -188,7 +195,7 @@ def test_real_exports_agree_with_pandas(engine, name):
     if not path.exists():
         pytest.skip("the real exports are not beside the project")
     expected = pd.read_csv(path, dtype=str, keep_default_na=False).rename(columns=str.strip)
-    found = load(engine, path, name="t").execute()
+    found = table_of(engine, path).execute()
     assert found["_row"].tolist() == list(range(2, len(expected) + 2))
     pd.testing.assert_frame_equal(found.drop(columns="_row"), expected, check_dtype=False)
 
@@ -228,7 +235,7 @@ def test_excel_cells_become_text_as_a_csv_would_hold_it(engine, tmp_path):
         [None, None, None, "  "],
     ]
     path = book(tmp_path, {"One": cells})
-    table = load(engine, path, name="t")
+    table = table_of(engine, path)
     assert table.columns == ("id", "column_2", "when", "ok", "_row")
     assert rows(engine, path) == [
         ("1", "0.1", "2026-01-31 17:05:47", "TRUE", 2),
@@ -246,21 +253,20 @@ def test_a_sheet_is_named_when_there_are_several(engine, tmp_path):
     assert "empty" in refusal(engine, book(tmp_path, {"S": []})).problem
 
 
-def test_parquet_is_a_lazy_view_with_its_own_types_and_row_numbers(engine, tmp_path):
+def test_parquet_keeps_its_own_types_and_is_read_once(engine, tmp_path):
     frame = pd.DataFrame({" id ": ["a", "b"], "n": [1, None], "at": pd.to_datetime(["2026-01-01", None])})
     frame.to_parquet(tmp_path / "p.parquet", coerce_timestamps="us")
-    table = load(engine, tmp_path / "p.parquet", name="lazy")
+    table = table_of(engine, tmp_path / "p.parquet")
+    (tmp_path / "p.parquet").unlink()
     assert table.columns == ("id", "n", "at", "_row")
     assert table.schema()["at"].is_timestamp()
     assert table.schema()["n"].is_floating()
     assert table["_row"].execute().tolist() == [2, 3]
-    kinds = engine.raw_sql("select table_type from information_schema.tables where table_name = 'lazy'").fetchall()
-    assert kinds == [("VIEW",)]
 
 
-def test_sha256_is_the_hash_of_the_bytes(tmp_path):
+def test_the_fingerprint_is_of_the_bytes(tmp_path):
     path = write(tmp_path, b"a\r\n1")
-    assert sha256(path) == hashlib.sha256(b"a\r\n1").hexdigest()
+    assert fingerprint(path) == (4, hashlib.sha256(b"a\r\n1").hexdigest())
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
