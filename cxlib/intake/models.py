@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, mod
 from pydantic_core import PydanticCustomError
 
 FILE = "company.yaml"
-BLANK = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan")
+BLANK = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan", "\\N")
 
 
 def did_you_mean(name: object, known: list[str] | tuple[str, ...], what: str = "known") -> str:
