@@ -99,6 +99,13 @@ SETTINGS = {
 }
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what stands in two places twice, since company.yaml knows no alias."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 class Small:
     """Files and settings to change: ``s.files["orders.csv"] = ...``, ``s.source("orders")["dates"] = ...``."""
 
@@ -128,7 +135,7 @@ class Small:
         for name, content in self.files.items():
             data = content if isinstance(content, bytes) else content.encode()
             (self.folder / name).write_bytes(data)
-        text = yaml.safe_dump(self.settings, sort_keys=False) if self.yaml is None else self.yaml
+        text = yaml.dump(self.settings, sort_keys=False, Dumper=_Plain) if self.yaml is None else self.yaml
         (self.folder / "company.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
         return self.folder
 

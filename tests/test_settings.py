@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,16 +57,6 @@ SETTINGS_STOPS = {
     "target off the scale": (put("metrics.csat.target", 80), "metrics.csat.target", "from 1 to 5"),
     "benchmark off the scale": (put("metrics.nps.benchmark", 101), "metrics.nps.benchmark", "from -100 to 100"),
     "negative weight in the composite": (put("metrics.nps.composite_weight", -1), "metrics.nps.composite_weight", ""),
-    "later_than beside codes": (
-        put("sources.orders.columns.late", {"column": "day", "later_than": "day", "codes": {"a": "b"}}),
-        "sources.orders.columns.late",
-        "Use it alone",
-    ),
-    "later_than for a number": (
-        put("sources.orders.columns.revenue", {"column": "amount", "later_than": "day"}),
-        "sources.orders.columns.revenue",
-        "column of text",
-    ),
     "misspelt contract column": (
         put("sources.customers.columns", {"customer_id": "id", "joined_onn": "signup", "plan": "plan"}),
         "sources.customers.columns.joined_onn",
@@ -140,12 +131,44 @@ SETTINGS_STOPS = {
         "orders",
         "database:",
     ),
-    "join without an order": (
-        put("sources.orders.join", {"file": "x.csv", "as": "x", "on": "cid", "pick": "first"}),
-        "sources.orders.join",
-        "by:",
+    "file and sql": (put("sources.orders.sql", "from orders"), "sources.orders", "sql: select"),
+    "an export of nothing": (put("exports", {"lines": {"delimiter": ";"}}), "exports.lines", "Write file:"),
+    "an export with a blank in its name": (put("exports", {"order lines": "orders.csv"}), "exports.order lines", ""),
+    "header above the first row": (put("sources.orders.header_row", 0), "sources.orders.header_row", ""),
+    "less than no footer": (put("sources.orders.footer_rows", -1), "sources.orders.footer_rows", ""),
+    "contracts of an order": (put("sources.orders.repeats", "span"), "sources", "sum for orders"),
+    "lines of an answer": (put("sources.responses.repeats", "sum"), "sources", "span for customers"),
+    "lines without the id of their order": (
+        lambda s: (put("sources.orders.columns.order_id", None)(s), put("sources.orders.repeats", "sum")(s)),
+        "sources.orders: repeats",
+        "Map order_id",
     ),
-    "filter without a condition": (put("sources.orders.filter", {"column": "cid"}), "sources.orders.filter", "is:"),
+    "a currency worth nothing": (put("exchange_rates", {"JPY": 0}), "exchange_rates.JPY", ""),
+    "currencies to convert to nothing": (
+        lambda s: (put("currency", None)(s), put("sources.orders.columns.currency", "oid")(s)),
+        "sources.orders.columns.currency",
+        "currency: GBP",
+    ),
+    "a text times a text": (
+        put("sources.customers.columns.plan", {"column": "plan", "times": "reason"}),
+        "sources.customers.columns.plan",
+        "Leave them out",
+    ),
+    "cents of a date": (
+        put("sources.orders.columns.ordered_at", {"column": "day", "unit": "cents"}),
+        "sources.orders.columns.ordered_at",
+        "Leave them out",
+    ),
+    "hours after nothing": (
+        put("sources.contacts.columns.resolved_at", {"column": "solved", "unit": "hours"}),
+        "sources.contacts.columns.resolved_at",
+        "after: opened_at",
+    ),
+    "an amount never asked": (
+        put("sources.orders.columns.revenue", {"column": "amount", "not_asked": [0]}),
+        "sources.orders.columns.revenue",
+        "blank:",
+    ),
     "duration after nothing": (
         put("sources.contacts.columns.resolved_at", {"column": "solved", "after": "closed_at", "unit": "hours"}),
         "sources.contacts.columns.resolved_at",
@@ -171,14 +194,6 @@ SETTINGS_STOPS = {
         "sources.customers",
         "tenure_unit",
     ),
-    "row numbers for one id in two exports": (
-        put(
-            "sources.orders",
-            [{**ORDERS, "columns": {**ORDERS["columns"], "order_id": {"row_number": "R"}}}] * 2,
-        ),
-        "sources.orders",
-        "own text",
-    ),
     "environment variable not set": (put("database", "${CXLIB_TEST_NOT_SET}"), "", ""),
 }
 
@@ -193,14 +208,56 @@ def test_settings_stop(small, name):
     assert remedy in error.remedy
 
 
-def test_all_wrong_settings_are_counted(small):
+def test_all_wrong_settings_are_said(small):
     put("as_of", "never")(small.settings)
     put("draws", "many")(small.settings)
-    assert "1 more key is wrong" in stops(small.open).remedy
+    error = stops(small.open)
+    assert [error.value, *(e.value for e in error.others)] == ["never", "many"]
+    assert str(error).count("\n") == 1
+
+
+REVENUE = "sources.orders.columns.revenue"
+# the key of the form before: (where it stands, what it says, the select to write)
+OLD = {
+    "join": (
+        "sources.orders",
+        [{"file": "plans.csv", "as": "p", "on": {"cid": "cust"}, "pick": "first", "by": "day"}],
+        'exports: {a: orders.csv, b: plans.csv} and sql: select a.*, b.* exclude ("cust") from a left join b on '
+        'a."cid" = b."cust"',
+    ),
+    "filter": (
+        "sources.orders",
+        {"column": "kind", "is_not": ["test", ""]},
+        """exports: {a: orders.csv} and sql: select * from a where "kind" not in ('test', '')""",
+    ),
+    "one_row_per": (
+        "sources.orders",
+        {"column": "order_id", "pick": "first", "by": "day"},
+        'select distinct on ("oid") * from a order by "day"; lines of an order are added up with repeats: sum',
+    ),
+    "row_number": ("sources.orders.columns.order_id", "R", "Leave the id out"),
+    "otherwise": (REVENUE, "x", "select *, if(\"amount\" = '...', '...', 'x') as x from a"),
+    "later_than": (REVENUE, "due", """select *, if("amount" > "due", 'yes', 'no') as late from a"""),
+}
+
+
+@pytest.mark.parametrize("key", OLD)
+def test_a_key_of_the_form_before_is_refused_with_the_select_to_write(small, key):
+    where, given, select = OLD[key]
+    column = {} if key == "row_number" else {"column": "amount"}
+    put(
+        f"{where}.{key}" if where == "sources.orders" else where,
+        given if where == "sources.orders" else column | {key: given},
+    )(small.settings)
+    error = stops(small.open)
+    assert f"{where} has the key {key!r}, which is no longer read" in error.problem
+    assert select in error.remedy
 
 
 KEYS = [*SETTINGS, "inactive_after_days", "involuntary_reasons", "money", "privacy", "draws", "seed", "folder"]
-SOURCE_KEYS = ["file", "columns", "join", "filter", "one_row_per", "dates", "decimal", "thousands", "blank", "sheet"]
+KEYS += ["exports", "exchange_rates", "database"]
+SOURCE_KEYS = ["file", "sql", "columns", "repeats", "ends_on", "header_row", "footer_rows", "encoding", "delimiter"]
+SOURCE_KEYS += ["dates", "decimal", "thousands", "blank", "sheet", *OLD]
 
 
 @pytest.mark.parametrize("value", [[[]], {"a": {"b": 1}}, -1], ids=repr)
@@ -232,6 +289,11 @@ def test_wrong_types_give_no_other_error(small, key, value):
         (b"\xff\xfe\x00name", "YAML"),
         (b"name: caf\xe9\n", "YAML"),
         ("[" * 1200, ""),
+        (
+            "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghi")),
+            "*a is an alias",
+        ),
+        ("name: A\nsources: {customers: {file: *.csv}}\n", "YAML"),
     ],
 )
 def test_a_file_that_is_no_settings(small, text, word):

@@ -70,10 +70,6 @@ class Exports:
             statements = duckdb.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise InputError(f"{key}.sql is not one select", file=FILE, remedy=f"Write one select. {given}")
-            known = {n.lower() for n in self._named}
-            if other := sorted(n for n in self._engine.con.get_table_names(sql) if n.lower() not in known):
-                remedy = did_you_mean(other[0], self._named, "declared")
-                raise InputError(f"{key}.sql reads {other[0]!r}, which is no export", file=FILE, remedy=remedy)
             inner = sql.strip().rstrip(";")
             self._engine.raw_sql(
                 f"create table {name} as select *, row_number() over () as {reading.ROW} from "

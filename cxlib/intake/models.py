@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, mod
 from pydantic_core import PydanticCustomError
 
 FILE = "company.yaml"
-BLANK = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan")
+BLANK = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan", "\\N")
 
 
 def did_you_mean(name: object, known: list[str] | tuple[str, ...], what: str = "known") -> str:
@@ -60,10 +60,8 @@ class Model(BaseModel):
         for key in given:
             if key not in known and key not in cls.model_fields:
                 refuse(f"has the unknown key {str(key)!r}", did_you_mean(key, known))
-        # The empty text is a valid value of these keys.
-        absent = {
-            k for k, v in given.items() if v is None or (v in ("", "null", "~") and k not in ("value", "otherwise"))
-        }
+        # The empty text is a valid value of the key value.
+        absent = {k for k, v in given.items() if v is None or (v in ("", "null", "~") and k != "value")}
         return {k: v for k, v in given.items() if k not in absent}
 
     @classmethod

@@ -300,6 +300,9 @@ def _sound(row: int, record: list[str], found: Detected, path: Path) -> list[str
 
 def _records(lines: Iterable[str], delimiter: str, path: Path, escape: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield the records with the row a spreadsheet would show; a line break in quotes starts no new row."""
+    if escape:  # such files write \N for nothing: it stays what it is
+        null = re.compile(rf"(?:^|(?<={re.escape(delimiter)}))\\N(?={re.escape(delimiter)}|\s*$)")
+        lines = (null.sub(r"\\\\N", line) for line in lines)
     reader = csv.reader(lines, delimiter=delimiter, strict=True, escapechar="\\" if escape else None)
     row = 0
     while True:
@@ -343,7 +346,7 @@ def _scan(path: Path, encoding: str | None) -> tuple[str, bool, bool]:
             encoding = codecs.lookup(encoding).name
             if not _ENCODING.match(encoding):
                 raise LookupError
-        except (LookupError, UnicodeError):
+        except (LookupError, ValueError):
             raise InputError(
                 f"Unknown encoding {encoding!r}", remedy="Use utf-8, cp1252, latin-1, cp850 or utf-16.", file=path
             ) from None

@@ -137,46 +137,44 @@ class Source(Export):
         return given
 
 
+_OLD = {  # the keys that sql has replaced, and the select to write
+    "join": "Write exports: {{a: {file}, b: {other}}} and sql: select a.*, b.* exclude ({right}) from a left join b on "
+    "a.{left} = b.{right}; columns then names the columns of the select.",
+    "filter": "Write exports: {{a: {file}}} and sql: select * from a where {column} {sign} ({wanted}).",
+    "one_row_per": "Write exports: {{a: {file}}} and sql: select distinct on ({column}) * from a{order}; lines of an "
+    "order are added up with repeats: sum, contracts of a customer with repeats: span.",
+    "row_number": "Leave the id out: without one, file and row are the id.",
+    "otherwise": "Write it in sql: select *, if({column} = '...', '...', '{value}') as x from a.",
+    "later_than": "Write it in sql: select *, if({column} > \"{value}\", 'yes', 'no') as late from a.",
+}
+
+
 def _refuse_old(given: Any) -> None:
-    """Refuse the keys that ``sql`` has replaced, with the select to write."""
-    if not isinstance(given, Mapping):
+    """Refuse a key that ``sql`` has replaced, with the select to write."""
+    key = next((k for k in _OLD if k in given), None) if isinstance(given, Mapping) else None
+    if key is None:
         return
-    file, named = given.get("file", "a.csv"), "exports: {a: " + str(given.get("file", "a.csv")) + "}"
-    column = given.get("column", "...")
-    for key in ("join", "filter", "one_row_per", "row_number", "otherwise", "later_than"):
-        if key not in given:
-            continue
-        if key == "join":
-            join = given[key][0] if isinstance(given[key], list) and given[key] else given[key]
-            join = join if isinstance(join, Mapping) else {}
-            on = join.get("on", "id")
-            left, right = next(iter(on.items()), ("id", "id")) if isinstance(on, Mapping) else (on, on)
-            remedy = (
-                f"Write exports: {{a: {file}, b: {join.get('file', 'b.csv')}}} and sql: select a.*, b.* exclude"
-                f' ("{right}") from a left join b on a."{left}" = b."{right}"; columns then names its columns.'
-            )
-        elif key == "filter":
-            rule = given[key] if isinstance(given[key], Mapping) else (given[key] or [{}])[0]
-            wanted = rule.get("is", rule.get("is_not", ""))
-            wanted = ", ".join(f"'{w}'" for w in (wanted if isinstance(wanted, list) else [wanted]))
-            sign = "in" if "is" in rule else "not in"
-            remedy = f'Write {named} and sql: select * from a where "{rule.get("column")}" {sign} ({wanted}).'
-        elif key == "one_row_per":
-            rule = given[key] if isinstance(given[key], Mapping) else {"column": given[key]}
-            order = f' order by "{rule["by"]}"' if rule.get("by") else ""
-            unit = (given.get("columns") or {}).get(rule.get("column"), rule.get("column"))
-            unit = unit.get("column") if isinstance(unit, Mapping) else unit
-            remedy = f'Write {named} and sql: select distinct on ("{unit}") * from a{order}; the lines of an order are'
-            remedy += " added up with repeats: sum, contracts of a customer with repeats: span."
-        elif key == "row_number":
-            remedy = "Leave the id out: without one, file and row are the id."
-        elif key == "otherwise":
-            remedy = (
-                f"Write it in sql: select *, case when \"{column}\" = '...' then '...' else '{given[key]}' end as x."
-            )
-        else:
-            remedy = f'Write it in sql: select *, "{column}" > "{given[key]}" as late from a.'
-        refuse(f"has the key {key!r}, which is no longer read", remedy)
+    rule = given[key][0] if isinstance(given[key], list) and given[key] else given[key]
+    rule = rule if isinstance(rule, Mapping) else {"column": rule}
+    on, columns = rule.get("on", "id"), given.get("columns")
+    left, right = next(iter(on.items()), ("id", "id")) if isinstance(on, Mapping) else (on, on)
+    name = given.get("column", rule.get("column", "..."))
+    if key == "one_row_per" and isinstance(columns, Mapping) and isinstance(name, str):
+        name = columns.get(name, name)
+        name = name.get("column") if isinstance(name, Mapping) else name
+    wanted = rule.get("is", rule.get("is_not", "..."))
+    facts = {
+        "file": given.get("file", "a.csv"),
+        "other": rule.get("file", "b.csv"),
+        "left": f'"{left}"',
+        "right": f'"{right}"',
+        "column": f'"{name}"',
+        "sign": "in" if "is" in rule else "not in",
+        "wanted": ", ".join(f"'{w}'" for w in (wanted if isinstance(wanted, list) else [wanted])),
+        "order": f' order by "{rule["by"]}"' if rule.get("by") else "",
+        "value": given[key],
+    }
+    refuse(f"has the key {key!r}, which is no longer read", _OLD[key].format(**facts))
 
 
 def _one_or_many_sources(given: Any) -> Any:

@@ -603,7 +603,7 @@ class _Typing:
             )
         if metric.column is not None:
             cell = self.export.find(metric.column, self._key("metric"), table)
-            declare = f"Declare it under metrics:, map it with codes: or filter it out. Declared: {', '.join(known)}."
+            declare = f"Declare it under metrics:, map it with codes:, or leave it out. Declared: {', '.join(known)}."
             unknown = ~table.metric.isin(known) if known else ibis.literal(True)
             stops.append(Stop(unknown, "The metric is not declared", metric.column, cell, lambda _: declare))
         if score.column is None:
