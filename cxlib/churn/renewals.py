@@ -138,8 +138,8 @@ def _require_purchases(company: Company) -> None:
 
 
 def _about_orders(company: Company) -> str:
-    first, refunds = customer_base.first_orders(company)
-    return words.say(__file__, "orders", "about", first=first, refunds=refunds)
+    first, others = customer_base.first_orders(company)
+    return words.say(__file__, "orders", "about", first=first, others=others)
 
 
 @finding("repurchase")
