@@ -209,10 +209,13 @@ def invoices(company: Company) -> bool:
     """Tell whether orders are invoices of a contract: customers have a monthly fee, or most orders keep one rhythm."""
     if company.settings.relationship != "contractual" or company.orders is None:
         return False
+    if company.has("customers", "monthly_revenue"):
+        return True
     gaps = customer_base.gaps(company).query("event == 1").groupby("duration")["n"].sum()
-    usual = (gaps.cumsum() >= gaps.sum() / 2).idxmax() if len(gaps) else 0
-    regular = gaps[(gaps.index >= 0.9 * usual) & (gaps.index <= 1.1 * usual)].sum() >= REGULAR * gaps.sum() > 0
-    return company.has("customers", "monthly_revenue") or bool(regular)
+    if gaps.sum() < company.settings.privacy.minimum_base:
+        return False
+    usual = (gaps.cumsum() >= gaps.sum() / 2).idxmax()
+    return bool(gaps[(gaps.index >= 0.9 * usual) & (gaps.index <= 1.1 * usual)].sum() >= REGULAR * gaps.sum())
 
 
 def _month(rows: ir.Table, day: ir.DateValue) -> ir.Value:
