@@ -13,6 +13,7 @@ import pytest
 from demo_truth import expected_further
 
 from cxlib import demo
+from cxlib.churn import renewals
 from cxlib.counts import purchases
 from cxlib.demo.shop import Shop
 from cxlib.errors import InputError, Unanswered
@@ -471,6 +472,17 @@ def test_contracts_no_money_and_too_few_buyers_are_not_answered(few):
         buyers.each(contracts)
     with pytest.raises(Unanswered, match="no-money"):
         buyers.each(few)
+
+
+def test_a_shop_that_only_gives_away_or_takes_back_is_not_answered():
+    days = pd.date_range("2024-01-01", periods=300).strftime("%Y-%m-%d")
+    free = pd.DataFrame({"customer_id": [f"C{i % 60}" for i in range(300)], "ordered_at": days, "revenue": 0.0})
+    back = pd.concat([free.assign(revenue=9.0), free.assign(revenue=-9.0, ordered_at="2024-12-01")])
+    for orders in (free, back):
+        company = company_of(orders, "2024-12-31", money=MONEY)
+        for question in QUESTIONS:
+            assert "only 0 customers bought on several days" in question(company, minimum_repeat_buyers=30).headline
+        assert renewals.repurchase(company).answered == (orders is back)
 
 
 def test_a_window_too_short_to_fit_is_refused(cdnow):

@@ -86,7 +86,8 @@ def money(company: Company) -> pd.DataFrame:
 
 def repeat_buyers(company: Company) -> tuple[int, int]:
     """Count customers with several purchases, and those who bought on several days."""
-    orders = bought(company).group_by("customer_id").agg(orders=_.orders.sum(), days=_.count())
+    orders = _purchase_days(company, company.as_of).group_by("customer_id")
+    orders = orders.agg(orders=_.orders.sum(), days=_.count())
     several, on_days = ((orders[c] > 1).cast("int64").sum().fill_null(0) for c in ("orders", "days"))
     found = orders.agg(several=several, on_days=on_days).execute().iloc[0]
     return int(found["several"]), int(found["on_days"])

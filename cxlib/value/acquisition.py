@@ -112,6 +112,7 @@ def _buyer(company: Company) -> _Newcomer:
     purchase_models.require(company)
     m, weights = valuation.money_of(company), resamples(company)
     first, fits = int(m.first_flow == "end"), purchase_models.today(company)
+    fits.require_models()
     if MODEL not in fits.models:
         raise Unanswered("no-buying-model", models=[MODEL])
     weeks = np.arange(1, m.horizon_months + 1) * DAYS_A_MONTH / 7
