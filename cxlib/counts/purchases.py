@@ -25,12 +25,11 @@ def _days(company: Company, until: date) -> ir.Table:
     ``total`` is the sum of all that was paid and refunded by the end of the day.
     """
     rows = company.orders.mutate(day=_.ordered_at.cast("date")).filter(_.day <= ibis.literal(until))
-    paid, back = rows.revenue > 0, rows.revenue < 0
+    paid = rows.revenue > 0
     found = rows.group_by(["customer_id", "fold", "day"]).agg(
         orders=paid.cast("int64").sum(),
         revenue=ibis.coalesce(rows.revenue.sum(where=paid), 0.0),
-        refunded=ibis.coalesce(-rows.revenue.sum(where=back), 0.0),
-        refunds=back.cast("int64").sum(),
+        refunded=ibis.coalesce(-rows.revenue.sum(where=rows.revenue < 0), 0.0),
         free=(rows.revenue == 0).cast("int64").sum(),
         largest=rows.revenue.max(),
     )
@@ -64,23 +63,18 @@ def money(company: Company) -> pd.DataFrame:
     """Sum by fold what was paid and what was not: money, orders and customers.
 
     Money: paid, refunded, unlinked (refunds beyond all that the customer had paid by then) and largest (one order).
-    Orders: refunds, free (0.00). Customers: buyers, never (had free orders alone), returned (all they bought, so that
-    nothing is left).
+    Orders: free (0.00). Customers: buyers, never (had free orders alone), returned (all they bought: nothing is left).
     """
     each = _days(company, company.as_of).group_by(["customer_id", "fold"])
     each = each.agg(
-        **{k: _[k].sum() for k in ("revenue", "refunded", "refunds", "free", "orders")},
+        **{k: _[k].sum() for k in ("revenue", "refunded", "free", "orders")},
         largest=_.largest.max(), lowest=ibis.least(_.total.min(), 0.0),
     )  # fmt: skip
     some, left = each.orders > 0, each.revenue - each.refunded - each.lowest
     loose = (each.lowest < -NOTHING * each.revenue).ifelse(-each.lowest, 0.0)
-    flags = {
-        "buyers": some,
-        "never": ~some & (each.free > 0),
-        "returned": some & (left <= NOTHING * each.revenue),
-    }
+    flags = {"buyers": some, "never": ~some & (each.free > 0), "returned": some & (left <= NOTHING * each.revenue)}
     sums = {"paid": each.revenue.sum(), "refunded": each.refunded.sum(), "unlinked": loose.sum()}
-    sums |= {k: each[k].sum() for k in ("refunds", "free")} | {k: v.cast("int64").sum() for k, v in flags.items()}
+    sums |= {"free": each.free.sum()} | {k: v.cast("int64").sum() for k, v in flags.items()}
     return each.group_by("fold").agg(**sums, largest=each.largest.max()).order_by("fold").execute()
 
 

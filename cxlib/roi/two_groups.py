@@ -16,17 +16,7 @@ from cxlib.counts.panels import Reach
 from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
 from cxlib.page.resamples import resamples
-from cxlib.roi.evidence import (
-    BEFORE_AND_AFTER,
-    HOLDOUT,
-    MATCHED,
-    RANDOMISED,
-    Check,
-    Evidence,
-    check,
-    reasons,
-    refused,
-)
+from cxlib.roi.evidence import BEFORE_AND_AFTER, HOLDOUT, MATCHED, RANDOMISED, Check, Evidence, check, reasons, refused
 from cxlib.roi.outcomes import Measured, with_money
 from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, verdicts, without_one
 from cxlib.stats import balancing, draws, robustness

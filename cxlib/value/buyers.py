@@ -392,7 +392,7 @@ def _unpaid(company: Company) -> dict[str, object]:
     sums = found.drop(columns=["fold", "largest"]).sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         share = refunded / paid
-    return {k: float(sums[k]) for k in ("free", "never", "refunds", "returned", "refunded", "unlinked")} | {
+    return {k: float(sums[k]) for k in ("free", "never", "returned", "refunded", "unlinked")} | {
         "refunded_share": draws.estimate(share[0], share[1:], sums["buyers"], low=0),
         "largest_share": float(found["largest"].max() / sums["paid"]),
     }
