@@ -80,6 +80,7 @@ def test_money_by_month_keeps_leavers_in_the_base(company):
     assert rows["customers"].eq(2).all()
     assert rows["revenue"].tolist() == [15, 8, 20, 0, 0, 0, 0, 0, 0]
     assert rows["here"].tolist() == [2, 2, 2, 2, 2, 2, 2, 1, 1]
+    assert rows["paying"].tolist() == [2, 2, 2, 2, 2, 2, 2, 1.5, 1]  # no rhythm, no fee: orders are no invoices
 
 
 def test_a_metric_nobody_answered_is_refused_by_name(company):

@@ -104,6 +104,36 @@ def test_arms_that_cannot_be_random_are_no_trial(kinds, opened):
     assert "resulted in" not in " ".join(returns.statement(company, result).texts)
 
 
+def test_who_is_listed_in_both_arms_is_counted_and_left_out(kinds, opened):
+    frames = dict(kinds["randomised"])
+    once = frames["exposures"]
+
+    def twice(every, days):
+        other = {"treated": "control", "control": "treated"}
+        again = once.iloc[::every].assign(arm=lambda f: f["arm"].map(other))
+        again["exposed_on"] = pd.to_datetime(again["exposed_on"]) + pd.Timedelta(days=days)
+        return dict(frames) | {"exposures": pd.concat([again, once], ignore_index=True)}
+
+    company = refilled(opened, twice(20, 3))
+    (few,) = returns.results(company)
+    others = judged(opened, dict(frames) | {"exposures": once.drop(index=once.index[::20])})
+    assert few.evidence.effect.value == pytest.approx(others.effect.value)
+    assert (few.evidence.both, others.both) == (len(once.iloc[::20]), 0)
+    assert (checks(few.evidence)["one arm each"].passed, few.known) == (True, "randomised")
+    assert "one arm each" not in checks(others)
+    said = returns.statement(company, few).caveats
+    assert (
+        f"{few.evidence.both} customers are listed in both arms and left out: nobody knows which arm was theirs."
+        in said
+    )
+    for assignment in ("randomised", None):
+        many = judged(opened, twice(5, 3), assignment=assignment)
+        assert (checks(many)["one arm each"].passed, many.known) == (False, "observed")
+        assert checks(many)["one arm each"].facts["share"] == pytest.approx(0.2, abs=0.01)
+    waiting = refilled(opened, twice(5, 500))  # reached in turn, after the months compared
+    assert panels.in_both(waiting, "I1", 12) == 0 < panels.in_both(waiting, "I1", 24)
+
+
 def test_a_holdout_by_an_unknown_rule_is_a_comparison_but_not_randomised(kinds, opened):
     found = judged(opened, kinds["randomised"], assignment=None)
     assert (found.design, found.known) == (HOLDOUT, "comparison")
@@ -317,6 +347,48 @@ def test_customers_stay_in_the_panel_after_they_have_left(kinds, opened):
         bills = frames["orders"][frames["orders"]["customer_id"].isin(who.loc[mine, "customer_id"])]
         bills = bills[pd.to_datetime(bills["ordered_at"]).dt.to_period("M") == "2025-05"]
         assert rows.set_index("month")["revenue"].loc[4] == pytest.approx(bills["revenue"].sum())
+
+
+@pytest.mark.parametrize(
+    ("terms", "fees"),
+    [("first", True), ("first", False), ("day of joining", True), ("arrears", True), ("a year", True)],
+)
+def test_staying_brings_what_is_invoiced_until_customers_leave(terms, fees):
+    """Fees never change, and who is treated never leaves: all of the benefit is of staying."""
+    rng, n, start, end = np.random.default_rng(6), 700, pd.Timestamp("2024-10-01"), pd.Timestamp("2025-06-30")
+    joined = pd.Timestamp("2023-01-02") + pd.to_timedelta(rng.integers(0, 600, n), unit="D")
+    arm, fee = np.where(np.arange(n) % 2, "treated", "control"), 20.0
+    gone = start + pd.to_timedelta(rng.exponential(900, n).astype(int), unit="D")
+    left = gone.where((arm == "control") & (gone < end))
+    month = pd.DataFrame({"customer_id": np.repeat(np.arange(n), 30), "k": np.tile(np.arange(30), n)})
+    since, until = (pd.Series(v).loc[month["customer_id"]].reset_index(drop=True) for v in (joined, left))
+    first = since.dt.to_period("M") + month["k"] * (12 if terms == "a year" else 1)
+    when = first.dt.to_timestamp()
+    if terms in ("day of joining", "a year"):
+        when += pd.to_timedelta(since.dt.day - 1, unit="D")
+    due = (when >= since) & (when <= end) & ~((when - pd.Timedelta(days=31 * (terms == "arrears"))) > until)
+    orders = month[due].assign(ordered_at=when[due], revenue=fee, order_id=[f"O{i}" for i in range(due.sum())])
+    ids = np.array([f"C{i}" for i in range(n)])
+    customers = pd.DataFrame({"customer_id": ids, "joined_on": joined, "left_on": left, "monthly_revenue": fee})
+    frames = {
+        "customers": customers if fees else customers.drop(columns="monthly_revenue"),
+        "orders": orders.assign(customer_id=ids[orders["customer_id"]]).drop(columns="k"),
+        "initiatives": pd.DataFrame(
+            {"initiative_id": ["P"], "name": ["Calls"], "changed": ["who calls"], "started_on": [start],
+             "cost_upfront": [500.0], "assignment": ["randomised"], "effect_months": [8.0]}
+        ),
+        "exposures": pd.DataFrame({"initiative_id": "P", "customer_id": ids, "exposed_on": start, "arm": arm}),
+    }  # fmt: skip
+    settings = {"name": "T", "as_of": "2025-06-30", "relationship": "contractual", "currency": "EUR", "draws": 100}
+    money = {"value_is": "revenue", "gross_margin": 1.0, "discount_rate": 0.1, "discount_convention": "effective"}
+    company = Company.from_frames(settings | {"money": money | {"horizon_months": 24, "first_flow": "now"}}, frames)
+    assert panels.invoices(company)
+    (result,) = returns.results(company)
+    parts = returns.adding_up(company, result).table.set_index("channel")
+    stayed, more = parts.loc["stayed longer"], parts.loc["paid more while here"]
+    assert stayed["low"] > 0
+    assert abs(more["value"]) < 0.12 * stayed["value"]
+    assert more["low"] < 0 < more["high"]
 
 
 def test_a_shop_is_judged_by_what_is_bought_as_nobody_is_seen_to_leave():

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import betaln
+from scipy import optimize, stats
+from scipy.special import betaln, gammaln
 
 from cxlib.stats.draws import fold_weights
 from cxlib.stats.repeat_buying import (
@@ -340,6 +341,28 @@ def test_the_correlation_interval_covers_with_skewed_spend(depends):
 
 
 # Moves by fold ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", TIMING)
+def test_whether_anybody_leaves_is_judged_against_buying_at_gamma_rates_alone(buyers, fitted, kind):
+    x, age = (buyers[c].to_numpy(float) for c in ("x", "age"))
+
+    def stays(theta):
+        r, alpha = np.exp(theta)
+        return -(gammaln(r + x) - gammaln(r) + r * np.log(alpha) - (r + x) * np.log(alpha + age)).sum()
+
+    lowest = optimize.minimize(stays, [0.0, 2.0]).fun
+    some = stats.chi2.sf(2 * (fitted[kind].log_likelihood + lowest), 2)
+    assert fitted[kind].p_all_stay(x, buyers["last"], age) == pytest.approx(some, rel=1e-3)
+    assert some < 1e-20
+    rng = np.random.default_rng(3)
+    rates, rows = rng.gamma(2, 1 / 20, 400), []
+    for rate in rates:
+        when = rng.exponential(1 / rate, 60).cumsum()
+        when = when[when < 50]
+        rows.append((len(when), when[-1] if len(when) else 0.0, 50.0))
+    rows = np.array(rows).T
+    assert kind().fit(*rows).p_all_stay(*rows) > 0.05
 
 
 def refitted(model, columns, fold, weights):

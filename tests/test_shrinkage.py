@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from cxlib.stats.shrinkage import ranks, shrink
+from cxlib.stats.shrinkage import ranks, shrink, shrunken_shares
 
 SCHOOLS = pd.DataFrame(
     {"effect": [28, 8, -3, 7, -1, 1, 18, 12], "se": [15, 10, 16, 11, 9, 11, 10, 18]}, list("ABCDEFGH")
@@ -270,3 +270,26 @@ def test_impossible_settings_are_refused(trials):
         shrink([1, 2, 3], [1, 1, 1], confidence=95)
     with pytest.raises(ValueError, match="10 draws are too few"):
         ranks(trials, draws=10, seed=1)
+
+
+# Shares
+
+
+def test_shares_are_shrunk_as_far_as_chance_explains_their_spread():
+    rng, n = np.random.default_rng(2), np.array([0, 1, 2, 5, 10, 20])
+    size = np.repeat(n, 4000)
+    for alike, a, b in ((0.25, 2.1, 0.9), (0.02, 34.3, 14.7)):  # the share of all is 0.7
+        true = rng.beta(a, b, size.size)
+        hits = rng.binomial(size, true)
+        kinds, counts = np.unique(np.column_stack([hits, size]), axis=0, return_counts=True)
+        found = shrunken_shares(*kinds.T, [counts])[0]
+        assert found == pytest.approx((a + kinds[:, 0]) / (a + b + kinds[:, 1]), abs=0.02), alike  # the beta posterior
+    assert shrunken_shares([2, 3], [4, 6], [[9, 9]])[0].tolist() == [0.5, 0.5]  # less spread than chance gives
+
+
+def test_shares_of_groups_that_are_all_or_nothing_stay_as_they_are():
+    drawn = shrunken_shares([0, 10, 0], [10, 10, 0], [[100, 500, 40], [200, 200, 40]])
+    assert drawn[0] == pytest.approx([0, 1, 500 / 600])  # without trials: the share of all
+    assert drawn[1] == pytest.approx([0, 1, 1 / 2])
+    assert shrunken_shares([3, 8, 0], [3, 8, 0], [[5, 5, 5]])[0].tolist() == [1, 1, 1]
+    assert np.isnan(shrunken_shares([0], [0], [[5]])).all()

@@ -8,7 +8,7 @@ import pytest
 from net import opened
 
 from cxlib import demo
-from cxlib.counts import follow_up
+from cxlib.counts import follow_up, planned_reach, purchases
 from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.intake.company import Company
 from cxlib.page import valuation
@@ -257,3 +257,25 @@ def test_each_world_is_named_with_the_models_that_do_not_apply(shop):
     assert "repeat-purchase models do not apply" in by_score.world(opened("demo"))
     assert "renewal models do not apply" in by_score.world(shop)
     assert f"{shop.settings.inactive_after_days} days" in by_score.world(shop)
+
+
+# ---- who pays today --------------------------------------------------------------------------------------------------
+
+
+def test_without_dates_of_leaving_those_marked_as_left_pay_nothing_today():
+    n = 120
+    frames = {
+        "customers": pd.DataFrame(
+            {"customer_id": [f"C{i}" for i in range(n)], "plan": ["x", "y"] * (n // 2),
+             "left": [i % 3 == 0 for i in range(n)], "monthly_revenue": [10.0 + i % 3 for i in range(n)]}
+        )
+    }  # fmt: skip
+    company = Company.from_frames(SETTINGS | {"segments": ["plan"]}, frames)
+    found = by_score.paid_today(company)
+    assert (found.facts["customers"], found.facts["total"], found.facts["gone"]) == (80, 40 * 11 + 40 * 12, 40)
+    assert any("Not counted: 40 customers who have left" in c for c in found.caveats)
+    assert purchases.paying_base(company)[["n", "revenue"]].sum().tolist() == [80, 920]
+    assert planned_reach.here_today(company, {"plan": "x"}) == 40
+    frames["customers"]["left_on"] = [AS_OF if i % 4 == 0 else np.datetime64("NaT") for i in range(n)]
+    dated = Company.from_frames(SETTINGS | {"segments": ["plan"]}, frames)
+    assert by_score.paid_today(dated).facts["customers"] == 90  # of two definitions, that with dates counts

@@ -138,8 +138,8 @@ def _require_purchases(company: Company) -> None:
 
 
 def _about_orders(company: Company) -> str:
-    first, refunds = customer_base.first_orders(company)
-    return words.say(__file__, "orders", "about", first=first, refunds=refunds)
+    first, others = customer_base.first_orders(company)
+    return words.say(__file__, "orders", "about", first=first, others=others)
 
 
 @finding("repurchase")
@@ -152,6 +152,8 @@ def repurchase(company: Company, months: int = 12, every: str = "quarter") -> An
     customer_base.known(every)
     _require_purchases(company)
     counted, least = customer_base.second_purchases(company, every), company.settings.privacy.minimum_base
+    if counted.empty:
+        raise Unanswered("few-first-buyers")
     ages = sorted({m for m in (1, 3, 6, 9, 12, 18, 24) if m < months} | {months})
     curve = survival.kaplan_meier(counted["duration"], counted["event"], counted["n"])
     n = float(counted["n"].sum())

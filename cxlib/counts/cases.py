@@ -138,12 +138,7 @@ def customers(company: Company, by: Sequence[str] = (), since: date | None = Non
 
 
 def returns(
-    company: Company,
-    after: str,
-    definition: str = ANY,
-    longest: int = 30,
-    by: Sequence[str] = (),
-    clock: Clock = (),
+    company: Company, after: str, definition: str = ANY, longest: int = 30, by: Sequence[str] = (), clock: Clock = ()
 ) -> pd.DataFrame:
     """Count cases by (``by``, duration, event, fold): days until the customer came back (event 1), cut at ``longest``.
 

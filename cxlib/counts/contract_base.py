@@ -83,9 +83,7 @@ def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -
         ends = [ibis.literal(back(on, -k)) for k in range(ahead + 1)]
         here_after = [(rows.left_on.isnull() | (rows.left_on > end)).cast("int64") for end in ends]
         rows = rows.mutate(
-            still=here_after[-1],
-            by_end=rows.fee * sum(here_after[1:]),
-            by_start=rows.fee * sum(here_after[:-1]),
+            still=here_after[-1], by_end=rows.fee * sum(here_after[1:]), by_start=rows.fee * sum(here_after[:-1])
         )
         sums |= {"stayed": _.still.sum(), "paid_end": _.by_end.sum(), "paid_now": _.by_start.sum()}
     return _counted(rows, keys, **sums)
@@ -142,11 +140,7 @@ def _with_dates(company: Company, rows: ir.Table) -> ir.Table:
 
 def _sums() -> dict[str, ir.Deferred]:
     """Return the sums that all counts of customers here share."""
-    return {
-        "n": _.count(),
-        "fee": ibis.coalesce(_.fee.sum(), 0.0),
-        "unpriced": _.fee.isnull().cast("int64").sum(),
-    }
+    return {"n": _.count(), "fee": ibis.coalesce(_.fee.sum(), 0.0), "unpriced": _.fee.isnull().cast("int64").sum()}
 
 
 def _counted(rows: ir.Table, keys: list[str], **sums: ir.Deferred) -> pd.DataFrame:

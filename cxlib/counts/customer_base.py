@@ -237,7 +237,7 @@ def contract_ends(company: Company, first: date, last: date, within_days: int, b
 
 def contract_dates(company: Company) -> pd.Series:
     """Count the customers here by the end of their contract: past (up to the as-of date) and ahead."""
-    who = everyone(company).filter(_.left_on.isnull() & _.contract_ends_on.notnull())
+    who = people.here_today(company).filter(_.contract_ends_on.notnull())
     past = who.contract_ends_on <= ibis.literal(company.as_of)
     return who.agg(past=_sum(past), ahead=_sum(~past)).execute().iloc[0].fillna(0).astype(int)
 
@@ -277,8 +277,8 @@ def payments_due(
 
 
 def _purchase_days(company: Company) -> ir.Table:
-    """Return one row per customer and day of buying, refunds excluded, with the next day of buying."""
-    rows = bought(company).select("customer_id", "fold", "day").distinct()
+    """Return one row per customer and day of buying, with the next day of buying."""
+    rows = bought(company).select("customer_id", "fold", "day")
     in_turn = ibis.window(group_by="customer_id", order_by="day")
     rows = rows.mutate(following=rows.day.lead().over(in_turn), turn=ibis.row_number().over(in_turn))
     until = ibis.coalesce(rows.following, ibis.literal(company.as_of))
@@ -286,10 +286,10 @@ def _purchase_days(company: Company) -> ir.Table:
 
 
 def first_orders(company: Company) -> tuple[date, int]:
-    """Return the day of the first order and the number of refunds among the orders."""
-    orders = company.orders
-    found = orders.agg(first=orders.ordered_at.min().cast("date"), refunds=_sum(orders.revenue < 0)).execute().iloc[0]
-    return pd.Timestamp(found["first"]).date(), int(found["refunds"])
+    """Return the day of the first purchase, and how many orders are none: refunds, and orders of 0.00."""
+    orders, paid = company.orders, company.orders.revenue > 0
+    found = orders.agg(first=orders.ordered_at.min(where=paid).cast("date"), others=_sum(~paid)).execute().iloc[0]
+    return pd.Timestamp(found["first"]).date(), int(found["others"])
 
 
 def second_purchases(company: Company, every: str) -> pd.DataFrame:

@@ -18,7 +18,8 @@ import pandas as pd
 from ibis import _
 
 from cxlib.counts.answers import NO_ANSWER, bands, questions
-from cxlib.counts.people import NONE, STAGE, as_text, days, everyone, segments, stage
+from cxlib.counts.people import NONE, STAGE, as_text, days, everyone, here_today, segments, stage
+from cxlib.counts.purchases import bought
 from cxlib.intake.company import Company
 
 FOLDS = 256
@@ -69,10 +70,10 @@ def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Ta
         who = who.select("customer_id", *own, "started", "left_on", "last_day", "chosen")
         joined = rows.inner_join(who, "customer_id")
         return joined.mutate(event=joined.left_on.notnull())
-    orders = company.orders.select(buyer="customer_id", bought=_.ordered_at.cast("date"))
+    orders = bought(company).select("day", buyer="customer_id")
     moments = rows.select("customer_id", "when").distinct()
-    later = moments.inner_join(orders, [moments.customer_id == orders.buyer, moments.when < orders.bought])
-    following = later.group_by(["customer_id", "when"]).agg(next_order=later.bought.min())
+    later = moments.inner_join(orders, [moments.customer_id == orders.buyer, moments.when < orders.day])
+    following = later.group_by(["customer_id", "when"]).agg(next_order=later.day.min())
     joined = rows.left_join(following, ["customer_id", "when"]).drop("customer_id_right", "when_right")
     joined = joined.inner_join(who.select("customer_id", *own, "started"), "customer_id")
     joined = joined.filter(_.when >= _.started)  # nobody can buy again before the first purchase
@@ -325,7 +326,7 @@ def priced_by_payments(company: Company) -> bool:
 def _with_price(company: Company, rows: ir.Table) -> ir.Table:
     """Add ``price``: the third in which ``fee`` lies among the fees of today's customers of its segment."""
     first = segments(company)[:1]
-    here = as_text(everyone(company).filter(_.left_on.isnull()), first)
+    here = as_text(here_today(company), first)
     cuts = here.group_by([here[k].name("of") for k in first] or [ibis.literal("all").name("of")]).agg(
         low=here.monthly_revenue.quantile(1 / 3), high=here.monthly_revenue.quantile(2 / 3)
     )
@@ -358,7 +359,7 @@ def paying(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
 
     The stratum is that of ``follow_up``, with the stage of today.
     """
-    rows = as_text(everyone(company).filter(_.left_on.isnull()), [k for k in by if k not in (STAGE, PRICE)])
+    rows = as_text(here_today(company), [k for k in by if k not in (STAGE, PRICE)])
     rows = rows.mutate(**{STAGE: stage(days(ibis.literal(company.as_of), rows.started))})
     rows = _with_price(company, rows.mutate(fee=rows.monthly_revenue)) if PRICE in by else rows
     rows = rows.mutate(stratum=_stratum(rows, by))
@@ -372,9 +373,7 @@ def today(company: Company, metric: str, within_days: int = 365) -> pd.DataFrame
 
     Answers older than ``within_days`` do not count.
     """
-    here = everyone(company).filter(
-        _.left_on.isnull() & (_.started.isnull() | (_.started <= ibis.literal(company.as_of)))
-    )
+    here = here_today(company).filter(_.started.isnull() | (_.started <= ibis.literal(company.as_of)))
     rows = spells(company, metric)
     recent = days(ibis.literal(company.as_of), rows.when) <= within_days
     rows = rows.filter((rows.band != NO_ANSWER) & ~rows.event & recent)

@@ -8,24 +8,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 from ibis import _
 
-from cxlib.counts import answers, people
+from cxlib.counts import answers, customer_base, people
+from cxlib.counts.follow_up import PAYMENTS
 from cxlib.counts.people import as_text, days
 from cxlib.intake.company import Company
 
 BEFORE = 6  # months before the start that are compared
-# Summed by month: still here at its end, left not by choice, money, cases, orders, upsells, answers.
-COLUMNS = ("here", "unchosen", "revenue", "margin", "service", "contacts", "orders", "upsells", "points", "answers")
+# Summed by month: still here at its end, left not by choice, paid, money, cases, orders, upsells, answers.
+STAYING, COUNTED = ("here", "unchosen"), ("paying", "contacts", "orders", "upsells", "points", "answers")
+COLUMNS = (*STAYING, "revenue", "margin", "service", *COUNTED)
 WITHIN = 182  # days before and after a date, within which two answers are compared
 # Days as a customer, finer than the stages of a page: new customers leave soonest and are reached soonest.
 TENURE, TENURES = "time as a customer", (91, 182, 365, 547, 730, 1095, 1826)
 CASES, PAID, SCORE = "support cases in 3 months", "paid in 3 months", "last score"
 LATELY = 91
+REGULAR = 0.8  # share of the gaps between orders within a tenth of the usual one
 QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
 
 
@@ -90,17 +94,38 @@ def on_day(company: Company, day: date) -> ir.Table:
     return people.everyone(company).filter((_.started <= day_) & (_.left_on.isnull() | (_.left_on >= day_)))
 
 
-def assigned(company: Company, programme: str) -> ir.Table:
+def assigned(company: Company, programme: str, months: int = 0) -> ir.Table:
     """Return one row per customer in the exposures of a programme: arm, exposed_on and origin.
 
     origin: the first day of that month. A customer with several exposures counts from the first one, in its arm.
+    ``months``: how many are compared; who is listed in the other arm as well before these are over is left out.
     """
+    rows = _listed(company, programme)
+    return rows.filter(~_in_both(rows, months)).drop("switched_on") if months else rows.drop("switched_on")
+
+
+def in_both(company: Company, programme: str, months: int) -> int:
+    """Count the customers whom ``assigned`` leaves out, as they are listed in both arms."""
+    rows = _listed(company, programme)
+    return int(rows.filter(_in_both(rows, months)).count().execute())
+
+
+def _in_both(rows: ir.Table, months: int) -> ir.BooleanValue:
+    return (rows.switched_on < rows.origin + ibis.interval(months=months)).fill_null(False)
+
+
+def _listed(company: Company, programme: str) -> ir.Table:
+    """Return the first exposure of each customer, and the first day on which it is listed in the other arm."""
     rows = company.exposures.filter(_.initiative_id == programme)
     rows = rows.mutate(arm=ibis.coalesce(rows.arm, "treated"))
-    order = [_.exposed_on, _.arm]
-    rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
-    rows = rows.filter(_.rank == 0)
-    return rows.select("customer_id", "arm", "exposed_on", origin=rows.exposed_on.truncate("M"))
+    in_turn, each = {"order_by": ["exposed_on", "arm"]}, {"group_by": "customer_id"}
+    rows = rows.mutate(
+        rank=ibis.row_number().over(ibis.window(**each, **in_turn)),
+        own=rows.arm.first().over(ibis.window(**each, **in_turn, preceding=None, following=0)),
+    )
+    switched = rows.exposed_on.min(where=rows.arm != rows.own).over(ibis.window(**each))
+    rows = rows.mutate(switched_on=switched, origin=rows.exposed_on.truncate("M"))
+    return rows.filter(_.rank == 0).select("customer_id", "arm", "exposed_on", "origin", "switched_on")
 
 
 def months_seen(company: Company, origin: date) -> int:
@@ -130,7 +155,8 @@ def by_month(
 
     ``members``: customer_id, origin (first day of month 0) and ``keys``. Months are calendar months from ``-before`` to
     ``months`` - 1. margin: that of orders. upsells: orders of kind upsell or cross_sell. points, of the answers to
-    ``metric``: 100, 0 or -100 for a promoter, passive or detractor; for other metrics the score.
+    ``metric``: 100, 0 or -100 for a promoter, passive or detractor; for other metrics the score. paying: customers with
+    an invoice of the month, where orders are ``invoices``; else those here, on average of the month.
 
     Example: ``by_month(company, members, 6, 12, ["arm", "fold"], "nps")``.
     """
@@ -140,11 +166,15 @@ def by_month(
     gone = who.filter(_.left_on.notnull())
     gone = gone.mutate(month=ibis.greatest(_month(gone, gone.left_on), -before))
     parts = [_sums(gone, keys, months, gone=_.count(), gone_unchosen=_number(~gone.chosen))]
+    invoiced = invoices(company)
     if company.orders is not None:
         rows = company.orders.select("customer_id", "ordered_at", "revenue", "margin", "kind")
         rows = rows.inner_join(members, "customer_id")
         rows = rows.mutate(month=_month(rows, rows.ordered_at)).filter(_.month >= -before)
-        sums = {"revenue": _.revenue.sum(), "margin": _.margin.sum(), "orders": _number(rows.revenue >= 0)}
+        sums = {"revenue": _.revenue.sum(), "margin": _.margin.sum(), "orders": _number(rows.revenue > 0)}
+        if invoiced:  # who leaves within a month has paid what was due by then
+            due = (rows.revenue > 0) & ibis.coalesce(rows.kind.isin(PAYMENTS), True)
+            sums["paying"] = rows.customer_id.nunique(where=due)
         parts.append(_sums(rows, keys, months, **sums, upsells=_number(rows.kind.isin(("upsell", "cross_sell")))))
     if company.contacts is not None:
         rows = company.contacts.select("customer_id", "opened_at", "cost").inner_join(members, "customer_id")
@@ -163,13 +193,29 @@ def by_month(
     grid = size.merge(pd.DataFrame({"month": range(-before, months)}), how="cross")
     for part in parts:
         grid = grid.merge(part, on=[*keys, "month"], how="left")
-    for column in ("gone", "gone_unchosen", *COLUMNS[2:]):
+    for column in ("gone", "gone_unchosen", *COLUMNS[len(STAYING) :]):
         grid[column] = grid[column].astype(float).fillna(0.0) if column in grid else 0.0
     grid = grid.sort_values([*keys, "month"], ignore_index=True)
     each = grid.groupby(keys, observed=True)
     grid["here"] = grid["customers"] - each["gone"].cumsum()
     grid["unchosen"] = each["gone_unchosen"].cumsum()
+    if not invoiced:
+        grid["paying"] = grid["here"] + grid["gone"] / 2
     return grid.drop(columns=["gone", "gone_unchosen"])
+
+
+@lru_cache(maxsize=4)
+def invoices(company: Company) -> bool:
+    """Tell whether orders are invoices of a contract: customers have a monthly fee, or most orders keep one rhythm."""
+    if company.settings.relationship != "contractual" or company.orders is None:
+        return False
+    if company.has("customers", "monthly_revenue"):
+        return True
+    gaps = customer_base.gaps(company).query("event == 1").groupby("duration")["n"].sum()
+    if gaps.sum() < company.settings.privacy.minimum_base:
+        return False
+    usual = (gaps.cumsum() >= gaps.sum() / 2).idxmax()
+    return bool(gaps[(gaps.index >= 0.9 * usual) & (gaps.index <= 1.1 * usual)].sum() >= REGULAR * gaps.sum())
 
 
 def _month(rows: ir.Table, day: ir.DateValue) -> ir.Value:

@@ -62,6 +62,13 @@ def everyone(company: Company) -> ibis.Table:
     )
 
 
+def here_today(company: Company) -> ibis.Table:
+    """Return ``everyone`` who is still here: without left_on, or where no dates of leaving are mapped, not ``left``."""
+    who = everyone(company)
+    flagged = company.has("customers", "left") and not company.has("customers", "left_on")
+    return who.filter(~who.left if flagged else who.left_on.isnull())
+
+
 def require(company: Company, table: str, *columns: str) -> None:
     """Raise Unanswered if a table, or one of these columns of it, is missing."""
     if not company.has(table):

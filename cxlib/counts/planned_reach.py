@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
+from cxlib.counts import people
 from cxlib.counts.panels import by_month
 from cxlib.counts.people import LAST_STAGE, NONE, STAGE, STAGES, as_text, days, everyone, segments
 from cxlib.counts.purchases import bought
@@ -111,15 +112,15 @@ def left_within(
 
 def here_today(company: Company, among: Mapping[str, str] | None = None) -> int:
     """Count the customers here today."""
-    return int(_among(everyone(company).filter(_.left_on.isnull()), among).count().execute())
+    return int(_among(people.here_today(company), among).count().execute())
 
 
 def orders_since(company: Company, first: date, among: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Count the orders from a day on by fold, refunds excluded: orders, revenue."""
+    """Count the orders paid for from a day on by fold: orders, and their revenue less refunds."""
     rows = bought(company).filter(_.day >= ibis.literal(first))
     if among:
         rows = rows.inner_join(_among(company.customers, among).select("customer_id"), "customer_id")
-    return rows.group_by("fold").agg(orders=_.count(), revenue=_.revenue.sum()).order_by("fold").execute()
+    return rows.group_by("fold").agg(orders=_.orders.sum(), revenue=_.net.sum()).order_by("fold").execute()
 
 
 def answering(company: Company, metric: str, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -131,7 +132,7 @@ def answering(company: Company, metric: str, months: int, among: Mapping[str, st
     rows = company.responses.filter((_.metric == metric) & _.score.notnull())
     rows = rows.filter(ibis.coalesce(rows.answered_at, rows.asked_at).cast("date") > ibis.literal(since))
     answered = rows.group_by(by="customer_id").agg(answers=_.count())
-    here = _among(everyone(company).filter(_.left_on.isnull()), among).select("customer_id", "fold")
+    here = _among(people.here_today(company), among).select("customer_id", "fold")
     joined = here.left_join(answered, here.customer_id == answered.by)
     sums = {"customers": _.count(), "answered": joined.answers.notnull().cast("int64").sum()}
     return joined.group_by("fold").agg(**sums).order_by("fold").execute()

@@ -170,7 +170,7 @@ def _orders(company: Company, moments: ir.Table) -> ir.Table:
     """Return, for customers with orders in the past year, days since the last and a twelfth of the revenue."""
     recent = _recent(company.orders.select("customer_id", "revenue", when="ordered_at").cross_join(moments), YEAR)
     spent = recent.revenue.sum().cast("float64") / (YEAR / DAYS_A_MONTH)
-    return recent.group_by(who="customer_id", of="at").agg(since=recent.ago.min(), spent=spent)
+    return recent.group_by(who="customer_id", of="at").agg(since=recent.ago.min(where=recent.revenue > 0), spent=spent)
 
 
 def _last_answer(company: Company, metric: str, moments: ir.Table) -> ir.Table:

@@ -130,10 +130,10 @@ def after_answer(company: Company, metric: str, window_days: int) -> pd.DataFram
 
 
 def _by_day(company: Company) -> ir.Table:
-    """Return days of buying: buyer, bought, revenue, made (1; 0 for a day of refunds only)."""
+    """Return days with orders: buyer, bought, revenue (less refunds), made (1; 0 for a day without a paid order)."""
     orders = company.orders.mutate(bought=_.ordered_at.cast("date"))
     return orders.group_by(["customer_id", "fold", "bought"]).agg(
-        revenue=orders.revenue.sum().cast("float64"), made=(orders.revenue >= 0).any().cast("int64")
+        revenue=orders.revenue.sum().cast("float64"), made=(orders.revenue > 0).any().cast("int64")
     )
 
 
@@ -214,7 +214,7 @@ def lifetimes(company: Company) -> pd.DataFrame:
         who = everyone(company).filter(_.started.notnull() & (_.started <= ibis.literal(company.as_of)))
         who = who.select("fold", here=who.left_on.isnull(), length=days(who.last_day, who.started) + 1)
     else:
-        bought = _by_day(company)
+        bought = _by_day(company).filter(_.made == 1)
         ends = bought.group_by(["customer_id", "fold"]).agg(first=_.bought.min(), last=_.bought.max())
         end = ibis.literal(company.as_of)
         here = days(end, ends["last"]) <= company.settings.inactive_after_days
@@ -230,20 +230,6 @@ def year_of_orders(company: Company) -> pd.DataFrame:
     rows = _by_day(company)
     rows = rows.filter(days(ibis.literal(company.as_of), rows.bought) < YEAR)
     sums = {"buyers": _.customer_id.nunique(), "orders": _.made.sum(), "revenue": _.revenue.sum()}
-    return rows.group_by("fold").agg(**sums).order_by("fold").execute()
-
-
-def first_and_later(company: Company) -> pd.DataFrame:
-    """Sum purchases by fold: first (on a buyer's first day), first_revenue, later, later_revenue."""
-    rows = _by_day(company).filter(_.made == 1)
-    first = rows.bought == rows.bought.min().over(ibis.window(group_by="customer_id"))
-    rows = rows.mutate(first=first)
-    sums = {
-        "first": _["first"].cast("int64").sum(),
-        "first_revenue": ibis.coalesce(_.revenue.sum(where=_["first"]), 0.0),
-        "later": (~_["first"]).cast("int64").sum(),
-        "later_revenue": ibis.coalesce(_.revenue.sum(where=~_["first"]), 0.0),
-    }
     return rows.group_by("fold").agg(**sums).order_by("fold").execute()
 
 

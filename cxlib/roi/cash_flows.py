@@ -33,12 +33,22 @@ class Side:
     """One path per customer of the programme, (1 + draws) x months, row 0 as observed; leavers pay nothing.
 
     ``here``: share still here at the end of the month; ``earned``: margin (or revenue, where that is the value);
-    ``service``: cost to serve.
+    ``service``: cost to serve; ``paying``: share who paid in the month (None: those here at its end).
     """
 
     here: np.ndarray
     earned: np.ndarray
     service: np.ndarray
+    paying: np.ndarray | None = None
+
+    @property
+    def payers(self) -> np.ndarray:
+        """Return the share who paid in each month."""
+        return self.here if self.paying is None else self.paying
+
+    def cut(self, part: tuple[slice, slice]) -> Side:
+        """Return some draws and months of it."""
+        return Side(self.here[part], self.earned[part], self.service[part], self.payers[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +114,11 @@ def gain(paths: Paths) -> np.ndarray:
 def channels(paths: Paths, cashable: float | None) -> dict[str, np.ndarray]:
     """Split ``gain`` into four channels, each (1 + draws) x months per customer; they add up in every draw and month.
 
-    "stayed longer": more customers here, each worth what a customer here earns net of serving *without* the programme.
-    "paid more while here": the rest of what was earned. Then the fall in the cost to serve: ``cashable`` (0-1) of it is
-    "support saved in cash", the rest "support saved, time only" (all of it where ``cashable`` is None). In a month in
-    which nobody would be here without the programme, the whole gain counts as stayed longer.
+    "stayed longer": more customers pay, each what a payer pays *without* the programme, net of serving those here more.
+    Who leaves within a month may have paid it. "paid more while here": the rest of what was earned. Then the fall in
+    the cost to serve: ``cashable`` (0-1) of it is "support saved in cash", the rest "support saved, time only" (all of
+    it where ``cashable`` is None). In a month in which nobody would pay without the programme, the whole gain counts as
+    stayed longer.
     """
     stayed, spent, saved = _split(paths)
     cash = _cash_share(cashable)
@@ -118,9 +129,8 @@ def _split(paths: Paths) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the gains from staying, spend and support, each (1 + draws) x months per customer."""
     w, o = paths.with_it, paths.without
     earned, served = w.earned - o.earned, w.service - o.service
-    someone, more = o.here > 0, w.here - o.here
-    kept_earn = np.where(someone, more * _per_customer_here(o.earned, o.here), earned)
-    kept_cost = np.where(someone, more * _per_customer_here(o.service, o.here), served)
+    kept_earn = np.where(o.payers > 0, (w.payers - o.payers) * _per_customer_here(o.earned, o.payers), earned)
+    kept_cost = np.where(o.here > 0, (w.here - o.here) * _per_customer_here(o.service, o.here), served)
     return kept_earn - kept_cost, earned - kept_earn, kept_cost - served
 
 
@@ -154,8 +164,7 @@ def extended(paths: Paths, months: int, kept_a_year: float) -> Paths:
     months, seen = int(months), paths.months
     more = months - seen
     if more <= 0:
-        cut = slice(None), slice(months)
-        return _changed(paths, lambda s: Side(s.here[cut], s.earned[cut], s.service[cut]))
+        return _changed(paths, lambda s: s.cut((slice(None), slice(months))))
     if not seen:
         raise ValueError("Paths of 0 months cannot be extended; at least one month must have been observed.")
     left = kept_a_year ** (np.arange(1, more + 1) / 12)
@@ -309,7 +318,7 @@ def _costing(terms: Terms, times: float) -> Terms:
 def _value(paths: Paths, terms: Terms) -> float:
     """Return the net present value as observed."""
     cost, rate = _paid(paths, terms), terms.monthly_rate
-    observed = _changed(paths, lambda s: Side(s.here[:1], s.earned[:1], s.service[:1]))
+    observed = _changed(paths, lambda s: s.cut((slice(1), slice(None))))
     each = present_value(observed, rate, terms.cashable, terms.include_time_only)[0]
     return float(terms.share * paths.customers * each - cost @ finance.discount_factors(rate, len(cost), "now"))
 
@@ -343,21 +352,23 @@ def _per_customer_here(amount: np.ndarray, here: np.ndarray) -> np.ndarray:
 
 
 def _levels(side: Side) -> list[np.ndarray]:
-    """Return the mean monthly churn rate, recent revenue and cost to serve of a customer here, each (1 + draws) x 1."""
+    """Return the mean monthly churn rate, and recent revenue, cost to serve and payers by customer here: draws x 1."""
     here = side.here
     at_risk = here[:, :-1].sum(1) if here.shape[1] > 1 else np.ones(len(here))
     gone = here[:, 0] - here[:, -1] if here.shape[1] > 1 else 1 - here[:, 0]
     leaving = np.clip(_per_customer_here(gone, at_risk), 0, 1)
     last = slice(-LEVEL_MONTHS, None)
-    rates = (_per_customer_here(a[:, last].sum(1), here[:, last].sum(1)) for a in (side.earned, side.service))
+    rates = (
+        _per_customer_here(a[:, last].sum(1), here[:, last].sum(1)) for a in (side.earned, side.service, side.payers)
+    )
     return [row[:, None] for row in (leaving, *rates)]
 
 
-def _carried(side: Side, leaving: np.ndarray, pay: np.ndarray, cost: np.ndarray) -> Side:
-    """Extend a path at a churn rate, revenue and cost to serve for each month to come."""
+def _carried(side: Side, leaving: np.ndarray, *rates: np.ndarray) -> Side:
+    """Extend a path at a churn rate, and the other ``_levels`` for each month to come."""
     here = side.here[:, -1:] * np.cumprod(1 - leaving, axis=1)
-    later = (here, here * pay, here * cost)
-    return Side(*(np.hstack(pair) for pair in zip((side.here, side.earned, side.service), later, strict=True)))
+    before, later = (side.here, side.earned, side.service, side.payers), (here, *(here * rate for rate in rates))
+    return Side(*(np.hstack(pair) for pair in zip(before, later, strict=True)))
 
 
 def _paid(paths: Paths, terms: Terms) -> np.ndarray:

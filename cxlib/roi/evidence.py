@@ -75,6 +75,7 @@ class Evidence:
     the programme began, as long as it is paid; for a staggered rollout longer than ``months``, until the last step has
     had its months. ``events``: event_time, value, low, high, n of the difference in money per customer and month;
     months before the start are placebos. ``before``: the change in those reached, where nobody can be compared.
+    ``both``: customers listed in both arms, who are left out.
     """
 
     programme: Programme
@@ -89,6 +90,7 @@ class Evidence:
     events: pd.DataFrame = field(default_factory=pd.DataFrame)
     checks: tuple[Check, ...] = ()
     before: pd.DataFrame = field(default_factory=pd.DataFrame)
+    both: int = 0
     facts: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     @property

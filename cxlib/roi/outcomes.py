@@ -57,7 +57,7 @@ class Measured:
     @property
     def paths(self) -> Paths:
         """Return the two cash-flow paths."""
-        sides = (Side(s["here"], s["earned"], s["service"]) for s in (self.with_it, self.without))
+        sides = (Side(s["here"], s["earned"], s["service"], s["paying"]) for s in (self.with_it, self.without))
         return Paths(*sides, self.customers, self.base, self.groups)
 
     def estimate(self, drawn: np.ndarray, low: float | None = None, high: float | None = None) -> Estimate:

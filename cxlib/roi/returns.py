@@ -290,7 +290,7 @@ def outcome(company: Company, r: Result) -> Answer:
     label = _say("outcome", "figure", initiative=r.initiative, noun=_outcome_words(first))
     unit = "share difference" if first.unit == "share" else first.unit
     figures = [Figure(f"{slug(r)}-{first.outcome}", label, first.change, unit)]
-    return answer(r.known, table(rows, ["outcome"]), figures, **_facts(r, first))
+    return answer(r.known, table(rows, ["outcome"]), figures, **_facts(r, first), both=r.evidence.both)
 
 
 def _times(e: Estimate, by: float) -> Estimate:

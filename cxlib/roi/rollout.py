@@ -165,12 +165,7 @@ def _placebo_date(panel: pd.DataFrame, roles: dict) -> Estimate | None:
 
 
 def _few_units(
-    company: Company,
-    net: effects.GroupTimeEffects,
-    measured: Measured,
-    panel: pd.DataFrame,
-    roles: dict,
-    months: int,
+    company: Company, net: effects.GroupTimeEffects, measured: Measured, panel: pd.DataFrame, roles: dict, months: int
 ) -> Check:
     """Check whether there are enough units for the interval; with few of them, reassign the starts at random."""
     units, periods = int(measured.groups), np.sort(panel["period"].unique())

@@ -16,17 +16,7 @@ from cxlib.counts.panels import Reach
 from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
 from cxlib.page.resamples import resamples
-from cxlib.roi.evidence import (
-    BEFORE_AND_AFTER,
-    HOLDOUT,
-    MATCHED,
-    RANDOMISED,
-    Check,
-    Evidence,
-    check,
-    reasons,
-    refused,
-)
+from cxlib.roi.evidence import BEFORE_AND_AFTER, HOLDOUT, MATCHED, RANDOMISED, Check, Evidence, check, reasons, refused
 from cxlib.roi.outcomes import Measured, with_money
 from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, verdicts, without_one
 from cxlib.stats import balancing, draws, robustness
@@ -39,7 +29,7 @@ SUMS = (*(c for c in panels.COLUMNS if c != "margin"), "earned", "net")
 STILL = ("here", "unchosen")  # nobody has left before the start: nothing to subtract
 CHUNK = 4e7  # numbers held at a time while resampling
 FAIR = 0.001  # p value below which arms are not randomised; large trials find small faults, so the line is low
-NO_OVERLAP, CONTAMINATED = 0.1, 0.1  # share of the treated without a match; of the controls who are treated later
+NO_OVERLAP, CONTAMINATED = 0.1, 0.1  # share of the treated without a match; of customers in the other arm as well
 ALIKE = 5  # control customers needed who share a trait of treated ones
 NAMED = 3  # traits without a match that are named
 
@@ -85,7 +75,9 @@ def randomised(company: Company, p: Programme, reach: Reach, wanted: int, metric
     own = {"stratum": _[segment].cast("string") if segment else ibis.literal("all")}
     who = company.customers.mutate(**own, group=_[unit].cast("string") if unit else _.fold)
     who = who.select("customer_id", "group", stratum=ibis.coalesce(who.stratum, people.NONE))
-    members = panels.assigned(company, p.id).filter(_.origin <= ibis.literal(last)).inner_join(who, "customer_id")
+    both = panels.in_both(company, p.id, months)
+    members = panels.assigned(company, p.id, months).filter(_.origin <= ibis.literal(last))
+    members = members.inner_join(who, "customer_id")
     members = members.filter(_.group.notnull()).select("customer_id", "arm", "origin", "stratum", "group")
     members = company.put_by("programme", members)
     before = panels.months_before(company, reach.months.index[0].date())
@@ -93,7 +85,7 @@ def randomised(company: Company, p: Programme, reach: Reach, wanted: int, metric
     grid = with_money(company, grid)
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
     if set(sizes) != {"control", "treated"}:
-        return refused(p, RANDOMISED, "one-arm")
+        return refused(p, RANDOMISED, "one-arm", both=both)
     small = sizes.index[sizes.min(axis=1) < company.settings.privacy.minimum_base]
     grid["stratum"] = grid["stratum"].mask(grid["stratum"].isin(small), "others") if len(small) < len(sizes) else "all"
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
@@ -115,12 +107,14 @@ def randomised(company: Company, p: Programme, reach: Reach, wanted: int, metric
         checks.insert(0, check(company, "randomisation", fair, p=balance, segment=segment))
     if unit and len(names) < FEW:
         checks.append(check(company, "few randomised units", None, units=len(names), unit=unit))
+    checks += (arms := _one_arm_each(company, both, treated + control))
+    fair = fair and all(c.passed for c in arms)
     parts = sizes.index if len(sizes) > 1 else []
     others = {s: _at_one_mix(grid[grid["stratum"] != s], weights[:1]) for s in parts}
     checks.append(_without_one(company, measured, others, kept))
     why = reasons(RANDOMISED, unit=unit, units=len(names), treated=treated, control=control)
     known = "randomised" if fair else "observed"
-    return Evidence(p, RANDOMISED, known, **why, **_found(company, measured, panel, checks, metric, months))
+    return Evidence(p, RANDOMISED, known, **why, both=both, **_found(company, measured, panel, checks, metric, months))
 
 
 # ---- weighted -------------------------------------------------------------------------------------------------------
@@ -136,7 +130,9 @@ def weighted(company: Company, p: Programme, reach: Reach, wanted: int, metric: 
     months, last = window(company, wanted, reach)
     if months < 1:
         return refused(p, design, "too-young")
-    cells, traits = _cells(company, p, [m.date() for m in reach.months.index if m.date() <= last], metric, held_out)
+    both = panels.in_both(company, p.id, months)
+    origins = [m.date() for m in reach.months.index if m.date() <= last]
+    cells, traits = _cells(company, p, origins, metric, months if held_out else 0)
     before = panels.months_before(company, reach.months.index[0].date())
     grid = with_money(company, panels.by_month(company, cells, before, months, [*traits, "arm", "fold"], metric))
     grid["cell"] = grid.groupby(traits, observed=True).ngroup()
@@ -144,7 +140,8 @@ def weighted(company: Company, p: Programme, reach: Reach, wanted: int, metric: 
     least, sizes = company.settings.privacy.minimum_base, first.groupby("arm")["customers"].sum()
     sizes = sizes.reindex(["control", "treated"]).fillna(0)
     if sizes.min() < least:
-        return refused(p, BEFORE_AND_AFTER, "small-arm", needed=least, arms=list(sizes.index[sizes < least]))
+        small = list(sizes.index[sizes < least])
+        return refused(p, BEFORE_AND_AFTER, "small-arm", needed=least, arms=small, both=both)
     unlike = pd.Series(False, index=grid.index)  # controls with a trait that no treated customer has match nobody
     for column in traits:
         unlike |= ~grid[column].isin(first.loc[first["arm"] == "treated", column])
@@ -170,6 +167,7 @@ def weighted(company: Company, p: Programme, reach: Reach, wanted: int, metric: 
     enough = bool(effective >= max(least, 0.1 * treated))
     counted = {"control": control, "effective": effective, "left_out": float(off.sum())}
     checks += [trend, check(company, "overlap", enough, **counted, **without)]
+    checks += _one_arm_each(company, both, treated + control)
     if not held_out:
         fine = bool(later <= CONTAMINATED)
         checks.append(check(company, "control reached later", fine, later=later, most=CONTAMINATED))
@@ -182,18 +180,21 @@ def weighted(company: Company, p: Programme, reach: Reach, wanted: int, metric: 
     rule = held_out or (p.assignment == "chosen" and bool(p.assigned_by))
     why = reasons(design, treated=treated, control=control, traits=traits, rule=rule)
     known = "observed" if not passed else "comparison" if rule else "adjusted"
-    return Evidence(p, design, known, **why, **_found(company, measured, panel, checks, metric, months))
+    return Evidence(p, design, known, **why, both=both, **_found(company, measured, panel, checks, metric, months))
 
 
 def _cells(
-    company: Company, p: Programme, origins: Sequence[date], metric: str, held_out: bool
+    company: Company, p: Programme, origins: Sequence[date], metric: str, months: int
 ) -> tuple[ibis.Table, list[str]]:
-    """Return the members of both arms, one trial per month of start, and the names of what was known of them before."""
+    """Return the members of both arms, one trial per month of start, and the names of what was known of them before.
+
+    ``months``: only those assigned, to be followed for so long; 0: everybody.
+    """
     tables = []
     for origin in origins:
         rows, traits = panels.candidates(company, p.id, origin, metric)
-        if held_out:
-            mine = panels.assigned(company, p.id).filter(_.origin == ibis.literal(origin)).select("customer_id")
+        if months:
+            mine = panels.assigned(company, p.id, months).filter(_.origin == ibis.literal(origin)).select("customer_id")
             rows = rows.semi_join(mine, "customer_id")
         tables.append(rows)
     return company.put_by("programme", ibis.union(*tables) if len(tables) > 1 else tables[0]), traits
@@ -338,6 +339,14 @@ def _drift(measured: Measured, panel: Panel) -> Estimate | None:
         return None
     at = panel.months[pre] - panel.months[pre].mean()
     return measured.estimate((panel.treated["net"] - panel.control["net"])[:, pre] @ at / (at @ at))
+
+
+def _one_arm_each(company: Company, both: int, others: float) -> list[Check]:
+    """Check that few customers are listed in both arms (and left out); many are no chance, and the rest is selected."""
+    share = both / (both + others)
+    return [check(company, "one arm each", share <= CONTAMINATED, both=both, share=share, most=CONTAMINATED)] * bool(
+        both
+    )
 
 
 def _without_one(company: Company, measured: Measured, parts: dict[str, Panel | None], kept: dict[str, float]) -> Check:

@@ -12,7 +12,7 @@ import math
 from typing import Self
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from cxlib.stats.checks import frequency_weights, numbers, refuse
 from cxlib.stats.condensed import condense
@@ -20,6 +20,7 @@ from cxlib.stats.estimate import Estimate
 from cxlib.stats.hypergeometric import purchases_until_gone, time_of_leaving
 from cxlib.stats.likelihood import LikelihoodModel, collapse
 
+ALL_STAY = 1e-9  # stands for no leaving at all, where a parameter of it cannot be 0
 MANY = 60_000  # different histories: more are condensed for the fit, which would otherwise take over a second
 
 
@@ -80,6 +81,25 @@ class TimingModel(LikelihoodModel):
         """Return the probability that a buyer has not left for good, as the model defines it; scalars or arrays."""
         values, past = self._aligned(params, *_checked_buyers(frequency, recency, age))
         return special.expit(-self._log_odds_gone(values, *past))[()]
+
+    def p_all_stay(self, frequency: object, recency: object, age: object, weights: object = None) -> float:
+        """Return the p value of the hypothesis that no buyer ever leaves, given the rows of the fit.
+
+        That is a boundary of the parameters, where one of them is not defined: the likelihood ratio is compared with
+        the chi-squared distribution of 2 degrees, which is too careful (Self & Liang 1987, J. Am. Stat. Assoc. 82:605).
+        """
+        rows, weights = _weighted_buyers(frequency, recency, age, weights)
+        rows[:, 1] = np.where(rows[:, 0] > 0, rows[:, 2], 0)  # without leaving, the last purchase says nothing
+        rows, code = collapse(rows)
+        weights = np.bincount(code, weights=weights)
+        n, start = weights.sum(), np.log([1.0, weights @ rows[:, 2] / weights.sum()])
+
+        def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
+            values, gradient = self._rows(np.array([*np.exp(theta), ALL_STAY, 1.0]), rows)
+            return -(weights @ values) / n, -(weights @ gradient[:, :2]) / n
+
+        found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(m - 9, m + 9) for m in start])
+        return float(stats.chi2.sf(2 * max(self.log_likelihood + found.fun * n, 0), 2))
 
     def moves(
         self, folds: int, frequency: object, recency: object, age: object, fold: object, weights: object = None

@@ -1,4 +1,4 @@
-"""Means of many groups shrunk towards their common mean, as far as chance explains their spread.
+"""Means and shares of many groups shrunk towards their common one, as far as chance explains their spread.
 
 The highest and lowest of many group means are partly chance. Each true mean is modelled as a draw from one normal
 distribution; the larger the spread between groups, the more a group keeps of its own mean.
@@ -99,6 +99,28 @@ def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
     chances = [0.5, (1 - shrunken.confidence) / 2, (1 + shrunken.confidence) / 2]
     value, low, high = np.quantile(ranked, chances, axis=0, method="inverted_cdf")
     return pd.DataFrame({"value": value, "low": low, "high": high}, index=table.index)
+
+
+def shrunken_shares(successes: ArrayLike, trials: ArrayLike, counts: ArrayLike) -> np.ndarray:
+    """Return the share of successes expected of groups of each kind, shrunk towards the share of all.
+
+    A kind is ``successes`` out of ``trials`` (0 or more); ``counts``: how many groups of each, draws x kinds, which is
+    the shape of the result. The shares of groups vary as a beta distribution does whose intraclass correlation is that
+    of an analysis of variance (Ridout, Demétrio & Firth 1999, Biometrics 55:137), cut at 0 and 1; without trials, the
+    share of all is expected. NaN without any trial.
+
+    Example: ``shrunken_shares([0, 10, 7], [10, 10, 10], [[5, 5, 5]])``.
+    """
+    hits, n, groups = np.asarray(successes, float), np.asarray(trials, float), np.atleast_2d(np.asarray(counts, float))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share, total, several = np.where(n > 0, hits / n, 0.0), groups @ n, groups @ (n > 0)
+        p = (groups @ hits / total)[:, None]
+        within = groups @ (hits * (1 - share)) / (total - several)
+        between = (groups * n * (share - p) ** 2).sum(axis=1) / (several - 1)
+        size = (total - groups @ n**2 / total) / (several - 1)
+        alike = np.nan_to_num((between - within) / (between + (size - 1) * within)).clip(0, 1)[:, None]
+        own = alike * n + 1 - alike  # 0 only where groups differ altogether and this one has no trial
+        return np.where(own > 0, (alike * hits + (1 - alike) * p) / own, p)
 
 
 def _pooled(between: ArrayLike, values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

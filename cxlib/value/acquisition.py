@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import answers, follow_up, people, upsells
+from cxlib.counts import answers, follow_up, people, purchases, upsells
 from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
@@ -112,12 +112,13 @@ def _buyer(company: Company) -> _Newcomer:
     purchase_models.require(company)
     m, weights = valuation.money_of(company), resamples(company)
     first, fits = int(m.first_flow == "end"), purchase_models.today(company)
+    fits.require_models()
     if MODEL not in fits.models:
         raise Unanswered("no-buying-model", models=[MODEL])
     weeks = np.arange(1, m.horizon_months + 1) * DAYS_A_MONTH / 7
     bought = fits.spread(MODEL, lambda p: fits.models[MODEL].expected_purchases(weeks, p))
     bought = np.hstack([np.zeros((len(bought), 1)), bought])
-    spent = upsells.first_and_later(company)
+    spent = purchases.first_and_later(company)
     one, one_worth, later, later_worth = (
         weights @ by_fold(spent["fold"], spent[c], weights) for c in spent.columns.drop("fold")
     )

@@ -15,7 +15,7 @@ from contextlib import suppress
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import customer_base, people, purchases
+from cxlib.counts import people, purchases
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.page import valuation, words
@@ -34,6 +34,7 @@ from cxlib.value.purchase_models import (
     by_fold,
     expected_spend,
     headline,
+    kept_shares,
     loose,
     moves,
     require,
@@ -42,14 +43,21 @@ from cxlib.value.purchase_models import (
     spread,
     today,
     trial,
+    unrefunded,
 )
 
 ACTUAL = "bought"
+TOP, MUCH, LARGE = 0.01, 0.2, 0.05  # this share of buyers, of the forecast and, in one order, of revenue is named
 MOST_REPEATS = 7  # buyers with this many repeat purchases or more are one group
 TENTHS = 10
 FAILS = 0.2  # from this size on, a correlation of spend and frequency is not negligible
 NOT_KNOWN = "too few resamples have a fit"
 WHAT = ("purchases", "value, undiscounted", "value, discounted", "value per buyer, discounted")
+
+
+def _alike(shares: list[float]) -> bool:
+    """Tell whether shares are the same as a reader sees them, in whole per cent."""
+    return len({round(100 * s) for s in shares}) < 2
 
 
 def _note(e: Estimate) -> str:
@@ -85,8 +93,7 @@ def models(company: Company, until: str = "", minimum_repeat_buyers: int = 100) 
         chosen=found.chosen, models=list(found.off), closest=near, expected=found.totals[found.chosen][0],
         actual=found.actual, buyers=found.buyers, cut=found.cut, weeks=found.weeks, error=error, off=abs(error.value),
         high=error.value > 0, closest_off=abs(float(found.off[near][0])), apart=max(ends) / min(ends) - 1,
-        active=[min(shares), max(shares)] if len(shares) > 1 else [], loose=found.fits.loose,
-        failed=list(found.fits.failed),
+        active=[] if _alike(shares) else [min(shares), max(shares)], loose=found.fits.loose, **found.fits.excluded,
     )  # fmt: skip
 
 
@@ -152,7 +159,7 @@ def by_frequency(company: Company, until: str = "", minimum_repeat_buyers: int =
         chosen=found.chosen, cut=found.cut, weeks=found.weeks, groups=len(seen), far=far,
         inside=int(((seen["low"] <= best["value"]) & (best["value"] <= seen["high"])).sum()),
         expected=best.loc[far, "value"], bought=Estimate(*seen.loc[far, ["value", "low", "high"]]),
-        failed=list(found.fits.failed),
+        **found.fits.excluded,
     )  # fmt: skip
 
 
@@ -260,8 +267,8 @@ def alive(company: Company, minimum_repeat_buyers: int = 100) -> Answer:
     values = [e.value for e in shares.values()]
     return answer(
         "forecast", table(rows, ["history", "model"]), figures,
-        buyers=n, models=list(shares), least_active=min(values), most_active=max(values),
-        everyone_once_active="BG/NBD" in shares, failed=list(fits.failed),
+        buyers=n, models=list(shares), least_active=min(values), most_active=max(values), alike=_alike(values),
+        everyone_once_active="BG/NBD" in shares, **fits.excluded,
     )  # fmt: skip
 
 
@@ -273,7 +280,7 @@ def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
     if again["n"].sum() < company.settings.privacy.minimum_base:
         raise Unanswered("few-paid-again")
     again = again.assign(level=_levels(company, again), money=again["n"] * again["spend"])
-    together = spend_frequency_correlation(again["frequency"], again["spend"], weights=again["n"])
+    together = spend_frequency_correlation(again["kept"], again["spend"], weights=again["n"])
     keys, sums = draws.resample(again, "fold", ["n", "money"], ["level"], resamples(company))
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums[:, :, 1] / sums[:, :, 0]
@@ -306,7 +313,8 @@ def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
 def _later_spend(company: Company, found: Trial, model: LikelihoodModel) -> tuple[Estimate, Estimate, float]:
     """Return the error of the spend forecast for purchases after the cut, the actual spend, and the forecast."""
     rows, resampling = found.fits.rows, resamples(company)
-    columns = (rows["revenue"], rows["purchases"], rows["purchases"] * expected_spend(model, rows))
+    kind, kept = kept_shares(rows, np.ones_like(resampling[:1]))
+    columns = (rows["revenue"], rows["purchases"], rows["purchases"] * expected_spend(model, rows) * kept[0, kind])
     spent, made, expected = (resampling @ by_fold(rows["fold"].to_numpy(), c, resampling) for c in columns)
     off, n = expected / spent - 1, float(rows.loc[rows["purchases"] > 0, "n"].sum())
     later = draws.estimate(spent[0] / made[0], spent[1:] / made[1:], n, low=0)
@@ -328,9 +336,11 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
     spends, again = spending(fits.rows)
     require_spend(spends)
     rows_n, n = fits.rows["n"].to_numpy(float), fits.cells["n"].to_numpy(float)
-    share, customers = valuation.share_kept(company), float(n.sum())
-    priced = share * fits.sums(rows_n * expected_spend(spends, fits.rows))
-    spent, coarse = moves(spends, resamples(company), again, ["frequency", "spend"]), math.ceil(m.horizon_months / 4)
+    left, customers, (kind, kept) = unrefunded(company), float(n.sum()), kept_shares(fits.rows, resamples(company))
+    share = valuation.share_kept(company) * left[0] * kept[0, kind]
+    pays = share * rows_n * expected_spend(spends, fits.rows)
+    priced = fits.sums(pays)
+    spent, coarse = moves(spends, resamples(company), again, ["kept", "spend"]), math.ceil(m.horizon_months / 4)
     units, rows, totals = ("purchases", currency, currency, f"{currency} per buyer"), [], {}
     for model, fitted in fits.models.items():
         bought = ahead(company, fitted, fits.past)
@@ -339,11 +349,13 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
             return np.array([both[0] @ n, *(both @ priced)])
 
         def by_spend(p: np.ndarray, bought: np.ndarray = bought) -> np.ndarray:
-            return share * (bought[:, fits.cell] * rows_n) @ expected_spend(spends, fits.rows, p)
+            return (bought[:, fits.cell] * rows_n * share) @ expected_spend(spends, fits.rows, p)
 
         drawn = fits.spread(model, lambda p, f=fitted: sums(ahead(company, f, fits.past, p, coarse)))
         drawn *= sums(bought) / drawn[0]  # the slopes are those of coarse discounting, the values are not
-        drawn[:, 1:] *= (by := spread(spends, spent, by_spend)) / by[0]
+        drawn[:, 1:] *= (by := spread(spends, spent, by_spend)) / by[0] * (left / left[0])[:, None]
+        by_kind = np.array([np.bincount(kind, pays * b[fits.cell], kept.shape[1]) for b in bought])
+        drawn[:, 1:] *= (by := np.divide(kept, kept[0], np.zeros_like(kept), where=kept[0] > 0) @ by_kind.T) / by[0]
         every = (*drawn.T, drawn[:, 2] / customers)
         totals[model] = [draws.estimate(v[0], v[1:], customers, low=0) for v in every]
         rows += [
@@ -353,8 +365,9 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
     best, found = headline(company, until, minimum_repeat_buyers)
     made, plain, worth, per_buyer = totals[best]
     ends = [e[2].value for e in totals.values()]
-    error = found.error(found.chosen).value if found else math.nan
-    horizon = m.horizon_months
+    error, horizon = found.error(found.chosen).value if found else math.nan, m.horizon_months
+    expected = pays * ahead(company, fits.models[best], fits.past)[1][fits.cell]
+    unpaid, top = _unpaid(company), float(held(rows_n, expected, np.array([TOP]))[0])
     figures = [
         Figure("base-value", _label("value-of-the-base", "value", horizon=horizon), worth, currency, "buyers",
                _note(worth)),
@@ -367,10 +380,31 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
         undiscounted=plain.value, chosen=best, checked=found is not None, tried=found.chosen if found else "",
         cut=found.cut if found else None, weeks=found.weeks if found else 0, off=abs(error), high=error > 0,
         simplest=found is None or found.chosen == next(iter(found.off)), by_model=[min(ends), max(ends)],
-        refunds=customer_base.first_orders(company)[1], several=len(ends) > 1,
-        loose=fits.loose | ({"Gamma-Gamma": loose(spends)} if loose(spends) else {}),
-        failed=list(fits.failed),
+        several=len(ends) > 1, loose=fits.loose | ({"Gamma-Gamma": loose(spends)} if loose(spends) else {}),
+        **unpaid, top=top, top_is=TOP, uneven=top >= MUCH or unpaid["largest_share"] >= LARGE, **fits.excluded,
     )  # fmt: skip
+
+
+def _unpaid(company: Company) -> dict[str, object]:
+    """Return what was free, what was refunded, and the share of revenue in the largest order: facts for the words."""
+    found, weights = purchases.money(company), resamples(company)
+    paid, refunded = (weights @ by_fold(found["fold"], found[c], weights) for c in ("paid", "refunded"))
+    sums = found.drop(columns=["fold", "largest"]).sum()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = refunded / paid
+    return {k: float(sums[k]) for k in ("free", "never", "returned", "refunded", "unlinked")} | {
+        "refunded_share": draws.estimate(share[0], share[1:], sums["buyers"], low=0),
+        "largest_share": float(found["largest"].max() / sums["paid"]),
+    }
+
+
+def held(n: np.ndarray, value: np.ndarray, tops: np.ndarray) -> np.ndarray:
+    """Return the share of the value held by the top shares of customers, and, last, the Gini coefficient."""
+    there = n > 0
+    n, value = n[there], value[there]
+    order = np.argsort(-value / n, kind="stable")
+    customers, held = (np.r_[0, np.cumsum(x[order])] / x.sum() for x in (n, value))
+    return np.r_[np.interp(tops, customers, held), 2 * np.trapezoid(held, customers) - 1]
 
 
 def each(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> pd.DataFrame:
@@ -390,7 +424,9 @@ def each(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
     active_now = fits.models.get("BG/NBD", best).probability_alive(*fits.past)
     cells = fits.cells[PAST].assign(ahead=ahead(company, best, fits.past)[1], active=active_now)
     rows = rows.merge(cells, on=PAST)
-    rows["value"] = rows["n"] * rows["ahead"] * valuation.share_kept(company) * expected_spend(spends, rows)
+    (kind, kept), left = kept_shares(rows, resamples(company)[:1]), unrefunded(company)[0]
+    share = valuation.share_kept(company) * left * kept[0, kind]
+    rows["value"] = rows["n"] * rows["ahead"] * share * expected_spend(spends, rows)
     sums = {"n": ("n", "sum"), "value": ("value", "sum"), "active": ("active", "first")}
     found = rows.groupby([*by, *PAST, "fold"], observed=True, as_index=False).agg(**sums)
     last = (7 * (found["age"] - found["recency"])).round().astype(int)

@@ -196,6 +196,7 @@ def paid_today(company: Company) -> Answer:
     return answer(
         "count", table(rows if own else [], ["level"]), figures,
         customers=n, total=total, year=12 * total, each=mean, each_year=12 * mean.value, hidden=int(hide.sum()),
+        gone=int(company.customers.count().execute()) - int(n),
     )  # fmt: skip
 
 

@@ -184,7 +184,7 @@ def curve(company: Company, metric: str = "") -> Answer:
     n, least = of.rows["n"].to_numpy(float), company.settings.privacy.minimum_base
     size, value, __ = of.sums(*_alike(of.rows["each"], n))
     tops = [t for t in LINE if t * n.sum() >= least]
-    held = np.array([_held(s, v, np.array(tops)) for s, v in zip(size, value, strict=True)])
+    held = np.array([buyers.held(s, v, np.array(tops)) for s, v in zip(size, value, strict=True)])
     shown = [
         {"top": top, "estimate": draws.estimate(held[0, i], held[1:, i], n.sum(), low=0, high=1), "even": top}
         for i, top in enumerate(tops)
@@ -212,15 +212,6 @@ def _alike(each: pd.Series, n: np.ndarray) -> tuple[np.ndarray, int]:
         middle = (np.cumsum(size) - size / 2) / size.sum()
         code = np.unique((STEPS * middle).astype(int)[code], return_inverse=True)[1]
     return code, int(code.max()) + 1
-
-
-def _held(n: np.ndarray, value: np.ndarray, tops: np.ndarray) -> np.ndarray:
-    """Return the share of the value held by the top shares of customers, and, last, the Gini coefficient."""
-    there = n > 0
-    n, value = n[there], value[there]
-    order = np.argsort(-value / n, kind="stable")
-    customers, held = (np.r_[0, np.cumsum(x[order])] / x.sum() for x in (n, value))
-    return np.r_[np.interp(tops, customers, held), 2 * np.trapezoid(held, customers) - 1]
 
 
 @finding("money-spread")

@@ -26,10 +26,12 @@ from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.likelihood import LikelihoodModel
 from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma, ModifiedBetaGeoNBD, ParetoNBD, TimingModel
+from cxlib.stats.shrinkage import shrunken_shares
 
 MODELS = {"BG/NBD": BetaGeoNBD, "MBG/NBD": ModifiedBetaGeoNBD, "Pareto/NBD": ParetoNBD}
 PAST = ["frequency", "recency", "age"]
 HISTORY_SHARE = 2 / 3  # of the history that models are fitted to by default
+SURE = 0.05  # p value from which on the data do not show that buyers leave
 AT_LEAST_GAPS = 2  # the window must be this many median times between purchases long
 
 
@@ -62,15 +64,17 @@ def _repeat_buyers(company: Company) -> tuple[int, int]:
 class Fits:
     """Models fitted to the purchases of one window, and how far the logs of their parameters move in each draw.
 
-    ``failed``: models without a maximum of the likelihood, left out of ``models``.
+    Left out of ``models`` are those ``failed``, without a maximum of the likelihood, and those ``undecided``, which fit
+    no better than if nobody ever left.
     """
 
-    rows: pd.DataFrame  # as counted: PAST, spend, fold, n and what else was counted
+    rows: pd.DataFrame  # as counted: PAST, kept, spend, fold, n and what else was counted
     cells: pd.DataFrame  # buyers by PAST: n
     cell: np.ndarray  # of each row
     models: dict[str, TimingModel]
     moves: dict[str, np.ndarray]  # draws x parameters
     failed: tuple[str, ...]
+    undecided: tuple[str, ...] = ()
 
     @property
     def past(self) -> list[np.ndarray]:
@@ -92,8 +96,15 @@ class Fits:
 
     def require_models(self) -> None:
         """Raise Unanswered where no model could be fitted."""
+        if not self.models and self.undecided:
+            raise Unanswered("leaving-not-seen", models=list(self.undecided), failed=list(self.failed))
         if not self.models:
             raise Unanswered("no-buying-model", models=list(self.failed))
+
+    @property
+    def excluded(self) -> dict[str, list[str]]:
+        """Return the models that are left out, by reason: facts for the words."""
+        return {"failed": list(self.failed), "undecided": list(self.undecided)}
 
 
 def loose(model: LikelihoodModel) -> list[str]:
@@ -105,14 +116,17 @@ def fit(rows: pd.DataFrame, resampling: np.ndarray) -> Fits:
     """Fit every model to rows of PAST, fold and n; ``resampling`` is (1 + draws) x folds."""
     code = rows.groupby(PAST, sort=True).ngroup().to_numpy()
     cells = rows.groupby(PAST, sort=True, as_index=False)["n"].sum()
-    models, moved, failed = {}, {}, []
+    models, moved, failed, undecided = {}, {}, [], []
     for name, kind in MODELS.items():
-        model = kind().fit(*(cells[c] for c in PAST), weights=cells["n"])
-        if model.converged:
+        counted = {"weights": cells["n"]} | {c: cells[c] for c in PAST}
+        model = kind().fit(**counted)
+        if model.p_all_stay(**counted) >= SURE:
+            undecided.append(name)
+        elif model.converged:
             models[name], moved[name] = model, moves(model, resampling, rows, PAST)
         else:
             failed.append(name)
-    return Fits(rows, cells, code, models, moved, tuple(failed))
+    return Fits(rows, cells, code, models, moved, tuple(failed), tuple(undecided))
 
 
 def moves(
@@ -265,15 +279,15 @@ def by_fold(fold: np.ndarray, values: object, resampling: np.ndarray) -> np.ndar
 
 
 def spending(rows: pd.DataFrame) -> tuple[GammaGamma, pd.DataFrame]:
-    """Fit spend per purchase to the buyers who came back and paid; also returns their rows.
+    """Fit the money that a purchase leaves to the buyers who came back and kept something; also returns their rows.
 
     The model is not converged where nobody did, or where no mean spend exists: see ``require_spend``.
     """
-    again = rows[(rows["frequency"] > 0) & (rows["spend"] > 0)]
+    again = rows[rows["kept"] > 0]
     model = GammaGamma()
     if again.empty:
         return model, again
-    model.fit(again["frequency"], again["spend"], weights=again["n"])
+    model.fit(again["kept"], again["spend"], weights=again["n"])
     model.converged &= bool(model.params["q"] > 1)  # else the mean spend is infinite
     return model, again
 
@@ -284,10 +298,27 @@ def require_spend(model: GammaGamma) -> None:
         raise Unanswered("no-spend-model")
 
 
+def kept_shares(rows: pd.DataFrame, resampling: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share of purchases expected to leave money after refunds: the kind of each row, draws x kinds."""
+    groups = rows.groupby(["frequency", "kept"], sort=True)
+    code, kinds = groups.ngroup().to_numpy(), pd.DataFrame(list(groups.groups), columns=["frequency", "kept"])
+    counts = np.zeros((resampling.shape[1], len(kinds)))
+    np.add.at(counts, (rows["fold"].to_numpy(int), code), rows["n"].to_numpy(float))
+    return code, shrunken_shares(kinds["kept"], kinds["frequency"], resampling @ counts)
+
+
 def expected_spend(model: GammaGamma, rows: pd.DataFrame, params: np.ndarray | None = None) -> np.ndarray:
-    """Return the expected spend per purchase of each row; the overall mean for those who never came back or paid."""
-    known = (rows["frequency"] > 0) & (rows["spend"] > 0)
-    return model.predict(rows["frequency"].where(known, 0), rows["spend"].where(known, 0), params)
+    """Return the expected money of a purchase that leaves some; the overall mean for those who kept nothing later."""
+    return model.predict(rows["kept"], rows["spend"].where(rows["kept"] > 0, 0), params)
+
+
+def unrefunded(company: Company) -> np.ndarray:
+    """Return what is left of money (1 + draws) after refunds that follow no purchase on record, in proportion."""
+    paid = purchases.money(company)
+    weights, loose = resamples(company), paid["unlinked"]
+    sums = (weights @ by_fold(paid["fold"], v, weights) for v in (loose, paid["paid"] - paid["refunded"] + loose))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 1 - np.clip(np.divide(*sums), 0, 1)
 
 
 def ahead(
