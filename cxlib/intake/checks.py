@@ -18,7 +18,7 @@ import pandas as pd
 from cxlib.errors import InputError
 from cxlib.intake import values
 from cxlib.intake.exports import rank, whole
-from cxlib.intake.tables import CONTRACT, ID, Rows
+from cxlib.intake.tables import CONTRACT, ID, Rows, by_content
 
 MONEY_OF = {"orders": "revenue", "customers": "monthly_revenue"}
 ASIDE = ["table", "reason", "rows", "money", "file", "row", "column", "value", "remedy"]
@@ -304,8 +304,8 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     """
     own, column = ["_source", "_row", "_stop"], ID.get(c.name)
     if column and c.knows(REPEATED):
-        # The latest of rows with one id is used, by their content: a database has no order of rows.
-        order = [ibis.desc(rows[c], nulls_first=False) for c in _by_content(c.name, rows)]
+        there = [n for n in columns_of(c.name, sources) if n in rows.columns]
+        order = [ibis.desc(rows[n], nulls_first=False) for n in by_content(c.name, there)]  # the latest is used
         again = (rank(rows, [column, "_copy"], [*order, "_source", "_row"]) > 0) & ~rows._copy
         rows = rows.mutate(_again=again)
         if c.name in ("customers", "initiatives"):
@@ -330,12 +330,6 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     value = ibis.cases(*shown) if shown else ibis.null("string")
     found = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": value}
     return rows.select(*own, **finished, **found)
-
-
-def _by_content(name: str, rows: ir.Table) -> list[str]:
-    """Return the columns that order rows with one id: their dates, then the rest of the contract."""
-    known = [c for c in CONTRACT[name] if c in rows.columns and c != ID.get(name)]
-    return sorted(known, key=lambda c: CONTRACT[name][c].kind not in ("date", "moment"))
 
 
 def _once(marked_rows: ir.Table) -> ir.Table:

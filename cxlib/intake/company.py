@@ -60,7 +60,7 @@ class Company:
             raise InputError(
                 f"The engine could not process the exports: {said}", remedy="Check the mapping against the exports."
             ) from error
-        self.inputs = pd.DataFrame(read.inputs, columns=["file", "bytes", "sha256"])
+        self.inputs = pd.DataFrame(read.inputs, columns=["file", "bytes", "sha256"]).astype({"bytes": "Int64"})
 
     @classmethod
     def from_frames(cls, settings: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> Company:
@@ -369,7 +369,7 @@ def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> C
     kept = os.environ.get("CXLIB_INTAKE")
     if kept and (company := Company._kept(Path(kept), file, day)):
         return company
-    read = Tables(settings.database, file) if settings.database else Files(file.parent / settings.folder, file)
+    read = Tables(settings, file) if settings.database else Files(file.parent / settings.folder, file)
     return Company(file.parent.name, settings, day, read, file)
 
 

@@ -1,120 +1,174 @@
 """Copy the tables of a database into the engine: once, read-only, as they stood at one moment.
 
-All pages then agree, whatever happens on the server meanwhile; the rows have an order that depends on them alone.
+All pages then agree, whatever happens on the server meanwhile. Only the columns that company.yaml maps are copied, or a
+whole table for a select (``exports:``). The rows are put in the order of their content, which no server decides.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cxlib.errors import InputError
-from cxlib.intake import reading
+from cxlib.intake import reading, values
 from cxlib.intake.models import FILE, did_you_mean
-from cxlib.intake.sources import Export
+from cxlib.intake.settings import Settings
+from cxlib.intake.sources import TABLES, Export
 
-CONNECT = 15  # seconds until a server must have answered
-STATEMENT = 1800  # seconds that one table may take
-_BATCH = 100_000
+CONNECT = 9  # seconds until a server must have let us in; localhost can be two of them, ::1 and 127.0.0.1
+STATEMENT = 1800  # seconds that one statement may take
+_BATCH = 20_000
+_BEGIN = {"mysql": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "sqlite": "BEGIN"}
+_FAULTS = {  # what an error says, names aside: its class differs by engine, its whole text shows the address
+    "statement timeout": "a statement took too long",
+    "timeout|timed out": "the server does not answer",
+    "refused|can't connect": "the server refuses the connection",
+    "password|authentication|access denied for user": "the server refuses the user or the password",
+    "database .*does not exist|unknown database": "the server has no such database",
+    "resolve|translate|unknown .*host": "there is no such server",
+    "no module named|import": "its driver is not installed",
+    "denied": "the user has no right to it",
+}
 
 
 class Tables:
     """The tables of a database, read in one transaction. No error and no record shows the address."""
 
-    def __init__(self, address: str, settings_file: Path) -> None:
-        for name in re.findall(r"\$\{(\w+)\}", address):
-            if name not in os.environ:
-                raise InputError(
-                    f"database: the environment variable {name} is not set",
-                    file=FILE,
-                    remedy=f"Set it: export {name}=...",
-                )
-            address = address.replace(f"${{{name}}}", os.environ[name])
-        self._scheme = address.partition("://")[0] if "://" in address else "no scheme"
+    def __init__(self, settings: Settings, settings_file: Path) -> None:
         text = settings_file.read_bytes()
         self.inputs = [(FILE, len(text), hashlib.sha256(text).hexdigest())]
         self.files: dict[str, list[str]] = {}
+        self._columns: dict[str | None, set[str] | None] = {}
+        for source in (s for t in TABLES for s in getattr(settings.sources, t) or []):
+            self._columns.setdefault(source.table, set()).update(source.named)
+        self._columns |= {e.table: None for e in settings.exports.values()}
+        address = settings.database
+        for name in re.findall(r"\$\{(\w+)\}", address):
+            if name not in os.environ:
+                raise _refused(f"the environment variable {name} is not set", f"Set it: export {name}=...")
+            address = address.replace(f"${{{name}}}", os.environ[name])
+        known = {e.name: e.name for e in ibis.util.backend_entry_points()} | {"postgresql": "postgres"}
+        if (scheme := address.partition("://")[0]) not in known:
+            raise _refused("its address begins with no known scheme", f"Known are: {', '.join(sorted(known))}.")
+        self._scheme = known[scheme]
         try:
-            self._server = _connect(address, self._scheme)
-        except InputError:
-            raise
-        except Exception as error:  # error classes differ by engine; their texts may show the address
-            raise InputError(
-                f"The database cannot be opened ({self._scheme}, {type(error).__name__})",
-                file=FILE,
-                remedy="Check the address, the server, the password and that the driver is installed.",
-            ) from None
+            self._server = _connect(address, self._scheme, settings_file.parent)
+        except Exception as error:
+            cure = f"See to the address, the server and the driver: pip install 'ibis-framework[{self._scheme}]'."
+            raise _refused(_said(error), cure) from None
 
     def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
-        """Copy one table; ``inputs`` gets its rows and a hash of their content."""
-        *where, short = (export.table or "").split(".")
-        place = {"database": tuple(where) if len(where) > 1 else where[0]} if where else {}
+        """Copy one table into the table ``name``; ``inputs`` gets a hash of its rows."""
         try:
-            if export.table is None or short not in self._server.list_tables(**place):
-                known = self._server.list_tables(**place)
-                raise InputError(
-                    "There is no such table in the database",
-                    file=export.label,
-                    remedy=did_you_mean(short, known, "database's"),
-                )
-            table = self._server.table(short, **place)
-            rows = table.order_by(list(table.columns)).to_pyarrow_batches(chunk_size=_BATCH)
-            self._store(engine, rows, name, export.label)
+            engine.con.register("_rows", self._rows(export).to_pyarrow_batches(chunk_size=_BATCH))
+            rows = f"select *, row_number() over () as {reading.ROW} from (select * from _rows order by all)"
+            engine.raw_sql(f"create table {name} as {rows}")
+            engine.con.unregister("_rows")
+            copied = engine.table(name).drop(reading.ROW).to_pyarrow_batches(chunk_size=_BATCH)
+            self.inputs.append((export.label, None, _digest(copied)))
         except InputError:
             raise
         except Exception as error:
-            raise InputError(
-                f"The table cannot be read ({type(error).__name__})",
-                file=export.label,
-                remedy="Check rights and types.",
-            ) from None
+            remedy = "See to its columns and to the rights."
+            raise InputError(f"The table cannot be read: {_said(error)}", file=export.label, remedy=remedy) from None
+        if not engine.raw_sql(f"select 1 from {name} limit 1").fetchall():
+            raise InputError("The table has no rows", file=export.label, remedy="Leave it out, or fill it.")
 
-    def _store(self, engine: ibis.BaseBackend, rows: Iterator[pa.RecordBatch], name: str, label: str) -> None:
-        made, digest, n = False, hashlib.sha256(), 0
-        for batch in rows:
-            part = pa.table(batch).append_column(
-                reading.ROW, pa.array(range(n + 1, n + batch.num_rows + 1), pa.int64())
-            )
-            for column in batch.columns:
-                for buffer in filter(None, column.buffers()):
-                    digest.update(buffer)
-            n += batch.num_rows
-            if made:
-                engine.insert(name, part)
-            else:
-                engine.create_table(name, obj=part)
-                made = True
-        if not n:
-            raise InputError("The table has no rows", file=label, remedy="Leave it out, or fill it.")
-        self.inputs.append((label, n, digest.hexdigest()))
+    def _rows(self, export: Export) -> ir.Table:
+        """Return what is copied of a table. Errors: InputError if the table or one of its columns is not there."""
+        *where, name = export.table.split(".")
+        place = {"database": tuple(where) if len(where) > 1 else where[0]} if where else {}
+        try:
+            table = self._server.table(name, **place)
+        except Exception:
+            if name in (known := self._server.list_tables(**place)):
+                raise
+            remedy = f"Write table: schema.name. {did_you_mean(name, known)}"
+            raise InputError("There is no such table", file=export.label, remedy=remedy) from None
+        named = self._columns[export.table]
+        for column in sorted((named or set()) - set(table.columns)):
+            remedy = did_you_mean(column, table.columns, "table's")
+            raise InputError(f"There is no column {column!r}", file=export.label, column=column, remedy=remedy)
+        kept = [c for c in table.columns if named is None or c in named or values.CURRENCY.search(c.lower())]
+        return table.select(**{c: self._readable(table[c]) for c in kept})
+
+    def _readable(self, cell: ir.Value) -> ir.Value:
+        """Return a column as a number, a day, a moment, yes or no; anything else as text."""
+        kind, first, last = cell.type(), ibis.literal(date.min), ibis.literal(date.max)
+        if self._scheme == "sqlite" and not kind.is_floating():  # any value may stand in any column
+            return cell.cast("string")
+        if kind.is_decimal() and (kind.scale is None or (kind.precision, kind.scale) == (19, 4)):  # 19, 4: also money
+            return cell.cast("decimal(38, 9)")
+        if self._scheme == "postgres" and (kind.is_date() or kind.is_timestamp()):  # infinity is no date elsewhere
+            return ibis.cases((cell > last, last.cast(kind)), (cell < first, first.cast(kind)), else_=cell)
+        plain = kind.is_numeric() or kind.is_boolean() or kind.is_date() or kind.is_timestamp()
+        return cell if plain else cell.cast("string")
 
     def close(self) -> None:
         """End the transaction and leave the server."""
-        self._server.disconnect()
+        with contextlib.suppress(Exception):
+            self._server.disconnect()
 
 
-def _connect(address: str, scheme: str) -> ibis.BaseBackend:
-    """Return a read-only connection whose statements all see one moment."""
-    if scheme in ("duckdb", "sqlite"):
-        path = Path(address.partition("://")[2])
-        if not path.is_file():
-            raise InputError("There is no such database file", file=path.name, remedy="Correct the address.")
-        if scheme == "duckdb":
-            return ibis.duckdb.connect(path, read_only=True)
-        server = ibis.sqlite.connect(path)
-        server.raw_sql("PRAGMA query_only = ON")
-        return server
-    if scheme not in ("postgres", "postgresql"):
-        return ibis.connect(address)
-    import psycopg
+class _Snapshot(sqlite3.Connection):
+    def commit(self) -> None:
+        """Do nothing: Ibis commits whenever it has looked at a table, but one transaction has to last."""
 
-    options = f"-c statement_timeout={STATEMENT * 1000} -c default_transaction_read_only=on"
-    server = psycopg.connect(address, connect_timeout=CONNECT, options=options)
-    server.isolation_level, server.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
-    return ibis.postgres.from_connection(server)
+
+def _connect(address: str, scheme: str, folder: Path) -> ibis.BaseBackend:
+    """Return a connection whose statements all see one moment, read-only, as far as the engine can."""
+    path = (folder / address.partition("://")[2]).resolve()
+    if scheme in ("duckdb", "sqlite") and not path.is_file():
+        raise FileNotFoundError
+    if scheme == "duckdb":
+        return ibis.duckdb.connect(path, read_only=True)
+    if scheme == "sqlite":
+        file = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, factory=_Snapshot, check_same_thread=False)
+        server = ibis.sqlite.from_connection(file)
+    elif scheme == "postgres":
+        import psycopg
+
+        file = psycopg.connect(address, connect_timeout=CONNECT)
+        file.isolation_level, file.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+        file.execute(f"set statement_timeout = {STATEMENT * 1000}")  # begins the transaction that Ibis then stays in
+        server = ibis.postgres.from_connection(file)
+    else:
+        server = ibis.connect(address)
+    if scheme in _BEGIN:
+        server.raw_sql(_BEGIN[scheme])
+    return server
+
+
+def _digest(batches: Iterable[pa.RecordBatch]) -> str:
+    """Return a SHA-256 of columns and rows that does not depend on the size of a batch."""
+    sums: dict[str, object] = {}
+    for batch in batches:
+        for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+            texts = pc.fill_null(cells.cast(pa.string()), "\0").to_pylist()
+            sums.setdefault(name, hashlib.sha256()).update("".join(f"{t}\x1f" for t in texts).encode())
+    return hashlib.sha256("".join(f"{n}\x1f{s.hexdigest()}\x1f" for n, s in sums.items()).encode()).hexdigest()
+
+
+def _said(error: Exception) -> str:
+    """Return the class of a fault, and nothing else of what an error says."""
+    text = re.sub(r""""[^"]*"|'[^']*'|\S+://\S+""", "", f"{error}\n")
+    within = re.findall(r"^\w+(?:\.\w+)*\.(\w+): ", text, re.M)  # the engine passes on an error as text
+    return next(
+        (said for words, said in _FAULTS.items() if re.search(words, text, re.I)),
+        (within or [type(error).__name__])[-1],
+    )
+
+
+def _refused(problem: str, remedy: str) -> InputError:
+    return InputError(f"The database cannot be opened: {problem}", file=FILE, remedy=remedy)

@@ -94,8 +94,8 @@ class Exports:
     def where(self, source: Source, row: object) -> tuple[str, int | None]:
         """Return the file of a row number and the row in it."""
         row = whole(row)
-        if row is None or source.sql is not None:
-            return source.label, row
+        if row is None or source.file is None:
+            return source.label, row if source.sql else None
         files = self._read.files.get(self.read_as[_how(source)], [source.label])
         return files[row >> reading.FILE_BITS], row & ((1 << reading.FILE_BITS) - 1)
 
@@ -182,9 +182,8 @@ class Prepared:
     def __init__(self, source: Source, exports: Exports, copies: bool) -> None:
         self.source, self.exports, self.raw = source, exports, exports(source)
         self._have = [c for c in self.raw.columns if c != reading.ROW]
-        named = {n for c in source.columns.values() for n in (c.column, c.times, c.minus)} - {None}
         copy = rank(self.raw, self._have, [reading.ROW]) > 0 if copies else ibis.literal(False)
-        cleaned = {f":{c}": values.clean(self.raw[c], source.blank) for c in self._have if c in named}
+        cleaned = {f":{c}": values.clean(self.raw[c], source.blank) for c in self._have if c in source.named}
         self.table = self.raw.select(reading.ROW, _copy=copy, **cleaned)
 
     @property

@@ -136,6 +136,11 @@ class Source(Export):
         _refuse_old(given)
         return given
 
+    @property
+    def named(self) -> set[str]:
+        """The columns of the export that the mapping names."""
+        return {n for c in self.columns.values() for n in (c.column, c.times, c.minus)} - {None}
+
 
 _OLD = {  # the keys that sql has replaced, and the select to write
     "join": "Write exports: {{a: {file}, b: {other}}} and sql: select a.*, b.* exclude ({right}) from a left join b on "

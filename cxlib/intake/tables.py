@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
@@ -135,7 +135,6 @@ ID = {  # the column that identifies a row; exposures have none
 }
 WITHOUT_EXTRAS = ("initiatives", "exposures")
 MONEY = ("revenue", "margin", "monthly_revenue", "cost")
-CURRENCY = re.compile(r"currency|(^|[^a-z])(w(ä|ae)hrung|devise|moneda|moeda|valuta)([^a-z]|$)")
 SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR"}  # of one currency; $, ¥ and kr are of several
 MAX_MONEY = 1e12  # a larger amount is a typing mistake
 _LOWER_CASE = (("responses", "metric"), ("initiatives", "outcome"))
@@ -191,6 +190,13 @@ class Rows:
         """Return the error of a cell, with the file of its row."""
         file, row = self.export.exports.where(self.source, row)
         return InputError(problem, file=file, row=row, column=column, value=value, remedy=remedy)
+
+
+def by_content(name: str, mapped: Collection[str]) -> list[str]:
+    """Return the columns that order rows with one id, dates first: a database has no order of rows."""
+    known = [*CONTRACT[name], *sorted(set(mapped) - set(CONTRACT[name]))]
+    known = [c for c in known if c in mapped and c != ID.get(name)]
+    return sorted(known, key=lambda c: CONTRACT[name].get(c, _TEXT).kind not in ("date", "moment"))
 
 
 def check_mapping(settings: Settings) -> None:
@@ -376,7 +382,7 @@ class _Typing:
         """Refuse amounts beside a column of currencies that is not mapped, unless all are in the company's own."""
         if "currency" in self.source.columns or not set(MONEY) & set(self.source.columns):
             return
-        for column in (c for c in self.export.columns if CURRENCY.search(c.lower())):
+        for column in (c for c in self.export.columns if values.CURRENCY.search(c.lower())):
             seen = self.export.raw.select(c=self.export.own(column).upper()).c.value_counts(name="n").to_pandas()
             seen = sorted(seen.dropna()["c"])
             if seen and seen != [(self.settings.currency or seen[0]).upper()]:
@@ -437,8 +443,8 @@ class _Typing:
             later = (table.joined_on > as_of).fill_null(False)
             table = table.mutate(_later=later).mutate(_none=lambda t: t._later.min().over(each))
             table = table.filter(~table._later | table._none).drop("_later", "_none")
-        start = [ibis.desc(table.joined_on)] if spans and "joined_on" in mapped else []
-        table = table.mutate(_rank=ibis.row_number().over(ibis.window(group_by=key, order_by=[*start, table._row])))
+        order = [(ibis.desc if spans else ibis.asc)(table[c]) for c in by_content(self.name, mapped)]
+        table = table.mutate(_rank=ibis.row_number().over(ibis.window(group_by=key, order_by=order)))
         # the first value there is, of the first line or of the latest contract
         rules = {c: table[c].argmin(table[c].isnull().ifelse(ibis.null("int64"), table._rank)) for c in table.columns}
         if not spans:

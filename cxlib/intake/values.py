@@ -17,6 +17,7 @@ from math import inf
 import ibis
 import ibis.expr.types as ir
 
+from cxlib.intake.models import BLANK
 from cxlib.intake.sources import CLOCKS, Format
 
 TYPES = {
@@ -42,6 +43,7 @@ _ZONED = (  # a time of day, and the zone behind it
     r"(:\d{2}(?:[.,]\d+)?(?: ?[AaPp][Mm])?)"
     rf"( ?(?:{'|'.join(_ZONES)})? ?(?:[+-]\d{{1,2}}(?::?\d{{2}})?)?(?: ?\([^)]*\))?)$"
 )
+CURRENCY = re.compile(r"currency|(^|[^a-z])(w(ä|ae)hrung|devise|moneda|moeda|valuta)([^a-z]|$)")
 _SIGN = r"(?:[A-Za-z]{0,3}\.?\p{Sc}|[A-Z]{3}|kr\.?|Fr\.?|Rs\.?|zł|Kč)"
 _GAP = r"[ \x{00A0}\x{202F}]?"
 _STARS = "★⭐"
@@ -75,7 +77,11 @@ def clean(column: ir.Value, blank: list[str]) -> ir.Value:
             (column.re_search(rf"^{_EDGE}|{_EDGE}$"), column.re_replace(rf"^{_EDGE}+|{_EDGE}+$", "")),
             else_=column,
         )
-    return column.isnan().ifelse(ibis.null(column.type()), column) if column.type().is_floating() else column
+    kind, listed = column.type(), [b for b in blank if b not in BLANK]
+    column = column.isnan().ifelse(ibis.null(kind), column) if kind.is_floating() else column
+    if not listed:
+        return column
+    return text(column).re_replace(" 00:00:00$", "").isin(listed).ifelse(ibis.null(kind), column)
 
 
 def _empty(blank: list[str]) -> str:
