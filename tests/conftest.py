@@ -14,6 +14,7 @@ from pathlib import Path
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -36,6 +37,12 @@ ENGINE = re.compile(r"\b(open_company|Company|small_company|run_report|cli|net|m
 @cache
 def _needs_engine(path: Path) -> bool:
     return bool(ENGINE.search(path.read_text(encoding="utf-8")))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what ``make quick`` leaves out."""
+    without = "not engine" in config.option.markexpr and collection_path.suffix == ".py"
+    return True if without and _needs_engine(collection_path) else None
 
 
 def pytest_collection_modifyitems(items: list) -> None:

@@ -31,9 +31,13 @@ COMPANIES = {"demo": "demo", "demo-shop": "demo-shop"} | {
 NOTEBOOKS = sorted(p.stem for p in paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
 
 
-@cache
 def opened(name: str, as_of: object = None) -> Company:
     """Return a company, read once for all the tests of a process."""
+    return _opened(name, as_of)
+
+
+@cache  # tells opened("demo") from opened("demo", as_of=None)
+def _opened(name: str, as_of: object) -> Company:
     return open_company(name, as_of=as_of)
 
 

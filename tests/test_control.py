@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -19,9 +20,14 @@ MONTGOMERY = [
 ]
 
 
+@functools.cache
+def quiet(runs, periods):
+    return np.random.default_rng(7).standard_normal((runs, periods))
+
+
 def run_lengths(smoothing, limit, shift, runs, periods, limits="exact"):
     """Periods until the first alarm, and whether there was one; parameters known."""
-    paths = standardised_ewma(np.random.default_rng(7).standard_normal((runs, periods)) + shift, smoothing)
+    paths = standardised_ewma(quiet(runs, periods) + shift, smoothing)
     if limits == "fixed":  # the variance a long run tends to, from the first period on
         paths *= np.sqrt(1 - (1 - smoothing) ** (2 * np.arange(1, periods + 1)))
     crossed = np.abs(paths) > limit
@@ -31,7 +37,8 @@ def run_lengths(smoothing, limit, shift, runs, periods, limits="exact"):
 
 def first_alarm(chart):
     """Return the row of the first alarm, or None."""
-    return chart.table.index[chart.table["alarm"]].min() if chart.table["alarm"].any() else None
+    rows = np.flatnonzero(chart.table["alarm"])
+    return rows[0] if rows.size else None
 
 
 def share_of_alarms(values, errors, baseline, **settings):

@@ -14,14 +14,12 @@ from cxlib.stats.effects import difference_in_differences, group_time_effects
 def two_by_two(seed=0, clusters=40, effect=2.0, rows=8, shock=1.0):
     """Rows before and after in clusters, half of them treated; each cluster has a shock of its own per period."""
     rng = np.random.default_rng(seed)
-    frame = pd.MultiIndex.from_product([range(clusters), (0, 1), range(rows)], names=["cluster", "after", "row"])
-    frame = frame.to_frame(index=False).drop(columns="row")
-    frame["treated"] = frame["cluster"] % 2
-    own = rng.normal(0, shock, (clusters, 2))[frame["cluster"], frame["after"]]
-    frame["age"] = rng.integers(20, 60, len(frame))
-    frame["y"] = own + rng.normal(size=len(frame)) + 0.5 * frame["after"] + 0.1 * frame["age"]
-    frame["y"] += effect * frame["treated"] * frame["after"]
-    return frame
+    cluster, after = np.repeat(np.arange(clusters), 2 * rows), np.tile(np.repeat((0, 1), rows), clusters)
+    treated = cluster % 2
+    own = rng.normal(0, shock, (clusters, 2))[cluster, after]
+    age = rng.integers(20, 60, len(cluster))
+    y = own + rng.normal(size=len(cluster)) + 0.5 * after + 0.1 * age + effect * treated * after
+    return pd.DataFrame({"cluster": cluster, "after": after, "treated": treated, "age": age, "y": y})
 
 
 def panel(starts, periods, effect=lambda since, start: 1.0 + since, noise=0.0, seed=0):

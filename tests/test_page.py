@@ -6,6 +6,7 @@ import json
 import re
 
 import matplotlib.pyplot as plt
+import net
 import pandas as pd
 import pytest
 
@@ -14,6 +15,11 @@ from cxlib.page import parameters, session
 from cxlib.page.findings import Figure, Finding
 from cxlib.publish import folders
 from cxlib.stats.estimate import Estimate
+
+
+@pytest.fixture(autouse=True)
+def _read_once(monkeypatch):
+    monkeypatch.setattr(session, "open_company", net.opened)
 
 
 @pytest.mark.parametrize(

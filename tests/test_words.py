@@ -97,32 +97,32 @@ def named(node: nodes.Expr) -> set[str]:
     return {node.name} if isinstance(node, nodes.Name) else set()
 
 
-def each_way(source: str) -> list[str]:
+PERMISSIVE = words.ENVIRONMENT.overlay(undefined=jinja2.Undefined)
+PERMISSIVE.filters = stand_in(words.ENVIRONMENT.filters) | {
+    "length": lambda x: 2, "join": lambda x, *_: "word", "first": lambda x: Anything(), "last": lambda x: Anything()
+}  # fmt: skip
+
+
+def each_way(source: str) -> set[str]:
     """Return a template written with all its conditions true, all false, and each turned alone."""
-    environment = words.ENVIRONMENT.overlay(undefined=jinja2.Undefined)
-    environment.filters = stand_in(words.ENVIRONMENT.filters) | {
-        "length": lambda x: 2, "join": lambda x, *_: "word", "first": lambda x: Anything(), "last": lambda x: Anything()
-    }  # fmt: skip
-
-    def conditions(tree: nodes.Template) -> list[nodes.If | nodes.CondExpr]:
-        """Return the conditions on facts; whether a loop is at its first or last turn it knows itself."""
-        found = tree.find_all((nodes.If, nodes.CondExpr))
-        return [n for n in found if "loop" not in {x.name for x in n.test.find_all(nodes.Name)} | named(n.test)]
-
-    several = len(conditions(environment.parse(source)))
+    tree = PERMISSIVE.parse(source)
+    facts = {name: Anything() for name in jinja2.meta.find_undeclared_variables(tree)} | {"currency": "GBP"}
+    # Conditions on facts; whether a loop is at its first or last turn it knows itself.
+    conditions = [
+        node
+        for node in tree.find_all((nodes.If, nodes.CondExpr))
+        if "loop" not in {x.name for x in node.test.find_all(nodes.Name)} | named(node.test)
+    ]
+    several = len(conditions)
+    for i, node in enumerate(conditions):
+        node.test = nodes.Name(f"condition_{i}", "load")
+    template = jinja2.Template.from_code(PERMISSIVE, PERMISSIVE.compile(tree), PERMISSIVE.globals)
     ways = [[True] * several, [False] * several]
     ways += [[i == k for i in range(several)] for k in range(several)]
     ways += [[i != k for i in range(several)] for k in range(several)]
-    written = []
-    for way in ways:
-        tree = environment.parse(source)
-        for node, value in zip(conditions(tree), way, strict=True):
-            node.test = nodes.Const(value)
-        code = environment.compile(tree)
-        template = jinja2.Template.from_code(environment, code, environment.globals)
-        names = jinja2.meta.find_undeclared_variables(environment.parse(source))
-        written.append(words._joined(template.render({n: Anything() for n in names} | {"currency": "GBP"})))
-    return written
+    return {
+        words._joined(template.render(facts | {f"condition_{i}": value for i, value in enumerate(way)})) for way in ways
+    }
 
 
 @pytest.mark.parametrize("written", SECTIONS)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 
 def numbers(column: object) -> np.ndarray:
@@ -71,12 +71,13 @@ def z_value(confidence: float) -> float:
     """Return the normal quantile of a two-sided interval, for example 1.96 for 0.95."""
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}: it must lie between 0 and 1, for example 0.95.")
-    return float(stats.norm.ppf(0.5 + confidence / 2))
+    return float(special.ndtri(0.5 + confidence / 2))
 
 
 def column(values: ArrayLike, name: str, rows: int | None = None) -> np.ndarray:
     """Return a column as finite floats; ValueError names the column and what is wrong with it."""
-    if pd.Series(values).dtype.kind in "mM":
+    kind = values.dtype.kind if hasattr(values, "dtype") else "O"
+    if (pd.Series(values).dtype.kind if kind == "O" else kind) in "mM":  # objects may be dates
         raise ValueError(f"{name} holds dates or time spans: give numbers in a unit of your choice, such as days.")
     try:
         array = numbers(values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -115,8 +116,7 @@ def group_time_effects(
     panel, set_aside = balanced_panel(frame, outcome, unit, period, first_treated, weights, cluster)
     cells = _compare(panel, control)
     few = _few_clusters(panel.clusters(), panel.clusters(panel.first <= panel.periods[-1]))
-    caution = " ".join(filter(None, [set_aside, few, _gaps(cells)]))
-    return GroupTimeEffects(cells.table(), caution, cells)
+    return GroupTimeEffects(" ".join(filter(None, [set_aside, few, _gaps(cells)])), cells)
 
 
 def _compare(panel: Panel, control: str) -> _Cells:
@@ -156,9 +156,15 @@ class GroupTimeEffects:
     in words, "" if there are none.
     """
 
-    table: pd.DataFrame
     caution: str
     _cells: _Cells = field(repr=False)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Return all cells with their intervals."""
+        cells = self._cells
+        effects = [cells.average(np.array([cell])) for cell in range(len(cells.value))]
+        return _estimate_table({"group": cells.group, "period": cells.period}, effects)
 
     def simple(self) -> Effect:
         """Return the mean of all effects after treatment, groups weighted by size."""
@@ -171,7 +177,7 @@ class GroupTimeEffects:
         """
         times = np.unique(self._cells.event_times)
         effects = [self._mean_of(np.flatnonzero(self._cells.event_times == time)) for time in times]
-        return _estimate_table(pd.DataFrame({"event_time": times}), effects)
+        return _estimate_table({"event_time": times}, effects)
 
     def cumulative(self, horizon: int) -> Effect:
         """Return the effect summed over the first ``horizon`` periods of treatment, with the joint standard error.
@@ -181,9 +187,14 @@ class GroupTimeEffects:
         return self._mean_of(self._cells.through(horizon), times=horizon)
 
     @property
+    def panel(self) -> Panel:
+        """Return the panel that was compared, without the units set aside."""
+        return self._cells.panel
+
+    @property
     def clusters(self) -> list[Hashable]:
         """Return the names of the clusters (or units) in the order in which draws weight them."""
-        return list(self._cells.panel.names)
+        return list(self.panel.names)
 
     def drawn(self, horizon: int, weights: np.ndarray) -> np.ndarray:
         """Draw the mean effect at event times 0 to ``horizon`` - 1, over the groups that ``cumulative`` counts.
@@ -278,11 +289,6 @@ class _Cells:
         """Return the periods since treatment of each cell."""
         return self.period - self.group
 
-    def table(self) -> pd.DataFrame:
-        """Return all cells with their intervals."""
-        effects = [self.average(np.array([cell])) for cell in range(len(self.value))]
-        return _estimate_table(pd.DataFrame({"group": self.group, "period": self.period}), effects)
-
     def through(self, horizon: int) -> np.ndarray:
         """Return the cells of the first ``horizon`` periods of treatment, of groups compared in all of them."""
         if horizon != int(horizon) or horizon < 1:
@@ -326,10 +332,10 @@ def _effect(value: float, se: float, n: float, degrees: float, clusters: float =
     return Effect(value, value - margin, value + margin, se, n, p, clusters, caution)
 
 
-def _estimate_table(keys: pd.DataFrame, effects: list[Effect]) -> pd.DataFrame:
+def _estimate_table(keys: dict[str, np.ndarray], effects: list[Effect]) -> pd.DataFrame:
     """Return the keys with value, se, low, high and n."""
     columns = ("value", "se", "low", "high", "n")
-    return keys.assign(**{name: [getattr(effect, name) for effect in effects] for name in columns})
+    return pd.DataFrame(keys | {name: [getattr(effect, name) for effect in effects] for name in columns})
 
 
 def _few_clusters(clusters: float, fewest: float) -> str:

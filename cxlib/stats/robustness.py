@@ -12,7 +12,7 @@ from scipy import stats
 from cxlib.stats.checks import column
 from cxlib.stats.effects import group_time_effects
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.panel import Panel, balanced_panel
+from cxlib.stats.panel import Panel
 
 _CELLS_AT_ONCE = 2_000_000  # permutations x units held in memory together
 _SMALL_EXPECTED = 5  # below it the chi-square curve is a poor guide: Cochran 1954
@@ -46,9 +46,9 @@ def randomisation_p(
         raise ValueError(
             f"permutations must be a whole number, 19 or more, not {permutations}: fewer cannot reach 5 %."
         )
-    roles = (frame, outcome, unit, period, first_treated, weights)
-    group_time_effects(*roles, cluster=unit).cumulative(horizon)  # its errors say what is wrong with the panel
-    panel = balanced_panel(*roles, cluster=None)[0]
+    effects = group_time_effects(frame, outcome, unit, period, first_treated, weights, cluster=unit)
+    effects.cumulative(horizon)  # its errors say what is wrong with the panel
+    panel = effects.panel
     groups = _through(panel, int(horizon))
     fewest = min(min((panel.first == g).sum(), (panel.first >= g + horizon).sum()) for g in groups)
     rng = np.random.default_rng(seed)
