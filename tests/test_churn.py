@@ -89,6 +89,22 @@ def test_small_stages_are_put_together_before_segments_are():
     assert set(standardise.levels(rare, ["promoter", "detractor"], 80, finer=1, horizon=365)) == {"all"}
 
 
+def test_a_tenth_of_the_answers_may_have_no_level():
+    """The largest share that may be left out is left out; one answer more, and everything is one level."""
+    rows = [
+        ("Basic", "promoter", 450),
+        ("Basic", "detractor", 450),
+        ("Rare", "promoter", 90),
+        ("Rare", "detractor", 10),
+    ]
+    counted = pd.DataFrame(rows, columns=["stratum", "band", "n"]).assign(duration=365)
+    found = standardise.levels(counted, ["promoter", "detractor"], 30, finer=0, horizon=365)
+    assert found["Basic"] == "Basic"
+    assert pd.isna(found["Rare"])
+    counted.loc[2, "n"] = 91
+    assert set(standardise.levels(counted, ["promoter", "detractor"], 30, finer=0, horizon=365)) == {"all"}
+
+
 def test_the_finest_cut_is_given_up_first():
     rows = [
         {"stratum": f"Basic | {stage} | {price}", "band": band, "duration": 365, "fold": 1, "n": n, "events": 0}

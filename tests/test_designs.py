@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import date
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ from cxlib.counts import panels
 from cxlib.counts.programmes import programmes
 from cxlib.intake.company import Company
 from cxlib.page import words
-from cxlib.roi import designs, evidence, returns
+from cxlib.roi import before_after, designs, evidence, returns
 from cxlib.roi.evidence import BEFORE_AND_AFTER, HOLDOUT, MATCHED, NOT_IDENTIFIED, RANDOMISED, STAGGERED
 from cxlib.roi.outcomes import Measured
 from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, verdicts, without_one
@@ -264,6 +266,33 @@ def test_months_declared_beforehand_count_and_unfinished_ones_are_said(kinds, op
     assert (short.evidence.months, long.evidence.months) == (3, 12)
     assert (short.statement.so_far, long.statement.so_far) == (False, True)
     assert returns.unfinished([short, long]) == [long]
+
+
+def test_a_single_month_is_long_enough_to_judge(kinds, opened):
+    assert returns.results(filled(opened, kinds["randomised"], effect_months=1))[0].evidence.months == 1
+
+
+def test_low_scorers_are_expected_to_recover_by_the_line_of_other_customers(opened, monkeypatch):
+    """Regression to the mean by hand: the line through the answers of everybody, read at the mean of those reached."""
+    least = opened.settings.privacy.minimum_base
+    reached = pd.DataFrame(
+        {"fold": [0, 1], "first": [2.0, 4.0], "again": [least, least], "second": [4.0 * least, 6.0 * least]}
+    )
+    others = pd.DataFrame({"fold": [0, 1, 2], "first": [2.0, 6.0, 10.0], "again": [2 * least, least, 2 * least]})
+    others["second"] = others["again"] * (5 + 0.25 * others["first"])
+    monkeypatch.setattr(before_after.panels, "around", lambda company, metric, moments: moments)
+    monkeypatch.setattr(before_after.panels, "reached_on", lambda company, programme: reached)
+    monkeypatch.setattr(before_after.panels, "everybody_on", lambda company, days: others)
+    monkeypatch.setattr(before_after, "resamples", lambda company: np.ones((1, 256)))
+    monkeypatch.setattr(before_after, "_row", lambda *cells: cells)
+    ((_, _, _, change, base, before, anyway),) = before_after._score(opened, "P", kinds_reach(), "nps")
+    assert (base, before) == (2 * least, 3.0)
+    assert change == pytest.approx([2.0])
+    assert anyway == pytest.approx([5 + 0.25 * 3 - 3])
+
+
+def kinds_reach():
+    return SimpleNamespace(first=date(2025, 1, 1))
 
 
 # ---- checks ----------------------------------------------------------------------------------------------------------

@@ -48,6 +48,12 @@ def test_lifetimes_are_the_sums_that_define_them(alpha, beta, renewals, rate):
     assert model.residual_lifetime(renewals, rate, params) == pytest.approx(coming, rel=1e-9)
 
 
+def test_the_ends_of_a_discount_rate_are_rates():
+    model, params = ShiftedBetaGeometric(), [1.0, 3.0]
+    assert model.lifetime(1.0, params) == pytest.approx(model.survival(np.arange(60), params) @ 2.0 ** -np.arange(60.0))
+    assert model.lifetime(0.0, [2.0, 3.0]) == pytest.approx(1 + 3.0 / (2.0 - 1))  # the mean of the mixture
+
+
 def test_lifetime_without_discount_is_the_mean_tenure_or_infinite():
     model = ShiftedBetaGeometric()
     assert model.lifetime(0, [3, 4]) == pytest.approx(3.0)  # (alpha + beta - 1) / (alpha - 1)

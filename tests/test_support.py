@@ -265,6 +265,13 @@ def test_an_answer_knows_nothing_that_came_after_its_question(random_tables, ran
     pd.testing.assert_frame_equal(known, seen)
 
 
+def test_quarters_of_the_waits_are_named_by_their_ends_in_hours():
+    counted = pd.DataFrame({"level": [60, 120, 600, 1440], "known": 1, "n": [100, 100, 100, 100]})
+    assert list(support._levels(counted, cases.RESPONSE, 30)) == [
+        "up to 1 hours", "1 to 2 hours", "2 to 10 hours", "10 to 24 hours"
+    ]  # fmt: skip
+
+
 def test_levels_of_a_cut_add_up_to_the_whole(random_company):
     for read in (
         lambda by: cases.waits(random_company, cases.RESOLUTION, by),
