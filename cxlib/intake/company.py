@@ -242,7 +242,7 @@ class Company:
         """Return the rows of a table, used or not, with the results of the checks; stored in our own engine."""
         sources = self._sources[name]
         mapped = self._mapped(name) | ({checks.REPEATED} if repeated else set())
-        columns = [c for c in checks.columns_of(name, sources) if c in mapped]
+        columns = [c for c in checks.columns_of(name, sources) if c in {*mapped, ID.get(name)}]
         parts = [s.typed(columns) for s in sources]
         context = checks.Context(
             name=name,
