@@ -24,6 +24,7 @@ MONEY_OF = {"orders": "revenue", "customers": "monthly_revenue"}
 ASIDE = ["table", "reason", "rows", "money", "file", "row", "column", "value", "remedy"]
 SECOND_ROW = -1  # the _stop of a second row with the id of a customer or initiative
 AS_OF = "after the as-of date"
+NOT_YET = (AS_OF, "customer is set aside", "initiative is set aside")  # all that a report for an earlier day sets aside
 UNKNOWN = "unknown customer"
 
 
@@ -143,7 +144,7 @@ _COPY = Reason(
 )
 _STRANGERS = (
     Reason(UNKNOWN, "customer_id", lambda t, c: t._state.isnull(), "Add the customer, or correct the id."),
-    Reason("customer is set aside", "customer_id", lambda t, c: t._state != 0, "See the set-aside customers."),
+    Reason(NOT_YET[1], "customer_id", lambda t, c: t._state != 0, "See the set-aside customers."),
 )
 REASONS: dict[str, tuple[Reason, ...]] = {
     "customers": (
@@ -205,9 +206,10 @@ REASONS: dict[str, tuple[Reason, ...]] = {
         Reason(
             "unknown initiative",
             "initiative_id",
-            lambda t, c: t._initiative.isnull() | (t._initiative != 0),
+            lambda t, c: t._initiative.isnull(),
             "Add the initiative, or correct the id.",
         ),
+        Reason(NOT_YET[2], "initiative_id", lambda t, c: t._initiative != 0, "See the set-aside initiatives."),
         *_STRANGERS,
         _too_late("exposed_on"),
         _disorder("exposed before the customer joined", "exposed_on", "exposed_on", "_joined_on"),
@@ -415,8 +417,8 @@ def nothing_left(found: pd.DataFrame, sources: list[Rows], hint: str) -> Iterato
     if (found["_flags"] == 0).any():
         return
     name, aside = sources[0].name, set_aside(found, sources[0].name, sources)
-    if all(line["reason"] == AS_OF for line in aside) and name != "customers":
-        return  # a report for an earlier day
+    if all(line["reason"] in NOT_YET for line in aside) and name != "customers":
+        return
     most = max(aside, key=lambda line: line["rows"])
     place = {k: most[k] for k in ("file", "row", "column", "value")}
     said = f"No row of {name} can be used: {most['reason']}, in {most['rows']:,} of {int(found['n'].sum()):,} rows"

@@ -210,10 +210,11 @@ class Company:
             [e for n in names for e in checks.stops(self._found[n], self._sources[n], self._checked[n])]
         )
         self._hints = {n: self._hint(n) for n in names}
-        empty = [checks.nothing_left(self._found[n], self._sources[n], self._hints[n]) for n in names]
-        InputError.raise_all([error for errors in empty for error in errors])
+        empty = {n: [*checks.nothing_left(self._found[n], self._sources[n], self._hints[n])] for n in names}
+        InputError.raise_all(empty.pop("customers"))
         if "initiatives" in names:
             initiatives.check(self._checked, self._sources["initiatives"], self.settings, self.as_of)
+        InputError.raise_all([error for errors in empty.values() for error in errors])
         self._used = {n: self._finish(n) for n in names}
         self.record, self.set_aside = self._make_record(read), self._make_set_aside()
         self.ends = oddities.ends(self._used, self.settings, self._filled(), self.as_of)
@@ -242,7 +243,7 @@ class Company:
         """Return the rows of a table, used or not, with the results of the checks; stored in our own engine."""
         sources = self._sources[name]
         mapped = self._mapped(name) | ({checks.REPEATED} if repeated else set())
-        columns = [c for c in checks.columns_of(name, sources) if c in mapped]
+        columns = [c for c in checks.columns_of(name, sources) if c in {*mapped, ID.get(name)}]
         parts = [s.typed(columns) for s in sources]
         context = checks.Context(
             name=name,

@@ -78,7 +78,7 @@ class Exports:
             if not self._engine.raw_sql(f"select 1 from {name} limit 1").fetchall():
                 raise InputError(f"{key}.sql gives no rows", file=FILE, remedy=f"Check its conditions. {given}")
         except duckdb.Error as error:
-            said = re.split(r"\n\s*\n|\nLINE", str(error).strip())[0].replace("\n", " ")
+            said = re.split(r"\n\s*\n|\nLINE|\nDid you mean", str(error).strip())[0].replace("\n", " ")
             raise InputError(f"{key}.sql cannot be run: {said}", file=FILE, remedy=given) from None
         return name
 

@@ -167,7 +167,8 @@ class Rows:
         """Return ``columns``, and _source, _row, _copy, _stop (0, or the number of the stop)."""
         t, contract = self.table, CONTRACT[self.name]
         kinds = {c: values.TYPES[contract.get(c, _TEXT).kind] for c in columns}
-        chosen = {c: t[c] if c in self.source.columns else ibis.null(kind) for c, kind in kinds.items()}
+        given = {*self.source.columns, ID.get(self.name)}
+        chosen = {c: t[c] if c in given else ibis.null(kind) for c, kind in kinds.items()}
         cases = [(s.when, i) for i, s in enumerate(self.stops, 1)]
         stop = ibis.cases(*cases, else_=0).cast("int64") if cases else ibis.literal(0, "int64")
         unasked = {"_unasked": t._unasked if "_unasked" in t.columns else ibis.literal(False)}
@@ -308,14 +309,13 @@ class _Typing:
         table = table.mutate(**{c: self._moved(table, c, g) for c, g in later.items()}) if later else table
         if self.name in ID and ID[self.name] not in self.source.columns:
             table = table.mutate(**{ID[self.name]: ibis.literal(f"{index}-") + table._row.cast("string")})
-        rate, unknown = self._rate(table)
+        table, stops = self._converted(table)
+        stops += [s for c, g in self.source.columns.items() for s in self._unread(table, c, g)]
         if self.source.repeats:
-            stops = self._all_stops(table, lines=True) + self._mixed(table)
-            Rows(self.name, self.source, index, self.export, table, stops).refuse_first()
-            table = self._together(table)
-        stops = self._all_stops(table, lines=False) + unknown
-        if rate is not None:
-            table = table.mutate(**{c: table[c] * rate(table) for c in MONEY if c in self.source.columns})
+            Rows(self.name, self.source, index, self.export, table, [*stops, *self._mixed(table)]).refuse_first()
+            table, stops = self._together(table), []
+        stops += [s for c, g in self.source.columns.items() for s in self._broken(table, c, g)]
+        stops += self._scale_stops(table) if self.name == "responses" else []
         return Rows(self.name, self.source, index, self.export, table, stops, tuple(self._remarks()))
 
     def _remarks(self) -> Iterator[tuple[str, str]]:
@@ -335,10 +335,6 @@ class _Typing:
         """Return the moments that are columns of text, with their columns in the export."""
         moments = {c: self.source.columns.get(c) for c, f in self.contract.items() if f.kind == "moment"}
         return {c: g.column for c, g in moments.items() if g and g.column in self.zones and g.after is None}
-
-    def _all_stops(self, table: ir.Table, lines: bool) -> list[Stop]:
-        stops = [s for c, g in self.source.columns.items() for s in self._stops(table, c, g, lines)]
-        return stops + (self._scale_stops(table) if self.name == "responses" else [])
 
     def _look(self) -> None:
         """Find, in one query, the columns that hold rare forms; refuse amounts in several currencies."""
@@ -395,24 +391,23 @@ class _Typing:
                     f"{self.settings.currency or 'currency:'}: exchange_rates: {{{seen[0]}: ...}}.",
                 )
 
-    def _rate(self, table: ir.Table) -> tuple[Callable[[ir.Table], ir.Value] | None, list[Stop]]:
-        """Return what turns amounts into the company's currency, and the stop for codes without a rate."""
+    def _converted(self, table: ir.Table) -> tuple[ir.Table, list[Stop]]:
+        """Return the table with its amounts in the company's currency, and the stop for codes without a rate."""
         if "currency" not in self.source.columns:
-            return None, []
+            return table, []
         if self.settings.currency is None:
             raise _wrong(f"{self._key('currency')} needs a currency to convert to", "Write for instance currency: GBP.")
         rates = {k.upper(): v for k, v in self.settings.exchange_rates.items()}
         rates[self.settings.currency.upper()] = 1.0
-        given = self.source.columns["currency"]
-
-        def rate(t: ir.Table) -> ir.Value:
-            return t.currency.upper().cases(*rates.items(), else_=ibis.null("float64"))
-
-        cell = ibis.literal(given.value) if given.column is None else self.export.find(given.column, "currency", table)
-        shown = given.column or self._key("currency")
+        given, key = self.source.columns["currency"], self._key("currency")
+        rate = table.currency.upper().cases(*rates.items(), else_=ibis.null("float64"))
+        table = table.mutate(_rate=rate, **{c: table[c] * rate for c in MONEY if c in self.source.columns})
+        cell = ibis.literal(given.value) if given.column is None else self.export.find(given.column, key, table)
         remedy = f"Add it to exchange_rates: the value of one unit in {self.settings.currency}."
-        unknown = table.currency.isnull() | ~table.currency.upper().isin(list(rates))
-        return rate, [Stop(unknown, "The currency has no exchange rate", shown, cell, lambda _: remedy)]
+        unknown = Stop(
+            table._rate.isnull(), "The currency has no exchange rate", given.column or key, cell, lambda _: remedy
+        )
+        return table, [unknown]
 
     def _one_clock(self, table: ir.Table) -> dict[str, ir.Value]:
         """Return the later moments of a row on the clock of its first: days stay local, differences are right."""
@@ -425,15 +420,14 @@ class _Typing:
         return {c: table[c] + shift for c, shift in shifts.items()}
 
     def _mixed(self, table: ir.Table) -> list[Stop]:
-        """Return the stops for rows of one id that name different customers or currencies."""
-        key, stops = ID[self.name], []
-        remedy = f"Correct it, or make the id unique: sql: select ... || '-' || ... as {key}."
-        for column in [c for c in ("customer_id", "currency") if c in self.source.columns and c != key]:
-            if written := self.source.columns[column].column:
-                cell = self.export.find(written, self._key(column), table)
-                differ = table[column] != table[column].min().over(ibis.window(group_by=key))
-                stops.append(Stop(differ, f"Rows with one {key} differ in {column}", written, cell, lambda _: remedy))
-        return stops
+        """Return the stop for lines of one order that name different customers."""
+        written = self.source.columns["customer_id"].column
+        if self.source.repeats != "sum" or written is None:
+            return []
+        differ = table.customer_id != table.customer_id.min().over(ibis.window(group_by="order_id"))
+        remedy = "Correct it, or make the id unique: sql: select ... || '-' || ... as order_id."
+        cell = self.export.find(written, self._key("customer_id"), table)
+        return [Stop(differ, "The lines of one order_id name several customers", written, cell, lambda _: remedy)]
 
     def _together(self, table: ir.Table) -> ir.Table:
         """Return one row per id: the lines of an order added up, or the contracts of a customer as one span."""
@@ -529,33 +523,46 @@ class _Typing:
         seconds = (days.abs() <= MAX_DAYS).ifelse((days * 86_400).round(), ibis.null("float64")).cast("int64")
         return table[given.after] + seconds.as_interval("s")
 
-    def _stops(self, table: ir.Table, column: str, given: Column, lines: bool) -> list[Stop]:
-        f, how, value, key = self.contract.get(column, _TEXT), self._how(given), table[column], self._key(column)
-        fixed = given.column is None
-        cell = ibis.literal(given.value) if fixed else self.export.find(given.column, key, table)
-        place, made = key if fixed else given.column, []
+    def _unread(self, table: ir.Table, column: str, given: Column) -> list[Stop]:
+        """Return the stops for cells that are not of the kind of the column."""
+        kind, how, key, made = self.contract.get(column, _TEXT).kind, self._how(given), self._key(column), []
+        if given.column is None:
+            return []
+        if given.after is not None:
+            cell, days = self.export.find(given.column, key, table), self._days(table, column, given)
+            long, unit = f"More than a century of {given.unit}", f"Check the unit of {key}."
+            return [
+                Stop(
+                    cell.notnull() & days.isnull(),
+                    "Not a number",
+                    given.column,
+                    cell,
+                    lambda v: values.remedy("number", v, how),
+                ),
+                Stop(days.abs() > MAX_DAYS, long, given.column, cell, lambda _: unit),
+            ]
+        for written in filter(None, (given.column, given.times, given.minus)):
+            cell = self.export.find(written, key, table)
+            if kind in values.NOUNS and not values.always_fits(cell, kind):
+                read = self._read(written, key, given, kind, table) if given.times or given.minus else table[column]
+                bad = cell.notnull() & read.isnull()
+                bad = bad & ~table[f"{column}?"] if f"{column}?" in table.columns else bad
+                problem = f"{column} is not a {values.NOUNS[kind]}"
+                made.append(Stop(bad, problem, written, cell, self._remedy(kind, bad, cell, table, how)))
+            if written == given.times:
+                lacks = self.export.find(given.column, key, table).notnull() & cell.isnull()
+                made.append(Stop(lacks, f"{column} has nothing to multiply", written, cell, lambda _: "Fill it in."))
+        return made
+
+    def _broken(self, table: ir.Table, column: str, given: Column) -> list[Stop]:
+        """Return the stops for values that break a rule of the contract."""
+        f, value, key = self.contract.get(column, _TEXT), table[column], self._key(column)
+        cell = ibis.literal(given.value) if given.column is None else self.export.find(given.column, key, table)
+        place, made = given.column or key, []
 
         def stop(when: ir.BooleanValue, problem: str, remedy: str | Callable[[str], str]) -> None:
             made.append(Stop(when, problem, place, cell, remedy if callable(remedy) else lambda _: remedy))
 
-        if given.after is not None:
-            days = self._days(table, column, given)
-            stop(cell.notnull() & days.isnull(), "Not a number", lambda v: values.remedy("number", v, how))
-            stop(days.abs() > MAX_DAYS, f"More than a century of {given.unit}", f"Check the unit of {key}.")
-        elif f.kind in values.NOUNS and not fixed:
-            for written in filter(None, (given.column, given.times, given.minus)):
-                part = self.export.find(written, key, table)
-                read = self._read(written, key, given, f.kind, table) if given.times or given.minus else value
-                bad = part.notnull() & read.isnull()
-                bad = bad & ~table[f"{column}?"] if f"{column}?" in table.columns else bad
-                problem, cure = f"{column} is not a {values.NOUNS[f.kind]}", self._remedy(f.kind, bad, part, table, how)
-                if not values.always_fits(part, f.kind):
-                    made.append(Stop(bad, problem, written, part, cure))
-                if written == given.times:
-                    problem = f"{column} is to be multiplied by an empty cell"
-                    made.append(Stop(cell.notnull() & part.isnull(), problem, written, part, lambda _: "Fill it in."))
-        if lines:
-            return made
         if f.filled:
             leave = f"sql: select * from ... where \"{given.column}\" <> ''"
             stop(value.isnull(), f"{column} is empty", f"Fill it in, or leave such rows out with {leave}.")
