@@ -44,10 +44,19 @@ class _Newcomer:
         return np.cumsum(self.revenue * (valuation.money_of(company).gross_margin * factors), axis=1)
 
 
+def _require(company: Company) -> None:
+    """Raise Unanswered where a new customer has no value."""
+    if company.settings.relationship == "contractual":
+        people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
+    else:
+        people.require(company, "orders")
+    valuation.money_of(company)
+
+
 @lru_cache(maxsize=2)  # three sections of a page need it
 def _newcomer(company: Company) -> _Newcomer:
     """Return what a new customer brings over the horizon of the money block; Unanswered where that is not known."""
-    valuation.money_of(company)
+    _require(company)
     return _subscriber(company) if company.settings.relationship == "contractual" else _buyer(company)
 
 
@@ -62,7 +71,6 @@ def _subscriber(company: Company) -> _Newcomer:
     Kaplan-Meier, with late entry where ``leavers_since`` is set; by the first declared segment, averaged in their mix.
     Segments with too few customers followed for the horizon are merged.
     """
-    people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
     m, least, weights = valuation.money_of(company), company.settings.privacy.minimum_base, resamples(company)
     horizon = math.ceil(m.horizon_months * DAYS_A_MONTH)
     found = _followed(company, horizon)
@@ -200,7 +208,8 @@ def acquisition(company: Company) -> Answer:
     The interval of the months is where the band of that path crosses zero (as Brookmeyer & Crowley 1982 do for a
     median).
     """
-    m, currency = valuation.money_of(company), company.settings.currency
+    _require(company)
+    m, currency = company.settings.money, company.settings.currency
     if m.acquisition_cost is None:
         raise Unanswered("no-acquisition-cost")
     new = _newcomer(company)
@@ -238,13 +247,15 @@ def referrals(company: Company) -> Answer:
 
     Promoters of today (last answer not older than a year) x customers that each brings in a year x value of a new one.
     """
-    m, currency = company.settings.money, company.settings.currency
-    if m is None or m.referred_per_promoter is None:
-        raise Unanswered("referrals-off")
     if company.settings.relationship != "contractual":
-        raise Unanswered("no-promoters-of-today")
-    if "nps" not in answers.metrics(company) or not answers.dated(company):
-        raise Unanswered("no-dated-nps")
+        raise Unanswered("no-contracts")
+    answers.require_dates(company, answers.choose(company, ""))
+    if "nps" not in answers.metrics(company):
+        raise Unanswered("no-nps")
+    _require(company)
+    m, currency = company.settings.money, company.settings.currency
+    if m.referred_per_promoter is None:
+        raise Unanswered("referrals-off")
     new = _newcomer(company)
     now, weights = follow_up.today(company, "nps"), resamples(company)
     promoters = now[now["band"] == "promoter"]
