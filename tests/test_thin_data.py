@@ -79,7 +79,7 @@ def test_all_that_is_not_answered_is_one_line_of_reasons_the_most_frequent_first
     assert text.count("Not answered") == 1
     assert "No money block. Declare it. Concerns: What of v0; What of v1; What of v2" in text
     assert "<b>" not in text
-    assert gaps.line(gaps.gaps([])) == ""
+    assert not gaps.gaps([{"name": "x", "answered": True}])
 
 
 def test_a_page_names_what_it_does_not_answer_and_says_why_in_one_line_at_its_end(monkeypatch, snapshot):
@@ -196,7 +196,7 @@ def shop(first: str):
 def test_no_quarter_before_the_export_begins_is_compared(first, said):
     told = retention.growth(shop(first))
     assert said in told.headline
-    assert ("in the 4 before" in told.headline) == (first < "2023")
+    assert ("in the year before" in told.headline) == (first < "2023")
     assert " 0 " not in told.headline
     assert told.table["period"].min() >= pd.Timestamp(first)
 
@@ -235,13 +235,15 @@ def test_a_chart_draws_the_largest_levels_and_says_how_many_it_leaves_out():
 
 
 @pytest.mark.parametrize(
-    ("aside", "state", "words"),
-    [(0, "state", "Complete; no row set aside"), (40, "state", "Complete; 4.0% of rows set aside"),
-     (60, "state state-warning", "Check the data: 6.0% of orders set aside")],
+    ("aside", "money", "state", "words"),
+    [(0, 0, "state", "Complete; no row set aside"), (40, 0, "state", "Complete; 4.0% of rows set aside"),
+     (60, 0, "state state-warning", "Check the data: 6.0% of orders set aside"),
+     (10, 25, "state state-warning", "Check the data: 20% of the money of orders set aside")],
 )  # fmt: skip
-def test_the_badge_is_green_only_where_little_was_set_aside_and_names_the_share(aside, state, words):
+def test_the_badge_is_green_only_where_little_was_set_aside_and_names_the_share(aside, money, state, words):
     used = {"table": "orders", "rows_read": 1000, "merged": 0, "set_aside": aside, "used": 1000 - aside}
-    text = html.index_page(record(record=[used]), [], [])
+    lost = {"table": "orders", "reason": "unknown customer", "rows": aside, "money": money}
+    text = html.index_page(record(record=[used], set_aside=[lost], money={"orders": 100.0}), [], [])
     assert f'<span class="{state}">{words}</span>' in text
 
 

@@ -21,7 +21,7 @@ from cxlib.publish import record
 
 TEMPLATES = Path(__file__).parent / "template"
 INDEX = "index.html"
-LITTLE = 0.05  # of the rows of each table: if no more is set aside, the report is called complete without a warning
+LITTLE = 0.05  # of the rows of a table, or of its money, may be set aside without a warning
 AT_ONCE = 6  # findings and numbers of each page that the first page shows; the rest are folded
 TITLE = "Return on customer experience"
 # HTML first (tables), then pictures; scripts, widgets and vector pictures are not shown
@@ -108,6 +108,7 @@ def index_page(
     said: set[str] = set()  # what stands on the page already
     ordered = sorted(pages, key=lambda name: name != board)  # as the page shows them
     grouped = {name: [_finding(f, said) for f in answered if f["notebook"] == name] for name in ordered}
+    aside, much = set_aside(run)
     template = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).get_template("summary.html.j2")
@@ -120,8 +121,8 @@ def index_page(
         as_of=numbers.day(run["as_of"]),
         links=links(pages if complete else []),
         outcome=run["outcome"],
-        warning=warning(run["record"]),
-        aside=_aside(run["record"]),
+        aside=aside,
+        much=much,
         facts=_facts(run, len(pages)),
         failures=_failures(run, complete),
         leading={"findings": grouped[board], "href": f"{board}.html", "title": pages[board]["title"]}
@@ -153,26 +154,22 @@ def links(names: Iterable[str]) -> tuple[Link, ...]:
     return Link(INDEX, "Overview"), *(Link(f"{name}.html", short_title(name)) for name in names)
 
 
-def warning(used: Sequence[Mapping]) -> str:
-    """Return which tables lost more than LITTLE of their rows, and how much; "" if none did.
+def set_aside(run: Mapping) -> tuple[str, bool]:
+    """Return in words which share of the rows was set aside, and whether more than LITTLE of some table, or its money.
 
-    ``used`` is the part "record" of a run record.
+    ``run`` is a run record; ``money`` in it is what the rows used of a table add up to.
     """
-    lost = {t: share for t, share in _lost(used).items() if share > LITTLE}
-    worst = sorted(lost, key=lost.get, reverse=True)
-    return "; ".join(f"{numbers.percent(lost[t])} of {t} set aside" for t in worst)
-
-
-def _aside(used: Sequence[Mapping]) -> str:
-    share = _lost([r | {"table": ""} for r in used]).get("", 0.0)
-    return f"{numbers.percent(share)} of rows set aside" if share else "no row set aside"
-
-
-def _lost(used: Sequence[Mapping]) -> dict[str, float]:
-    """Return the share of rows set aside, by table."""
-    tables = dict.fromkeys(r["table"] for r in used)
-    sums = {t: [sum(r[k] or 0 for r in used if r["table"] == t) for k in ("set_aside", "rows_read")] for t in tables}
-    return {t: aside / read for t, (aside, read) in sums.items() if read}
+    shares, rows = {}, [(r["table"], r.get("set_aside") or 0, r.get("rows_read") or 0) for r in run["record"]]
+    for table in dict.fromkeys(name for name, __, __ in rows):
+        aside, read = (sum(r[i] for r in rows if r[0] == table) for i in (1, 2))
+        shares[table] = aside / max(read, 1)
+        money = sum(r.get("money") or 0 for r in run["set_aside"] if r["table"] == table)
+        if used := run.get("money", {}).get(table):
+            shares[f"the money of {table}"] = abs(money) / (abs(money) + abs(used))
+    if lost := sorted((k for k, share in shares.items() if share > LITTLE), key=shares.get, reverse=True):
+        return "; ".join(f"{numbers.percent(shares[k])} of {k} set aside" for k in lost), True
+    share = sum(r[1] for r in rows) / max(sum(r[2] for r in rows), 1)
+    return f"{numbers.percent(share)} of rows set aside" if share else "no row set aside", False
 
 
 def unlinked(text: str, silent: Iterable[str]) -> str:

@@ -88,6 +88,7 @@ def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
         "settings": plain(settings),
         "inputs": rows(company.inputs),
         "record": rows(company.record),
+        "money": plain({"orders": company.orders.revenue.sum().execute()} if company.orders is not None else {}),
         "set_aside": rows(masking.examples(company.set_aside)),
         "notes": rows(company.notes),
     }

@@ -95,7 +95,7 @@ def run_report(
             if hasattr(opened, "keep"):
                 opened.keep(scratch / ".intake")
             try:
-                work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden), home)
+                work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden, html.set_aside(about)), home)
                 ends = _run_all(work, jobs, progress or (lambda event: None))
                 about["notebooks"] = [_ended(ends[p.path.stem], p) for p in plan]
                 about["seconds"] = round(time.monotonic() - began, 1)
@@ -181,8 +181,10 @@ def _quiet_kernels(profiles: Path) -> None:
     )
 
 
-def _jobs(opened: object, plan: Sequence[_Planned], scratch: Path, timeout: float, hidden: Mapping) -> list[Job]:
-    links, warning = html.links(p.path.stem for p in plan), html.warning(record.rows(opened.record))
+def _jobs(
+    opened: object, plan: Sequence[_Planned], scratch: Path, timeout: float, hidden: Mapping, aside: tuple[str, bool]
+) -> list[Job]:
+    links, warning = html.links(p.path.stem for p in plan), aside[0] if aside[1] else ""
     return [
         Job(
             notebook=p.path,
@@ -318,7 +320,7 @@ def _leave_out(notebooks: list[dict], findings: list[Mapping], scratch: Path) ->
     for n in notebooks:
         own = [f for f in findings if f["notebook"] == n["name"]]
         answered = not own or any(f.get("answered", True) for f in own)
-        n["nothing_because"] = None if answered else gaps.gaps(own)[0].reason
+        n["nothing_because"] = None if answered else next(iter(gaps.gaps(own)))
     silent = [n["name"] for n in notebooks if n["nothing_because"]]
     for name in silent:
         (scratch / f"{name}.html").unlink()

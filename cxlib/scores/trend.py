@@ -314,12 +314,13 @@ def early_warning(
     pairs = list(zip(shown["segment"], shown["level"], shown["customers"], strict=True))
     shown["customers"] = [behind.get(c, {}).get(level, (n, math.nan))[0] for c, level, n in pairs]
     shown["monthly_revenue"] = [behind.get(c, {}).get(level, (n, math.nan))[1] for c, level, n in pairs]
-    shown = shown.drop(columns=["period", "looks"])
+    known = shown
+    shown = shown.drop(columns=["period", "looks", *(["customers", "monthly_revenue"] if survey else [])])
     falling = [
         {"segment": r["segment"], "level": r["level"], "change": Estimate(r["value"], r["low"], r["high"]),
          "customers": None if survey else r["customers"],
          "revenue": None if math.isnan(r["monthly_revenue"]) else r["monthly_revenue"]}
-        for r in shown[shown["falling"]].to_dict("records")
+        for r in known[known["falling"]].to_dict("records")
     ]  # fmt: skip
     now = shown.set_index(["segment", "level"])["now"].to_dict()
     flagged = found[found["falling"] & (found["period"] != last)]

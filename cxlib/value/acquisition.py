@@ -44,19 +44,9 @@ class _Newcomer:
         return np.cumsum(self.revenue * (valuation.money_of(company).gross_margin * factors), axis=1)
 
 
-def _require(company: Company) -> None:
-    """Raise Unanswered where a new customer has no value."""
-    if company.settings.relationship == "contractual":
-        people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
-    else:
-        people.require(company, "orders")
-    valuation.money_of(company)
-
-
 @lru_cache(maxsize=2)  # three sections of a page need it
 def _newcomer(company: Company) -> _Newcomer:
     """Return what a new customer brings over the horizon of the money block; Unanswered where that is not known."""
-    _require(company)
     return _subscriber(company) if company.settings.relationship == "contractual" else _buyer(company)
 
 
@@ -71,6 +61,7 @@ def _subscriber(company: Company) -> _Newcomer:
     Kaplan-Meier, with late entry where ``leavers_since`` is set; by the first declared segment, averaged in their mix.
     Segments with too few customers followed for the horizon are merged.
     """
+    people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
     m, least, weights = valuation.money_of(company), company.settings.privacy.minimum_base, resamples(company)
     horizon = math.ceil(m.horizon_months * DAYS_A_MONTH)
     found = _followed(company, horizon)
@@ -208,11 +199,9 @@ def acquisition(company: Company) -> Answer:
     The interval of the months is where the band of that path crosses zero (as Brookmeyer & Crowley 1982 do for a
     median).
     """
-    _require(company)
-    m, currency = company.settings.money, company.settings.currency
+    new, m, currency = _newcomer(company), company.settings.money, company.settings.currency
     if m.acquisition_cost is None:
         raise Unanswered("no-acquisition-cost")
-    new = _newcomer(company)
     path = new.margin(company)
     each = [draws.estimate(path[0, k], path[1:, k], new.n) for k in range(path.shape[1])]
     cost, margin = m.acquisition_cost, each[-1]
@@ -252,8 +241,7 @@ def referrals(company: Company) -> Answer:
     answers.require_dates(company, answers.choose(company, ""))
     if "nps" not in answers.metrics(company):
         raise Unanswered("no-nps")
-    _require(company)
-    m, currency = company.settings.money, company.settings.currency
+    m, currency = valuation.money_of(company), company.settings.currency
     if m.referred_per_promoter is None:
         raise Unanswered("referrals-off")
     new = _newcomer(company)
