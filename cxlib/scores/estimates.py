@@ -22,7 +22,8 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
 
 def drawn_from(company: Company, table: str) -> bool:
     """Tell whether the customers are read from the export of a table itself, so that nobody else is known."""
-    own, rows = ({s.file or s.table for s in getattr(company.settings.sources, t) or []} for t in ("customers", table))
+    sources = company.settings.sources
+    own, rows = ({s.label for s in getattr(sources, t) or []} for t in ("customers", table))
     return own <= rows
 
 
