@@ -461,14 +461,14 @@ def test_contracts_no_money_and_too_few_buyers_are_not_answered(few):
     settings = {"name": "C", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
     contracts = Company.from_frames(settings, {"customers": pd.DataFrame({"customer_id": ["a", "b"]})})
     for question in QUESTIONS:
-        assert "you have contracts" in question(contracts).headline
+        assert "with contracts, orders are payments" in question(contracts).headline
         if question is not buyers.base:
             assert "only 1 customer bought on several days" in question(few, minimum_repeat_buyers=1).headline
     assert "no money block" in buyers.base(few).headline
     with pytest.raises(Unanswered, match="few-repeat-buyers") as raised:
         purchase_models.require(few, 1)
     assert raised.value.facts == {"on_days": 1, "several": 1, "customers": 4, "needed": 30}
-    with pytest.raises(Unanswered, match="contracts-see-base"):
+    with pytest.raises(Unanswered, match="payments-under-contract"):
         buyers.each(contracts)
     with pytest.raises(Unanswered, match="no-money"):
         buyers.each(few)

@@ -84,7 +84,7 @@ def unanswerable():
     few = made(joined_on=days("2024-01-05"), left_on=days("2024-05-05"), monthly_revenue=[1.0])
     return {
         "without contracts": shop,
-        "not when they left": snapshot,
+        "who left, but not when": snapshot,
         "nobody has left": nobody_left,
         "fewer than 30 customers": few,
     }

@@ -37,6 +37,7 @@ too-few = {reason = "only {{ n | count }} left.", remedy = "Wait until {{ as_of 
 class Company:
     as_of = date(2026, 6, 30)
     settings = types.SimpleNamespace(currency="GBP", privacy=types.SimpleNamespace(minimum_base=10))
+    has = staticmethod(lambda table, column: False)
 
 
 @pytest.fixture

@@ -341,7 +341,7 @@ def test_a_snapshot_says_what_cannot_be_known(telco):
     for question in (rates, cohorts, early, growth):
         found = question(company)
         assert not found.answered
-        assert "not when they left" in found.headline
+        assert "who left, but not when" in found.headline
 
 
 def test_levels_alike_do_not_differ_and_unlike_ones_do():

@@ -339,9 +339,9 @@ def test_without_money_or_initiatives_there_is_no_return():
     frames = {"customers": pd.DataFrame({"customer_id": ["a", "b"]})}
     settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR"}
     bare = Company.from_frames(settings, frames)
-    with pytest.raises(Unanswered, match="no-money"):
+    with pytest.raises(Unanswered, match="no-table"):
         returns.require(bare)
     assert returns.results(bare) == returns.planned(bare) == []
     for shown in (returns.summary(bare, []), returns.statements(bare, []), finance.one_screen(bare, [])):
         assert not shown.answered
-        assert "money block" in shown.headline
+        assert "no initiatives table" in shown.headline

@@ -35,6 +35,7 @@ def fake_company(name: str = "acme", **settings: object) -> SimpleNamespace:
         name=name,
         title="Acme & Sons",
         as_of=date.fromisoformat(AS_OF),
+        orders=None,
         settings={"currency": "GBP"} | settings,
         record=pd.DataFrame(
             [{"table": "customers", "file": "accounts.csv", "rows_read": 10, "merged": 0, "set_aside": 1, "used": 9}]

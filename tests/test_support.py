@@ -503,4 +503,4 @@ def test_software_company_finds_no_link_of_response_times_to_csat_and_no_clock()
 def test_marketplace_has_no_cases_and_says_so():
     company = net.opened(net.COMPANIES["olist"])
     for finding in (support.times(company), support.first_contact(company), support.against(company, "csat")):
-        assert finding.headline == "Not answered: company.yaml has no contacts table."
+        assert finding.headline == "Not answered: no contacts table."

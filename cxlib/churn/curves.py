@@ -270,9 +270,11 @@ def exits(company: Company, metric: str = "", horizon_days: int = 365, minimum_e
     The kinds of exit compete; ``naive`` is one minus Kaplan-Meier with the other kind censored. As observed, not at
     a common mix. Intervals from the fold draws.
     """
+    if not leaving(company):
+        raise Unanswered("no-contracts")
+    c = curves(company, answers.choose(company, metric), horizon_days, minimum_events)
     if not company.settings.involuntary_reasons:
         raise Unanswered("no-involuntary-reasons")
-    c = curves(company, answers.choose(company, metric), horizon_days, minimum_events)
     weights = resamples(company)
     rows = []
     for kind, (own, other) in {"by choice": (1, 2), "otherwise": (2, 1)}.items():
@@ -304,7 +306,7 @@ def naive(company: Company, metric: str = "", horizon_days: int = 365, minimum_e
     """Show what the common curve does: last known score, time from sign-up, so that the future decides the group."""
     metric = answers.choose(company, metric)
     if not leaving(company):
-        raise Unanswered("no-sign-up")
+        raise Unanswered("no-contracts")
     require(company, metric, 1)
     counted = follow_up.last_score(company, metric)
     order = [b.name for b in answers.bands(company, metric)]

@@ -210,7 +210,7 @@ def routes(company: Company, metric: str = "", horizon_days: int = 365, minimum_
     given: Anderson, Cain & Gelber 1983 (J Clin Oncol 1:710); Levesque et al. 2010 (BMJ 340:b5087).
     """
     if not leaving(company):
-        raise Unanswered("no-tenure")
+        raise Unanswered("no-contracts")
     metric = answers.choose(company, metric)
     require(company, metric, minimum_events)
     strata = people.segments(company)

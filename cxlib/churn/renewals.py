@@ -46,7 +46,7 @@ def renewals(company: Company, days: int = 30, months: int = 12, by: str = "") -
     """
     by = customer_base.level_of(company, by)
     if company.settings.relationship != "contractual":
-        raise Unanswered("not-renewed")
+        raise Unanswered("no-contracts")
     sources, failed = {}, []
     for key, ask in {"contracts": _contracts, "payments": _payments}.items():
         try:
@@ -133,7 +133,7 @@ def _payments(company: Company, days: int, months: int, by: str) -> _Source:
 
 def _require_purchases(company: Company) -> None:
     if company.settings.relationship == "contractual":
-        raise Unanswered("payments-are-no-purchases")
+        raise Unanswered("payments-under-contract")
     people.require(company, "orders")
 
 

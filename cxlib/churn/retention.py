@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cxlib.counts import customer_base, people
+from cxlib.counts import answers, customer_base, people
 from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
@@ -23,6 +23,7 @@ from cxlib.stats import draws, intervals
 from cxlib.stats.estimate import Estimate
 
 A_YEAR = {"week": 365.25 / 7, "month": 12, "quarter": 4, "year": 1}
+AS_GOOD_AS_WHOLE = pd.Timedelta(days=7)  # of a quarter that may be missing at its start
 LEFT, CHOSEN, FEES = "all leavers", "by choice", "fees of leavers"
 
 
@@ -36,6 +37,50 @@ def _ratio(above: np.ndarray, below: np.ndarray, n: float, low: float | None = N
 def _turned(e: Estimate) -> Estimate:
     """Return a loss as growth."""
     return Estimate(-e.value, -e.high, -e.low, n=e.n)
+
+
+# ---- a snapshot ------------------------------------------------------------------------------------------------------
+
+
+def snapshot(company: Company) -> bool:
+    """Tell whether customers are only marked as having left, or not, without dates."""
+    return company.has("customers", "left") and not company.has("customers", "left_on")
+
+
+@finding("left")
+def left(company: Company) -> Answer:
+    """Answer: how many of all customers in the export have left? For a snapshot; Wilson interval."""
+    counted = company.customers.left.value_counts(name="n").execute().set_index("left")["n"]
+    n = int(counted.sum())
+    if n < company.settings.privacy.minimum_base:
+        raise Unanswered("small-export")
+    e = intervals.share(int(counted.get(True, 0)), n)
+    figure = Figure("left", words.say(__file__, "left", "label"), e, "share of customers")
+    return answer("count", None, [figure], share=e, left=int(counted.get(True, 0)), customers=n)
+
+
+@finding("left-by-score")
+def left_by_score(company: Company, metric: str = "") -> Answer:
+    """Answer: have more left of those with a bad score? Share left by score group of the last answer, as observed."""
+    metric = answers.choose(company, metric)
+    answers.require_answers(company, metric)
+    counted, rows = answers.score_counts(company, metric, by=["left"], latest_only=True), []
+    gone = counted["left"].str.lower().isin(["true", "1"])
+    for band in answers.bands(company, metric):
+        own = counted["score"].between(band.low, band.high)
+        n = counted.loc[own, "n"].sum()
+        if n >= company.settings.privacy.minimum_base:
+            rows.append({"band": band.name, "estimate": intervals.share(counted.loc[own & gone, "n"].sum(), n)})
+    if len(rows) < 2:
+        raise Unanswered("few-with-a-score")
+    worst, best = rows[0], rows[-1]
+    gap = intervals.difference(worst["estimate"], best["estimate"])
+    label = words.say(__file__, "left-by-score", "label", worst=worst["band"], best=best["band"])
+    return answer(
+        "observed", table(rows, ["band"]), [Figure(f"{metric}-left-gap", label, gap, "share difference", "answers")],
+        worst=worst["band"], best=best["band"], of_worst=worst["estimate"], of_best=best["estimate"], gap=gap,
+        metric=metric.upper(), detected=gap.excludes(0), answers=sum(r["estimate"].n for r in rows),
+    )  # fmt: skip
 
 
 # ---- periods ---------------------------------------------------------------------------------------------------------
@@ -173,11 +218,14 @@ def _new_customers(company: Company, by: str, quarters: int) -> Answer:
     counted = customer_base.by_period(
         company, customer_base.whole_periods(company, "quarter", max(quarters, 8)), [by] if by else []
     )
+    begins = pd.Timestamp(people.everyone(company).started.min().execute())
+    counted = counted[counted["period"] >= begins - AS_GOOD_AS_WHOLE]  # only quarters that the exports hold
     least, rows, changes, year, hidden = company.settings.privacy.minimum_base, [], {}, {}, 0
     starts = sorted(counted["period"].unique())
+    earlier = starts[-8:-4] if len(starts) >= 8 else []
     for level, part in [("all", counted), *(counted.groupby(by, observed=True) if by else [])]:
         new = part.groupby("period")["joined"].sum()
-        year[level] = before, last = int(new.loc[starts[-8:-4]].sum()), int(new.loc[starts[-4:]].sum())
+        year[level] = before, last = int(new.reindex(earlier).sum()), int(new.loc[starts[-4:]].sum())
         shown = new.iloc[-quarters:]
         hidden += int((shown < least).sum())
         rows += [
@@ -189,13 +237,16 @@ def _new_customers(company: Company, by: str, quarters: int) -> Answer:
     before, last = year["all"]
     if last < least:
         raise Unanswered("few-new-customers")
-    figures = [Figure("new-customers", words.say(__file__, "new-customers", "new"), _poisson(last), "customers")]
+    span = {"quarters": len(starts[-4:]), "start": starts[-len(starts[-4:])]}
+    label = words.say(__file__, "new-customers", "label", **span)
+    figures = [Figure("new-customers", label, _poisson(last), "customers")]
     for level, e in changes.items():
         label = words.say(__file__, "new-customers", "changed", level=level)
         figures.append(Figure(slug("new-customers-change", level), label, e, "share of the year before"))
     return answer(
         "count", table(rows, ["level", "period"]), figures,
-        new=last, before=before, start=starts[-4], change=changes.get("all"), by=by, hidden=hidden,
+        **span, new=last, before=before if earlier else None, begins=begins, change=changes.get("all"), by=by,
+        hidden=hidden,
     )  # fmt: skip
 
 

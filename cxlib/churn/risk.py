@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from cxlib.counts import answers, snapshots
+from cxlib.counts import answers, customer_base, snapshots
 from cxlib.counts.snapshots import CONTACTS, PRICE
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
@@ -62,6 +62,8 @@ def beyond(company: Company, metric: str = "", horizon_days: int = 182) -> Answe
     concordance and the lift of the top tenth, all under the same fold draws.
     """
     metric = answers.choose(company, metric)
+    customer_base.require_leavers(company)
+    answers.require_dates(company, metric)
     trial = prediction.trial_of(company, horizon_days)
     prediction.require_score(company, trial, metric)
     score, n = snapshots.answer(metric), float(trial.test["n"].sum())
@@ -93,6 +95,8 @@ def signals(company: Company, horizon_days: int = 182) -> Answer:
     Each is added to one baseline, for customers with an answer to every score compared; scores that too few have beside
     the others are left out, the rarest first. Gains in concordance on later customers, Benjamini-Hochberg over all.
     """
+    customer_base.require_leavers(company)
+    answers.require_dates(company, answers.choose(company, ""))
     trial = prediction.trial_of(company, horizon_days)
     shared, dropped = list(trial.answers), []
     while shared and not _enough(trial, shared):
@@ -178,7 +182,7 @@ def leakage(company: Company, horizon_days: int = 182) -> Answer:
 
     None gets an odds ratio, and none is in a model. Source: Kaufman et al. 2012, ACM Trans. Knowledge Discovery 6.
     """
-    prediction.require_leavers(company)
+    customer_base.require_leavers(company)
     columns = prediction.leaking_columns(company)
     fields: dict[str, str] = {}
     levels: list[dict[str, object]] = []
@@ -223,7 +227,7 @@ def _worth(company: Company) -> float:
 
 def _today(company: Company, horizon: int) -> tuple[logistic.Logistic, pd.DataFrame, pd.DataFrame]:
     """Return the model, the cells of the customers here today, and these in the levels of the model."""
-    prediction.require_leavers(company)
+    customer_base.require_leavers(company)
     fitted = prediction.fitted_by(company, company.as_of, horizon)
     today = snapshots.patterns(company, company.as_of, horizon, prediction.metrics_of(company))
     return fitted.fit(fitted.fields), today, fitted.known(today)

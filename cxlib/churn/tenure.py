@@ -147,13 +147,13 @@ def by_tenure(company: Company, by: str = "") -> Answer:
             figures.append(Figure(slug("tenure-median", level), label, replace(half, n=n), s.unit))
         label = words.say(__file__, "tenure", "mean", age=s.age(horizon), **own)
         figures.append(Figure(slug("tenure-mean", level), label, mean[level], s.unit))
-    best, worst = max(levels, key=lambda k: mean[k].value), min(levels, key=lambda k: mean[k].value)
     ages = s.ages() or [horizon]
     at = {
         k: dict(zip(ages, [e for e, __ in read(curves[k], np.array([s.start, *ages]))][1:], strict=True))
         for k in levels
     }
     last = ages[-1]
+    best, worst = (of(levels, key=lambda k: (at[k][last].value, mean[k].value)) for of in (max, min))
     gap = p = None
     if len(levels) == 1:
         label = words.say(__file__, "tenure", "here", age=s.age(last))

@@ -42,7 +42,7 @@ def findings(company: Company, metric: str = "", window_months: int = 12) -> lis
     return [
         current.headline(company, window_months),
         trend.early_warning(company, metric),
-        retention.rates(company),
+        retention.left(company) if retention.snapshot(company) else retention.rates(company),
         hazard_ratios.ratios(company, metric),
         by_score.by_score(company, metric),
         forecast.base(company, metric) if contractual else buyers.base(company),

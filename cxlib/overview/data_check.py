@@ -9,8 +9,8 @@ import pandas as pd
 from cxlib.counts import answers, people
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page import parameters, words
-from cxlib.page.findings import Answer, Figure, answer, finding
+from cxlib.page import masking, parameters, words
+from cxlib.page.findings import Answer, Figure, always_of, answer, finding
 from cxlib.page.valuation import money_of
 from cxlib.stats.estimate import Estimate
 
@@ -52,7 +52,7 @@ def rows(company: Company) -> Answer:
 @finding("set-aside")
 def set_aside(company: Company) -> Answer:
     """Answer: which rows were set aside, how many, why, and what to do about it?"""
-    found = company.set_aside
+    found = masking.examples(company.set_aside)
     largest = found.loc[found["rows"].idxmax()] if len(found) else {"rows": 0, "reason": "", "table": ""}
     return answer("count", found, rows=largest["rows"], reason=largest["reason"], table=largest["table"])
 
@@ -114,18 +114,19 @@ def questions(company: Company) -> Answer:
     }
     found = pd.DataFrame(
         [
-            {"page": page, "question": words.say(__file__, "questions", key), "answer": _whether(needs)}
+            {"page": page, "question": words.say(__file__, "questions", key), "answer": _whether(company, needs)}
             for key, (page, needs) in asked.items()
         ]
     )
     return answer("count", found, can=int((found["answer"] == "yes").sum()), several=len(found))
 
 
-def _whether(needs: list[Callable[[], None]]) -> str:
+def _whether(company: Company, needs: list[Callable[[], None]]) -> str:
     """Return "yes", or why a question cannot be answered: the first need that is not met."""
     try:
         for need in needs:
             need()
     except Unanswered as error:
-        return words.say(__file__, "questions", "no", why=words.reason(__file__, error, {})[0])
+        why = words.reason(__file__, error, always_of(company))[0]
+        return words.say(__file__, "questions", "no", why=why.rstrip("."))
     return "yes"

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 # Okabe and Ito's palette; worst to best of a scale, then what is neither.
 _BAD, _MIDDLE, _GOOD, _NEITHER = "#D55E00", "#E69F00", "#0072B2", "#767676"
 INK, MUTED = "#222222", "#5f5f5f"
+MOST_LINES, MOST_ROWS = 8, 30  # of one chart; the levels with the smallest bases are not drawn
 _SCALE = {
     **dict.fromkeys(("detractor", "dissatisfied", "hard", "control"), _BAD),
     **dict.fromkeys(("passive", "neutral"), _MIDDLE),
@@ -56,6 +57,20 @@ def _base(n: float) -> str:
     return f"n {n:,.0f}"
 
 
+def _largest(axes: Axes, table: pd.DataFrame, names: pd.Series, most: int) -> pd.DataFrame:
+    """Return the rows of the ``most`` names with the largest bases (column n), and say in the chart if others are left.
+
+    Of equal bases those that come first are drawn.
+    """
+    names = names.astype(str)
+    bases = table["n"].groupby(names, sort=False).max() if "n" in table else names.value_counts(sort=False)
+    kept = bases.sort_values(ascending=False, kind="stable").index[:most]
+    if len(kept) < len(bases):
+        said = f"{len(bases) - len(kept)} of {len(bases)} levels are not drawn: those with the smallest bases"
+        axes.set_title(said, loc="left", fontsize=8, color=MUTED)
+    return table[names.isin(kept)]
+
+
 def curves(
     table: pd.DataFrame,
     title: str,
@@ -71,6 +86,7 @@ def curves(
     same, drawn dashed, as a warning. A column ``projected`` is drawn dashed too: what a model makes of the same.
     """
     figure, axes = _axes(title, x_label, y_label, height=4.6)
+    table = _largest(axes, table, table[group], MOST_LINES)
     dashed = "naive: by last score, from sign-up"
     if overlay is None and "naive" in table:
         overlay, dashed = table.assign(value=table["naive"]), "naive: other reasons censored"
@@ -120,9 +136,10 @@ def intervals(
 ) -> Figure:
     """Draw one dot with its interval per row of ``table`` (label, value, low, high, n), the base beside each name."""
     columns = [label] if isinstance(label, str) else list(label)
-    rows = table[table["value"].notna()]
+    rows = table[table["value"].notna()].reset_index(drop=True)
+    figure, axes = _axes(title, x_label, "", height=1.3 + 0.34 * min(len(rows), MOST_ROWS))
+    rows = _largest(axes, rows, rows.index.to_series(), MOST_ROWS)
     names = [" · ".join(_plain(r[c]) for c in columns) + f"  ({_base(r['n'])})" for _, r in rows.iterrows()]
-    figure, axes = _axes(title, x_label, "", height=1.3 + 0.34 * len(rows))
     y = range(len(rows))
     value, low, high = (scale * rows[c].astype(float) for c in ("value", "low", "high"))
     colours = [_colour(str(n), 0) if str(n) in _SCALE else _GOOD for n in rows[columns[-1]]]
@@ -148,6 +165,7 @@ def over_time(
 ) -> Figure:
     """Draw values with interval bands over time (or over event time), one line per group."""
     figure, axes = _axes(title, x_label, y_label)
+    table = _largest(axes, table, table[group], MOST_LINES) if group else table
     groups = list(dict.fromkeys(table[group])) if group else [None]
     for i, name in enumerate(groups):
         part = table if name is None else table[table[group] == name]

@@ -22,6 +22,7 @@ from cxlib.page.known import EACH, EFFECTS, KNOWN
 from cxlib.stats.estimate import Estimate, NotEstimable
 
 P = ParamSpec("P")
+NOT_ANSWERED = "Not answered: "
 __all__ = ["EACH", "EFFECTS", "KNOWN", "Answer", "Figure", "Finding", "answer", "finding", "slug", "table"]
 
 
@@ -124,13 +125,13 @@ def finding(
         def ask(*args: P.args, **kwargs: P.kwargs) -> Finding:
             name = named(*args, **kwargs) if named else section
             said = words.section_of(module, section)
-            always = _always(args, kwargs)
+            always = always_of(*args, *kwargs.values())
             try:
                 found = question(*args, **kwargs)
             except (Unanswered, NotEstimable) as error:
                 why, remedy = words.reason(module, error, always)
                 title = words.line(said.get("subject", said["title"]), always | error.facts)
-                return Finding(name, title, f"Not answered: {why}", "count", remedy, answered=False)
+                return Finding(name, title, f"{NOT_ANSWERED}{why.rstrip('.')}.", "count", remedy, answered=False)
             facts = {**always, **found.facts, "known": found.known}
             if unused := set(found.facts) - words.asked_for(said):
                 raise KeyError(f"no words of [{section}] ask for {listed(unused)}")
@@ -147,14 +148,14 @@ def finding(
     return wrap
 
 
-def _always(args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
-    """Return the facts that every template may use, of the company that a question was asked of."""
-    company = next((a for a in (*args, *kwargs.values()) if hasattr(a, "settings") and hasattr(a, "as_of")), None)
+def always_of(*args: object) -> dict[str, object]:
+    """Return the facts that every template may use, of the company among the arguments of a question."""
+    company = next((a for a in args if hasattr(a, "settings") and hasattr(a, "as_of")), None)
     if company is None:
         return dict.fromkeys(words.ALWAYS, "")
     s, about = company.settings, next((n for a in args if (n := _initiative(a))), "")
     always = {"currency": s.currency or "", "as_of": company.as_of, "least": s.privacy.minimum_base, "known": ""}
-    return always | {"initiative": about}
+    return always | {"initiative": about, "flagged": company.has("customers", "left")}
 
 
 def _initiative(what: object) -> str:

@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import answers, people, snapshots
+from cxlib.counts import answers, customer_base, people, snapshots
 from cxlib.counts.answers import NO_ANSWER
 from cxlib.counts.snapshots import PRICE, answer
 from cxlib.errors import Unanswered
@@ -56,13 +56,6 @@ class Fitted:
     def fit(self, fields: Sequence[str], cells: pd.DataFrame | None = None) -> logistic.Logistic:
         """Fit leaving by choice to fields."""
         return logistic.fit(self.cells if cells is None else cells, "n", "left", list(fields), "fold")
-
-
-def require_leavers(company: Company) -> None:
-    """Raise Unanswered where nobody is seen to leave."""
-    if company.settings.relationship != "contractual":
-        raise Unanswered("no-contracts-see-value")
-    people.require(company, "customers", "joined_on", "left_on")
 
 
 def metrics_of(company: Company) -> tuple[str, ...]:
@@ -130,7 +123,7 @@ def having(cells: pd.DataFrame, among: Sequence[str]) -> pd.DataFrame:
 
 def trial_of(company: Company, horizon: int) -> Trial:
     """Return the trial of models on the snapshot whose horizon ends on the as-of date; Unanswered if there is none."""
-    require_leavers(company)
+    customer_base.require_leavers(company)
     test_day = company.as_of - timedelta(days=horizon)
     fitted = fitted_by(company, test_day, horizon)
     test = fitted.known(snapshots.patterns(company, test_day, horizon, metrics_of(company)))

@@ -21,7 +21,7 @@ from IPython.display import display
 
 from cxlib import open_company
 from cxlib.counts import answers
-from cxlib.page import parameters
+from cxlib.page import gaps, parameters
 from cxlib.page.findings import EACH, KNOWN, Finding
 from cxlib.page.numbers import FILTERS, amount, day, number, percent
 from cxlib.stats.estimate import Estimate
@@ -58,6 +58,7 @@ class Page:
         out = os.environ.get("CXLIB_OUT")
         self._out = Path(out) if out else None
         self._findings: list[Finding] = []
+        self._said: dict[str, str] = {}  # caveats, by the finding that showed them first
 
     def made_with(self) -> None:
         """Show whose page this is, as of when, and the parameters it was made with."""
@@ -85,27 +86,32 @@ class Page:
     ) -> None:
         """Show a finding: headline, detail, caveats, chart (``chart(finding.table, ...)``) and, if asked, its table.
 
-        The table has the columns that the finding's words name. All of it is saved as CSV beside the figure.
+        The table has the columns that the finding's words name. All of it is saved as CSV beside the figure. A caveat
+        that another finding has shown is not repeated. What is not answered is only named here: ``close`` says why.
         """
-        labels = () if not finding.answered or finding.known == EACH else (f"How we know: {KNOWN[finding.known]}.",)
-        stop = "" if finding.title.endswith("?") else "."
-        headline = finding.headline if finding.answered else f"{finding.title}{stop} {finding.headline}"
-        rest = [t for t in (finding.detail, *finding.caveats) if t]
-        parts = [f'<p class="headline"><strong>{_markup(headline)}</strong></p>']
+        self._keep(finding)
+        if not finding.answered:
+            said = f"{finding.title} ({finding.headline.rstrip('.')})"
+            _display(f'<p class="unanswered"><em>{html.escape(said)}</em></p>', said)
+            return
+        labels = () if finding.known == EACH else (f"How we know: {KNOWN[finding.known]}.",)
+        new = (c for c in finding.caveats if self._said.setdefault(c, finding.name) == finding.name)
+        rest = [t for t in (finding.detail, *new) if t]
+        parts = [f'<p class="headline"><strong>{_markup(finding.headline)}</strong></p>']
         parts += [f"<p>{_markup(t)}</p>" for t in rest]
         parts += [f'<p class="how"><em>{html.escape(t)}</em></p>' for t in labels]
-        _display(f'<div class="finding">{"".join(parts)}</div>', "\n".join([headline, *rest, *labels]))
-        if finding.answered and chart is not None and len(finding.table):
-            self.figure(
-                chart(finding.table, title=finding.title, **options), alt=f"{finding.title}. {finding.headline}"
-            )
-        if finding.answered and table and len(finding.table):
+        _display(f'<div class="finding">{"".join(parts)}</div>', "\n".join([finding.headline, *rest, *labels]))
+        if chart is not None and len(finding.table):
+            figure, stop = chart(finding.table, title=finding.title, **options), "" if finding.title[-1] == "?" else "."
+            note = figure.axes[0].get_title(loc="left")
+            self.figure(figure, alt=f"{finding.title}{stop} {finding.headline} {note}".strip())
+        if table and len(finding.table):
             self.frame(finding.table, finding.columns)
-        self._keep(finding)
 
     def say(self, sentence: str) -> None:
-        """Show a sentence that is made from settings or data, as text."""
-        _display(f"<p>{html.escape(sentence)}</p>", sentence)
+        """Show a sentence that is made from settings or data, as text; nothing if it is empty."""
+        if sentence:
+            _display(f"<p>{html.escape(sentence)}</p>", sentence)
 
     def figure(self, figure: plt.Figure, alt: str) -> None:
         """Show a chart with the text that stands for it where it cannot be seen."""
@@ -151,16 +157,16 @@ class Page:
         print(f"{len(frame):,} rows were written to private/{self.company.as_of}/{name}.csv, beside this report.")
 
     def close(self) -> None:
-        """Check what the page has shown: every interval holds its value, every answered finding has a sentence."""
+        """Check that every interval holds its value, and say in one line what the page does not answer, and why."""
         figures = [f for k in self._findings for f in k.figures]
         for f in figures:
             e = f.estimate
             assert math.isnan(e.low) or e.low <= e.value <= e.high, f"the interval of {f.name} does not hold its value"
         answered = sum(k.answered for k in self._findings)
-        print(
-            f"{answered} of {len(self._findings)} questions answered; "
-            f"each of {len(figures)} figures lies within its interval."
-        )
+        within = f"; each of {len(figures)} figures lies within its interval" if figures else ""
+        self.say(f"{answered} of {len(self._findings)} questions answered{within}.")
+        if found := gaps.gaps(self._summary(k) for k in self._findings):
+            _display(gaps.markup(found), gaps.line(found))
 
     def _keep(self, finding: Finding) -> None:
         if any(f.name == finding.name for f in self._findings):

@@ -29,7 +29,7 @@ from cxlib.stats.estimate import NotEstimable
 
 LANGUAGE = "en"
 PARTS = ("title", "subject", "headline", "detail", "caveats")
-ALWAYS = ("currency", "as_of", "least", "known", "initiative")  # facts that every template may use
+ALWAYS = ("currency", "as_of", "least", "known", "initiative", "flagged")  # facts that every template may use
 SHARED = Path(__file__).parent / "reasons.py"
 
 ENVIRONMENT = jinja2.Environment(

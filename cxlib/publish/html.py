@@ -11,15 +11,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 
-from cxlib.page import numbers
+from cxlib.page import gaps, numbers
 from cxlib.page.known import KNOWN, MEANING
 from cxlib.publish import record
 
 TEMPLATES = Path(__file__).parent / "template"
 INDEX = "index.html"
+LITTLE = 0.05  # of the rows of a table, or of its money, may be set aside without a warning
 AT_ONCE = 6  # findings and numbers of each page that the first page shows; the rest are folded
 TITLE = "Return on customer experience"
 # HTML first (tables), then pictures; scripts, widgets and vector pictures are not shown
@@ -52,6 +54,7 @@ class Page:
     links: tuple[Link, ...] = ()
     parameters: tuple[Mapping[str, str], ...] = ()
     failure: str | None = None
+    warning: str = ""
 
 
 def title_of(texts: Iterable[str], fallback: str) -> str:
@@ -92,16 +95,20 @@ def index_page(
 ) -> str:
     """Return the first page of a report.
 
-    ``run`` is the run record, ``findings`` and ``figures`` are the items of findings.json and figures.json, ``tables``
-    the names of the files in ``tables/``. The page of a failed run shows what failed, and no numbers. If it is not
-    ``complete``, there are no other pages to link to.
+    ``run`` is the run record (notebooks with ``nothing_because`` have no page), ``findings`` and ``figures`` are the
+    items of findings.json and figures.json, ``tables`` the names of the files in ``tables/``. The page of a failed run
+    shows what failed, and no numbers. If it is not ``complete``, there are no other pages to link to.
     """
     from jinja2 import Environment, FileSystemLoader
 
     whole = run["outcome"] == "done"
-    pages = {n["name"]: n for n in run["notebooks"]}
-    grouped = {name: [_finding(f) for f in findings if f["notebook"] == name] for name in pages}
-    board = next((name for name in pages if name.endswith("_board") and grouped[name]), None)
+    pages = {n["name"]: n for n in run["notebooks"] if not n.get("nothing_because")}
+    answered = [f for f in findings if f.get("answered", True)]
+    board = next((n for n in pages if n.endswith("_board") and any(f["notebook"] == n for f in answered)), None)
+    said: set[str] = set()  # what stands on the page already
+    ordered = sorted(pages, key=lambda name: name != board)  # as the page shows them
+    grouped = {name: [_finding(f, said) for f in answered if f["notebook"] == name] for name in ordered}
+    aside, much = set_aside(run)
     template = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).get_template("summary.html.j2")
@@ -114,18 +121,24 @@ def index_page(
         as_of=numbers.day(run["as_of"]),
         links=links(pages if complete else []),
         outcome=run["outcome"],
-        facts=_facts(run),
+        aside=aside,
+        much=much,
+        facts=_facts(run, len(pages)),
         failures=_failures(run, complete),
         leading={"findings": grouped[board], "href": f"{board}.html", "title": pages[board]["title"]}
         if whole and board
         else None,
         groups=[_group(pages[n], grouped[n], grouped.get(board, [])) for n in pages if n != board] if whole else [],
+        gaps=Markup(gaps.markup(gaps.gaps(findings))) if whole and gaps.gaps(findings) else "",
+        left_out=[(short_title(n["name"]), n["nothing_because"]) for n in run["notebooks"] if n["name"] not in pages],
         numbers=_numbers(pages, figures) if whole else [],
         data_tables=_data_tables(run),
         files=_files(pages, tables),
         ways=[_badge(known) | {"meaning": MEANING[known]} for known in KNOWN],
         about=_about(run),
-        runs=[{"title": n["title"], "outcome": n["outcome"], "seconds": f"{n['seconds']:.0f}"} for n in pages.values()],
+        runs=[
+            {"title": n["title"], "outcome": n["outcome"], "seconds": f"{n['seconds']:.0f}"} for n in run["notebooks"]
+        ],
     )
 
 
@@ -139,6 +152,32 @@ def short_title(name: str) -> str:
 def links(names: Iterable[str]) -> tuple[Link, ...]:
     """Return the links to the pages of a report with these notebooks, overview first."""
     return Link(INDEX, "Overview"), *(Link(f"{name}.html", short_title(name)) for name in names)
+
+
+def set_aside(run: Mapping) -> tuple[str, bool]:
+    """Return in words which share of the rows was set aside, and whether more than LITTLE of some table, or its money.
+
+    ``run`` is a run record; ``money`` in it is what the rows used of a table add up to.
+    """
+    shares, rows = {}, [(r["table"], r.get("set_aside") or 0, r.get("rows_read") or 0) for r in run["record"]]
+    for table in dict.fromkeys(name for name, __, __ in rows):
+        aside, read = (sum(r[i] for r in rows if r[0] == table) for i in (1, 2))
+        shares[table] = aside / max(read, 1)
+        money = sum(r.get("money") or 0 for r in run["set_aside"] if r["table"] == table)
+        if used := run.get("money", {}).get(table):
+            shares[f"the money of {table}"] = abs(money) / (abs(money) + abs(used))
+    if lost := sorted((k for k, share in shares.items() if share > LITTLE), key=shares.get, reverse=True):
+        return "; ".join(f"{numbers.percent(shares[k])} of {k} set aside" for k in lost), True
+    share = sum(r[1] for r in rows) / max(sum(r[2] for r in rows), 1)
+    return f"{numbers.percent(share)} of rows set aside" if share else "no row set aside", False
+
+
+def unlinked(text: str, silent: Iterable[str]) -> str:
+    """Return a page without links to the pages of some notebooks: entries of the navigation go, others are text."""
+    for name in silent:
+        link = rf'<a href="{re.escape(name)}\.html[^"]*">(.*?)</a>'
+        text = re.sub(link, r"\1", re.sub(rf"\s*<li>{link}</li>", "", text))
+    return text
 
 
 def _style() -> str:
@@ -157,6 +196,8 @@ def _arrange(soup: object, page: Page) -> None:
     """Give the page its one title, its list of contents, links to other pages and tables that scroll by themselves."""
     main = soup.find(id="content")
     _link_pages(main, page)
+    if not page.failure:
+        _prune(main)
     titles = main.find_all("h1")
     if not titles:
         heading = soup.new_tag("h1")
@@ -209,6 +250,24 @@ def _arrange(soup: object, page: Page) -> None:
         _align_numbers(table)
 
 
+def _prune(main: object) -> None:
+    """Remove the questions that are not answered, and the headings whose code shows nothing."""
+    for box in main.select(".unanswered"):
+        output = box.find_parent(class_="output")
+        box.decompose()
+        if not output.get_text(strip=True) and not output.find("img"):
+            output.decompose()
+    for heads in (["h2"], ["h2", "h3"]):  # a section with its parts, then each part
+        for text in [t for t in main.select(".text") if t.find(heads[-1])]:
+            section = list(
+                takewhile(lambda s, h=heads: "text" not in s["class"] or not s.find(h), text.find_next_siblings())
+            )
+            shown = {c for s in section for c in s["class"]}
+            if "code" in shown and "output" not in shown:
+                for part in (text, *section):
+                    part.decompose()
+
+
 def _link_pages(main: object, page: Page) -> None:
     """Turn links to other notebooks into links to their pages; one to a notebook not in this report becomes text."""
     pages = {link.href for link in page.links}
@@ -256,25 +315,26 @@ def _refuse(soup: object) -> None:
         raise PageError(f"{len(unlabelled)} image(s) without alternative text: describe each figure when it is shown")
 
 
-def _badge(known: str, answered: bool = True) -> dict[str, str]:
+def _badge(known: str) -> dict[str, str]:
     """Return the label that says how something is known; it is empty where every row has its own."""
-    if not answered:
-        return {"known": "none", "words": "not answered"}
     return {"known": known, "words": KNOWN.get(known, "")}
 
 
-def _finding(finding: Mapping) -> dict[str, object]:
+def _finding(finding: Mapping, said: set[str]) -> dict[str, object]:
     caveats = finding.get("caveats") or []
+    new = [c for c in ([caveats] if isinstance(caveats, str) else caveats) if c not in said]
+    said.update(new)
     return {
         "title": finding.get("title") or finding["name"],
         "headline": finding["headline"],
-        "rest": [t for t in (finding.get("detail"), *([caveats] if isinstance(caveats, str) else caveats)) if t],
-        "badge": _badge(finding.get("known") or "", finding.get("answered", True)),
+        "rest": [t for t in (finding.get("detail"), *new) if t],
+        "badge": _badge(finding.get("known") or ""),
     }
 
 
 def _group(page: Mapping, findings: list, shown: list) -> dict[str, object]:
-    new = [f for f in findings if f not in shown]
+    above = {f["headline"] for f in shown}
+    new = [f for f in findings if f["headline"] not in above]
     return {
         "title": page["title"],
         "href": f"{page['name']}.html",
@@ -322,10 +382,10 @@ def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, objec
     return groups
 
 
-def _facts(run: Mapping) -> list[str]:
+def _facts(run: Mapping, pages: int) -> list[str]:
     started = datetime.fromisoformat(run["started"])
     return [
-        f"{len(run['notebooks'])} pages",
+        f"{pages} pages",
         f"Made on {numbers.day(started)} at {started:%H:%M} in {run['seconds']:.0f} seconds",
     ]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cxlib
 from cxlib import paths
+from cxlib.page import masking
 from cxlib.publish import privacy
 
 PACKAGES = (
@@ -87,7 +88,8 @@ def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
         "settings": plain(settings),
         "inputs": rows(company.inputs),
         "record": rows(company.record),
-        "set_aside": rows(company.set_aside),
+        "money": plain({"orders": company.orders.revenue.sum().execute()} if company.orders is not None else {}),
+        "set_aside": rows(masking.examples(company.set_aside)),
         "notes": rows(company.notes),
     }
     return json.loads(privacy.redact(json.dumps(content), hidden))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.page import numbers
+from cxlib.page import gaps, numbers
 from cxlib.publish import execute, folders, html, privacy, record
 from cxlib.publish.execute import DONE, FAILED, Event, Job
 from cxlib.publish.parameters import RESERVED, Parameter, declared, read_cells, resolve
@@ -95,7 +95,7 @@ def run_report(
             if hasattr(opened, "keep"):
                 opened.keep(scratch / ".intake")
             try:
-                work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden), home)
+                work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden, html.set_aside(about)), home)
                 ends = _run_all(work, jobs, progress or (lambda event: None))
                 about["notebooks"] = [_ended(ends[p.path.stem], p) for p in plan]
                 about["seconds"] = round(time.monotonic() - began, 1)
@@ -183,8 +183,10 @@ def _quiet_kernels(profiles: Path) -> None:
     )
 
 
-def _jobs(opened: object, plan: Sequence[_Planned], scratch: Path, timeout: float, hidden: Mapping) -> list[Job]:
-    links = html.links(p.path.stem for p in plan)
+def _jobs(
+    opened: object, plan: Sequence[_Planned], scratch: Path, timeout: float, hidden: Mapping, aside: tuple[str, bool]
+) -> list[Job]:
+    links, warning = html.links(p.path.stem for p in plan), aside[0] if aside[1] else ""
     return [
         Job(
             notebook=p.path,
@@ -196,6 +198,7 @@ def _jobs(opened: object, plan: Sequence[_Planned], scratch: Path, timeout: floa
                 title=p.title,
                 here=f"{p.path.stem}.html",
                 links=links,
+                warning=warning,
                 parameters=tuple(
                     {"name": n, "value": str(v), "comment": p.declared[n].comment} for n, v in p.used.items()
                 ),
@@ -286,11 +289,13 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
         figures = record.collect(scratch, "figures", ["name", "label", "value"])
     except ValueError as problem:
         about["error"] = f"A notebook wrote a file that cannot be read: {problem}"
+    ends = {n["outcome"] for n in about["notebooks"]}
+    whole = ends == {DONE} and about["error"] is None
+    if whole:
+        _leave_out(about["notebooks"], findings, scratch)
     for extra in ("findings", "figures", ".ipython", ".intake"):
         shutil.rmtree(scratch / extra, ignore_errors=True)
     tables = [p.name for p in sorted((scratch / "tables").glob("*.csv"))]
-    ends = {n["outcome"] for n in about["notebooks"]}
-    whole = ends == {DONE} and about["error"] is None
     about["outcome"] = DONE if whole else FAILED
 
     def write() -> None:
@@ -310,6 +315,20 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
     shutil.rmtree(scratch / folders.PRIVATE, ignore_errors=True)
     privacy.scrub(scratch, hidden)
     return folders.keep_failed(scratch, good)
+
+
+def _leave_out(notebooks: list[dict], findings: list[Mapping], scratch: Path) -> None:
+    """Remove the pages that answer nothing, and the links to them; each notebook's entry then says why."""
+    for n in notebooks:
+        own = [f for f in findings if f["notebook"] == n["name"]]
+        answered = not own or any(f.get("answered", True) for f in own)
+        n["nothing_because"] = None if answered else next(iter(gaps.gaps(own)))
+    silent = [n["name"] for n in notebooks if n["nothing_because"]]
+    for name in silent:
+        (scratch / f"{name}.html").unlink()
+        (scratch / f"{name}.ipynb").unlink()
+    for page in scratch.glob("*.html") if silent else ():
+        page.write_text(html.unlinked(page.read_text(encoding="utf-8"), silent), encoding="utf-8")
 
 
 def _give_up(about: dict, problem: OSError, scratch: Path, good: Path) -> Path | None:

@@ -62,6 +62,8 @@ def ranked(company: Company, candidates: list[Candidate], budget: float = 0.0) -
     once: what it adds to the programmes in the budget above it (to all of them, if it is not in the budget itself).
     InputError for a bad cost, budget or number of customers.
     """
+    if not candidates:
+        people.require(company, "initiatives")
     money_of(company)
     _check(candidates, budget)
     if not candidates:
@@ -262,10 +264,10 @@ def _name(*_: object, **__: object) -> str:
 
 def _require(company: Company) -> None:
     """Raise Unanswered where leaving is not seen or has no price."""
-    money_of(company)
     customer_base.require_leavers(company)
     if not (company.has("customers", "monthly_revenue") or company.has("orders")):
         raise Unanswered("no-value")
+    money_of(company)
 
 
 def _since(company: Company, months: int) -> date:
@@ -281,9 +283,10 @@ def _kept(company: Company) -> float:
 @finding("failure-by-topic", named=_name)
 def _by_topic(company: Company, window_months: int, within_days: int) -> Answer:
     """Work out the excess of leavers after contacts on each topic, in a year's value."""
-    _require(company)
+    customer_base.require_leavers(company)
     if not company.has("contacts", "topic"):
         raise Unanswered("no-topics")
+    _require(company)
     since, weights, least = _since(company, window_months), resamples(company), company.settings.privacy.minimum_base
     keys = ["stratum", people.STAGE]
     after = planned_reach.after_contact(company, since, within_days)

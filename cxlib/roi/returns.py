@@ -97,9 +97,9 @@ def slug(r: Result) -> str:
 
 def require(company: Company) -> None:
     """Raise Unanswered where no return can be calculated at all."""
-    money_of(company)
     for needed in ("initiatives", "orders"):
         people.require(company, needed)
+    money_of(company)
 
 
 def results(company: Company, window_months: int = 12) -> list[Result]:

@@ -28,6 +28,9 @@ def together(company: Company, within_days: int = 180) -> Answer:
     Scores are turned so that high is good. Answers more than ``within_days`` apart are not paired.
     """
     found, least = answers.metrics(company), company.settings.privacy.minimum_base
+    answers.require_answers(company, found[0] if found else "")
+    if len(found) < 2:
+        raise Unanswered("one-score")
     resampling = resamples(company)[1:]
     rows, use = [], "weight" if answers.weighted(company) else "n"
     for pair in itertools.combinations(found, 2):
@@ -75,6 +78,7 @@ def _share(company: Company, counted: pd.DataFrame, good: tuple[str, str], bad: 
 @finding("satisfied-leavers")
 def satisfied_leavers(company: Company, within_days: int = 180) -> Answer:
     """Answer: how many leavers were satisfied? Those who left by choice, by their last answer in the days before."""
+    answers.require_answers(company, answers.choose(company, ""))
     if company.settings.relationship != "contractual":
         raise Unanswered("no-contracts")
     people.require(company, "customers", "left_on")
@@ -109,6 +113,7 @@ def composite(company: Company, by: str = "", window_months: int = 12, draws_of_
     """
     declared = company.settings.metrics
     found = [m for m in answers.metrics(company) if declared[m].composite_weight > 0]
+    answers.require_answers(company, answers.choose(company, ""))
     if len(found) < 2:
         raise Unanswered("one-score")
     if not (by or people.segments(company)):

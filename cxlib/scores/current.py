@@ -11,7 +11,8 @@ from cxlib.counts import answers
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.page.findings import Answer, Figure, answer, finding, table
-from cxlib.scores.estimates import STATISTICS, UNITS, estimate, hidden, since
+from cxlib.page.numbers import number, percent
+from cxlib.scores.estimates import STATISTICS, UNITS, drawn_from, estimate, hidden, since
 from cxlib.stats import intervals
 from cxlib.stats.estimate import Estimate
 
@@ -53,6 +54,7 @@ def headline(company: Company, window_months: int = 12) -> Answer:
     """
     found = answers.metrics(company)
     answers.require_answers(company, found[0] if found else "")
+    anonymous = drawn_from(company, "responses")
     weighted, few = answers.weighted(company), []
     rows, scores, figures = [], [], []
     for metric in found:
@@ -72,14 +74,15 @@ def headline(company: Company, window_months: int = 12) -> Answer:
             aims = {a["name"]: a["value"] for a in _aims(company, metric, e)} if kind == kinds[0] else {}
             name = STATISTICS[kind] + (f", {way}" if weighted else "")
             row = {"metric": label, "statistic": name, "window": window, "estimate": e, "standard_error": e.se}
+            row["shown"] = percent(e) if kind == "satisfied" else number(e)
             rows.append(row | {a: aims.get(a, math.nan) for a in ("target", "benchmark")})
         newest, best = list(windows)[-1], list(ways)[-1]
         now = each[newest, kinds[0], best]
         plain, given = (each[ALL, kinds[0], way].value for way in (UNWEIGHTED, best))
         scores.append(
             {"label": label, "direction": answers.direction(company, metric), "score": now, "recent": newest != ALL,
-             "customers": metric == "nps" and answers.dated(company), "aims": _aims(company, metric, now),
-             "unweighted": plain, "weighted": given}
+             "customers": metric == "nps" and answers.dated(company) and not anonymous,
+             "aims": _aims(company, metric, now), "unweighted": plain, "weighted": given}
         )  # fmt: skip
         figures.append(Figure(metric, f"{label}, {newest}", now, UNITS[kinds[0]], "answers"))
     if not figures:

@@ -20,6 +20,13 @@ UNITS = {"nps": "NPS points", "mean": "points on the scale", "satisfied": "share
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
 
 
+def drawn_from(company: Company, table: str) -> bool:
+    """Tell whether the customers are read from the export of a table itself, so that nobody else is known."""
+    sources = company.settings.sources
+    own, rows = ({s.label for s in getattr(sources, t) or []} for t in ("customers", table))
+    return own <= rows
+
+
 def contributions(company: Company, metric: str, kind: str | answers.Band, scores: pd.Series) -> np.ndarray:
     """Return what each score adds to a statistic: -100 to 100 (NPS), itself (mean), 1 at the good end or in a band."""
     if kind == "mean":

@@ -13,9 +13,10 @@ from cxlib.counts import answers, invitations, people, purchases
 from cxlib.counts.invitations import Asked
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
+from cxlib.page import words
 from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.resamples import resamples
-from cxlib.scores.estimates import UNITS, UNKNOWN, estimate, hidden, kind_of, since
+from cxlib.scores.estimates import UNITS, UNKNOWN, drawn_from, estimate, hidden, kind_of, since
 from cxlib.stats import draws, weighting
 from cxlib.stats.estimate import Estimate
 
@@ -36,6 +37,8 @@ def funnel(company: Company, metric: str = "", window_months: int = 12) -> Answe
     """Answer: how many of the customers here in the window were asked, and how many answered?"""
     metric = answers.choose(company, metric)
     answers.require_answers(company, metric)
+    if drawn_from(company, "responses"):
+        raise Unanswered("survey-is-base")
     start = since(company, window_months)
     found = invitations.heard(company, metric, start)
     if found["answered"] < company.settings.privacy.minimum_base:
@@ -88,9 +91,11 @@ def rates(company: Company, metric: str = "", leaving_days: int = 90) -> Answer:
         apart = drawn[soon, "yes"] - drawn[soon, "no"]
         gap = draws.estimate(apart[0], apart[1:], everyone.n)
     leavers, others = (shown[soon, k].value if gap else None for k in ("yes", "no"))
+    survey = drawn_from(company, "responses")
+    label = words.say(__file__, "silence", "label", metric=metric.upper(), survey=survey)
     return answer(
         "observed" if gap else "count", table(rows, ["segment", "level"]),
-        [Figure(f"{metric}-response-rate", f"{metric.upper()} questions answered", everyone, "share", "questions")],
+        [Figure(f"{metric}-response-rate", label, everyone, "share", "rows" if survey else "questions")], survey=survey,
         metric=metric.upper(), rate=everyone, leaving_days=leaving_days, leavers=leavers, others=others, gap=gap,
         fewer=gap is not None and gap.high < 0, unseen=unseen, young=(company.as_of - until).days if until else 0,
     )  # fmt: skip
@@ -223,11 +228,12 @@ def weighted(company: Company, metric: str = "", window_months: int = 12, leavin
     metric = answers.choose(company, metric)
     answers.require_answers(company, metric)
     start, least = since(company, window_months), company.settings.privacy.minimum_base
+    survey = drawn_from(company, "responses")
     windows = {"all questions": None} | ({f"last {window_months} months": start} if start else {})
     rows, found = [], {}
     for window, first in windows.items():
         with suppress(Unanswered):
-            one = reweighted(company, metric, first, leaving_days)
+            one = reweighted(company, metric, first, leaving_days, rake=not survey)
             if one.raw.n < least:
                 continue
             found[window] = one
@@ -250,7 +256,7 @@ def weighted(company: Company, metric: str = "", window_months: int = 12, leavin
         figures = [Figure(f"{metric}-weighted", label, mine["estimate"], UNITS[kind_of(metric)], "answers")]
     return answer(
         "count", table(rows, ["window", "weights"]), figures,
-        metric=metric.upper(), window=window, raw=raw, weighted=mine and mine["estimate"],
+        metric=metric.upper(), window=window, survey=survey, raw=raw, weighted=mine and mine["estimate"],
         raked=raked and raked["estimate"], silent=now.asked - raw.n, lowest=now.bounds[0], highest=now.bounds[1],
         latest_elsewhere=metric == "nps", predictors=[_CAUSES.get(p, p) for p in now.predictors], lower=lower,
         too_high=lower * (1 - raw.n / now.asked), target=target, need=need,

@@ -23,7 +23,7 @@ from cxlib.page import words
 from cxlib.page.findings import Answer, Figure, answer, finding, slug, table
 from cxlib.page.numbers import number, percent
 from cxlib.page.resamples import resamples
-from cxlib.scores.estimates import estimate, hidden
+from cxlib.scores.estimates import drawn_from, estimate, hidden
 from cxlib.stats import draws, intervals, survival
 from cxlib.stats.association import rank_correlation
 from cxlib.stats.competing import Course, follow, share
@@ -258,6 +258,10 @@ def first_contact(company: Company, reopen_days: int = 7) -> Answer:
     closings count for as long as they were seen; the as-of date and leaving end the follow-up.
     """
     require(company, "resolved_at")
+    reopening = company.has("contacts", "reopened_at")
+    several = company.contacts.count() - company.contacts.customer_id.nunique()
+    if not (reopening or several.execute()):
+        raise Unanswered("no-second-case")
     clock, weights, least = _ages(_clock(company)), resamples(company), company.settings.privacy.minimum_base
     needs = {cases.REOPENED: "reopened_at", cases.SAME_TOPIC: "topic", cases.ANY: "contact_id"}
     days, rows = sorted({*REOPEN_DAYS, reopen_days}), []
@@ -270,12 +274,13 @@ def first_contact(company: Company, reopen_days: int = 7) -> Answer:
         raise Unanswered("few-followed", days=reopen_days)
     e, values = declared[0], [r["estimate"].value for r in rows]
     total = cases.closed(company, clock).sum()
-    figures = [_figure("first-contact", f"Solved at first contact, {reopen_days} days", e, "share", "closed cases")]
+    label = words.say(__file__, "first-contact", "label", reopening_known=reopening, reopen_days=reopen_days)
+    figures = [_figure("first-contact", label, e, "share", "closed cases")]
     return answer(
         "count", table(rows, ["definition", "days"]), figures,
         solved=e, reopen_days=reopen_days, lowest=min(values), highest=max(values), silent=total["unanswered"],
         unseen=int(total["closed"] - e.n), early=cases.customers(company)["reopened_early"].iloc[0],
-        reopening_known=company.has("contacts", "reopened_at"),
+        reopening_known=reopening,
     )  # fmt: skip
 
 
@@ -310,11 +315,12 @@ def repeat_contacts(company: Company, within_days: int = 30) -> Answer:
         raise Unanswered("few-followed", days=within_days)
     e, rate = rows[0]["estimate"], rates[0]
     figures = [_figure("repeat-contacts", f"Followed by another case within {within_days} days", e, "share")]
-    known = not math.isnan(rate.value)
+    known = not (math.isnan(rate.value) or drawn_from(company, "contacts"))
     if known:
         figures.append(_figure("contact-rate", "Cases per customer and year", rate, "a year", "customers"))
+    rest = [] if known else ["rate", "rate_low", "rate_high", "customer_years"]
     return answer(
-        "count", table(rows, ["segment", "level"]), figures,
+        "count", table(rows, ["segment", "level"]).drop(columns=rest), figures,
         repeated=e, within_days=within_days, rate=rate if known else None, outside=int(visits["outside"].sum()),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.numbers import day
 from cxlib.page.resamples import resamples
 from cxlib.scores import Period
-from cxlib.scores.estimates import UNITS, change, contributions, estimate, hidden, kind_of, since
+from cxlib.scores.estimates import UNITS, change, contributions, drawn_from, estimate, hidden, kind_of, since
 from cxlib.stats import control as charting
 from cxlib.stats import draws, intervals
 from cxlib.stats.estimate import Estimate
@@ -309,15 +309,18 @@ def early_warning(
     last = [w for w in answers.waves(company, metric) if w in seen][-1] if period == "wave" else max(seen)
     looks = int(found["looks"].iloc[0])
     shown = found[found["period"] == last].sort_values("p", ignore_index=True)
-    behind = {cut: _behind(company, cut) for cut in shown["segment"].unique()}
+    survey = drawn_from(company, "responses")
+    behind = {} if survey else {cut: _behind(company, cut) for cut in shown["segment"].unique()}
     pairs = list(zip(shown["segment"], shown["level"], shown["customers"], strict=True))
-    shown["customers"] = [behind[c].get(level, (n, math.nan))[0] for c, level, n in pairs]
-    shown["monthly_revenue"] = [behind[c].get(level, (n, math.nan))[1] for c, level, n in pairs]
-    shown = shown.drop(columns=["period", "looks"])
+    shown["customers"] = [behind.get(c, {}).get(level, (n, math.nan))[0] for c, level, n in pairs]
+    shown["monthly_revenue"] = [behind.get(c, {}).get(level, (n, math.nan))[1] for c, level, n in pairs]
+    known = shown
+    shown = shown.drop(columns=["period", "looks", *(["customers", "monthly_revenue"] if survey else [])])
     falling = [
         {"segment": r["segment"], "level": r["level"], "change": Estimate(r["value"], r["low"], r["high"]),
-         "customers": r["customers"], "revenue": None if math.isnan(r["monthly_revenue"]) else r["monthly_revenue"]}
-        for r in shown[shown["falling"]].to_dict("records")
+         "customers": None if survey else r["customers"],
+         "revenue": None if math.isnan(r["monthly_revenue"]) else r["monthly_revenue"]}
+        for r in known[known["falling"]].to_dict("records")
     ]  # fmt: skip
     now = shown.set_index(["segment", "level"])["now"].to_dict()
     flagged = found[found["falling"] & (found["period"] != last)]

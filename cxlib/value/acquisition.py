@@ -47,7 +47,6 @@ class _Newcomer:
 @lru_cache(maxsize=2)  # three sections of a page need it
 def _newcomer(company: Company) -> _Newcomer:
     """Return what a new customer brings over the horizon of the money block; Unanswered where that is not known."""
-    valuation.money_of(company)
     return _subscriber(company) if company.settings.relationship == "contractual" else _buyer(company)
 
 
@@ -201,10 +200,9 @@ def acquisition(company: Company) -> Answer:
     The interval of the months is where the band of that path crosses zero (as Brookmeyer & Crowley 1982 do for a
     median).
     """
-    m, currency = valuation.money_of(company), company.settings.currency
+    new, m, currency = _newcomer(company), company.settings.money, company.settings.currency
     if m.acquisition_cost is None:
         raise Unanswered("no-acquisition-cost")
-    new = _newcomer(company)
     path = new.margin(company)
     each = [draws.estimate(path[0, k], path[1:, k], new.n) for k in range(path.shape[1])]
     cost, margin = m.acquisition_cost, each[-1]
@@ -239,13 +237,14 @@ def referrals(company: Company) -> Answer:
 
     Promoters of today (last answer not older than a year) x customers that each brings in a year x value of a new one.
     """
-    m, currency = company.settings.money, company.settings.currency
-    if m is None or m.referred_per_promoter is None:
-        raise Unanswered("referrals-off")
     if company.settings.relationship != "contractual":
-        raise Unanswered("no-promoters-of-today")
-    if "nps" not in answers.metrics(company) or not answers.dated(company):
-        raise Unanswered("no-dated-nps")
+        raise Unanswered("no-contracts")
+    answers.require_dates(company, answers.choose(company, ""))
+    if "nps" not in answers.metrics(company):
+        raise Unanswered("no-nps")
+    m, currency = valuation.money_of(company), company.settings.currency
+    if m.referred_per_promoter is None:
+        raise Unanswered("referrals-off")
     new = _newcomer(company)
     now, weights = follow_up.today(company, "nps"), resamples(company)
     promoters = now[now["band"] == "promoter"]

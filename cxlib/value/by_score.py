@@ -53,12 +53,12 @@ def world(company: Company) -> str:
 
 def require(company: Company, metric: str) -> None:
     """Raise Unanswered where the score cannot be linked to money."""
-    money_of(company)
     answers.require_dates(company, metric)
     if contractual(company):
         people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
     else:
         people.require(company, "orders")
+    money_of(company)
 
 
 # ---- by score --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import contract_terms, people
+from cxlib.counts import contract_terms, customer_base, people
 from cxlib.counts.people import DAYS_A_MONTH, STAGE
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
@@ -29,7 +29,6 @@ from cxlib.page.resamples import resamples
 from cxlib.page.valuation import money_of, period_rate, share_kept
 from cxlib.stats import draws, finance, intervals
 from cxlib.stats.estimate import Estimate
-from cxlib.value import renewal_models
 from cxlib.value.forecast import abs_of
 from cxlib.value.renewal_models import ALL, CONSTANT, SHORT, Fitted, Level, fitted
 
@@ -52,7 +51,7 @@ def fits(company: Company, term_months: int = 1) -> Answer:
     equal follow-up). Up to twelve months beyond that are projected. Intervals from refits under the fold draws.
     ``term_months``: from one renewal to the next.
     """
-    renewal_models.require(company)
+    customer_base.require_leavers(company)
     found = fitted(company, term_months)
     least, rows = company.settings.privacy.minimum_base, []
     for label, level in found.levels.items():
@@ -129,7 +128,7 @@ class _Money:
 
 
 def _ready(company: Company, term_months: int, priced: bool) -> tuple[Fitted, _Money]:
-    renewal_models.require(company)
+    customer_base.require_leavers(company)
     m = money_of(company)
     if priced:
         people.require(company, "customers", "monthly_revenue")

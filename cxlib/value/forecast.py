@@ -81,9 +81,9 @@ class Outlook:
 def require(company: Company) -> None:
     """Raise Unanswered where a contract base cannot be forecast."""
     if company.settings.relationship != "contractual":
-        raise Unanswered("no-contracts-see-buyers")
-    money_of(company)
+        raise Unanswered("no-contracts")
     people.require(company, "customers", "joined_on", "left_on", "monthly_revenue")
+    money_of(company)
 
 
 def figure(name: str, label: str, estimate: Estimate, unit: str) -> Figure:

@@ -38,7 +38,7 @@ AT_LEAST_GAPS = 2  # the window must be this many median times between purchases
 def require(company: Company, minimum_repeat_buyers: int = 100, priced: bool = False) -> None:
     """Raise Unanswered where repeat buying cannot be modelled; ``priced``: the question also needs the money block."""
     if company.settings.relationship == "contractual":
-        raise Unanswered("contracts-see-base")
+        raise Unanswered("payments-under-contract")
     people.require(company, "orders")
     if priced:
         valuation.money_of(company)

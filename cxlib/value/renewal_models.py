@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import contract_terms, customer_base, people
+from cxlib.counts import contract_terms, people
 from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
@@ -94,13 +94,6 @@ class Fitted:
             "term": self.term_months * DAYS_A_MONTH, "segment": self.segment, "most": MOST, "hidden": self.hidden,
             "unfitted": list(self.unfitted), "early": self.early, "young": self.young, "dates": about_dates(company),
         }  # fmt: skip
-
-
-def require(company: Company) -> None:
-    """Raise Unanswered where renewals are not seen."""
-    if company.settings.relationship != "contractual":
-        raise Unanswered("no-contracts-see-buyers")
-    customer_base.require_leavers(company)
 
 
 def _level(kept: np.ndarray, fold: np.ndarray, matrix: np.ndarray) -> Level:
