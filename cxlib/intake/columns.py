@@ -20,7 +20,7 @@ from cxlib.intake.values import NO, YES
 TODO = "TODO"
 WORDS = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
 _MONEY = re.compile(rf"(?<![A-Z])({WORDS['currencies'].replace(' ', '|')})(?![A-Z])|([{''.join(WORDS['signs'])}])")
-_FEW = 3  # texts in a column of dates that are none, such as "unknown"
+_FEW, _FAR = 3, date.today().year + 20  # texts in a column of dates that are none, as "unknown"; a year nobody means
 _WAYS = {"d": WORDS["days"] + WORDS["day_first"], "m": WORDS["days"] + WORDS["month_first"]}
 _CLOCKS = {"unix": r"1\d{9}", "unix_ms": r"1\d{12}", "serial": r"[2-5]\d{4}(\.\d+)?"}
 _ZONE = r" ?[A-Z]{0,5} ?([+-]\d{1,2}(:?\d{2})?)?( ?\([^)]*\))?"
@@ -52,7 +52,8 @@ def _shape(word: str) -> str:
 
 
 def _fields(table: str, fields: dict[str, dict[str, str]]) -> dict[str, tuple[str, Words]]:
-    fields = fields | WORDS["everywhere"] if table in ("responses", "contacts") else fields
+    fields = fields | (WORDS["everywhere"] if table in ("responses", "contacts") else {})
+    fields = fields | (WORDS["whose"] if table not in ("customers", "initiatives") else {})
     return {name: (how["is"], Words(*(how[k] for k in how if k != "is"))) for name, how in fields.items()}
 
 
@@ -75,7 +76,7 @@ class Dates:
                 self.unread[text] = n
                 if len(self.unread) > _FEW:
                     return
-            elif day.year > date.today().year + 20 or day in (date(1900, 1, 1), date(1970, 1, 1)):
+            elif day.year > _FAR or day in (date(1900, 1, 1), date(1970, 1, 1)):
                 self.never.append(text)
             else:
                 self.days[day] += n
@@ -85,11 +86,13 @@ class Dates:
 class Column:
     """A column of an export. ``count``: rows for each text; ``kinds``: what these can be, in the words of words.yaml.
 
-    ``words``: its header and the question below it, plain. ``way``: how its dates are read where values leave it open.
+    ``words``: its header, plain; ``asked``: with the question below it. ``way``: how its dates are read where values
+    leave it open.
     """
 
     def __init__(self, name: str, cells: pa.ChunkedArray, label: str = "") -> None:
-        self.name, self.words, self.rows, self.way = name, plain(f"{name} {label}"), len(cells), ""
+        self.name, self.words, self.rows, self.way = name, plain(name), len(cells), ""
+        self.asked = plain(f"{name} {label}")
         counted = pc.value_counts(pc.utf8_trim_whitespace(cells))
         every = dict(zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True))
         self.count = {v: n for v, n in every.items() if v is not None and v not in BLANK}
@@ -98,11 +101,13 @@ class Column:
         styles = (k for k, s in _NUMBERS.items() if all(s.fullmatch(v) or s.fullmatch(_bare(v)) for v in self.count))
         self.style = next(styles, None) if re.search(r"\d", first) else None
         self.numbers = [_number(v, self.style[0]) for v in self.count] if self.style else []
-        tried = {way: Dates(self.count, way) for way in _WAYS}
+        tried = {"d": Dates(self.count, "d")}
+        if tried["d"].unread or any(f.startswith("%d") for f in tried["d"].forms):
+            tried["m"] = Dates(self.count, "m")
         fits = {w: d for w, d in tried.items() if d.forms and len(d.unread) <= _FEW}
         least = min((d.unread.total() for d in fits.values()), default=self.filled)
         self.dates = {w: d for w, d in fits.items() if d.unread.total() == least <= self.filled / 10}
-        if len(self.dates) == 2 and fits["d"].days == fits["m"].days:
+        if "d" in self.dates and fits["d"].days == fits.get("m", fits["d"]).days:
             self.dates = {"": fits["d"]}  # no day and month that could be exchanged
         lasting = first and all(re.fullmatch(r"\d+:\d\d:\d\d", v) for v in self.count)
         unit = (u for u in ("minutes", "hours", "days", "months", "years") if f"_{u[:3]}" in f"_{self.words}")
@@ -113,7 +118,7 @@ class Column:
         content = {
             "text": True,
             "id": not stamps and all(n % 1 == 0 for n in self.numbers),
-            "key": not stamps and self.unique > 0.99,
+            "key": not stamps and self.unique > 0.95,
             "date": self.dates,
             "when": self.dates or lasting or (self.style and self.unit),
             "number": self.style,
@@ -151,8 +156,8 @@ class Column:
         if kind == "flag":
             codes = {v: "yes" if v.lower() in listed("yes") else "no" for v in self.count if v.lower() not in YES + NO}
             return ({"codes": codes} if codes else {}), "all values are yes or no"
-        unique = f"{100 * self.unique:.0f} % of values are unique"
-        return {}, f"different values: {len(self.count)}" if kind == "text" else unique
+        key, many = f"{100 * self.unique:.0f} % of values are unique", f"{len(self.count):,} different values"
+        return {}, key if "key" in self.kinds and kind != "text" else many if len(self.count) > 1 else "one value only"
 
     def among(self, other: Column) -> float:
         """Return the share of the different values that are in another column."""
@@ -163,6 +168,7 @@ class Score:
     """Texts as answers on a scale: their ``points``, and the ``rules`` that company.yaml needs for some of them."""
 
     def __init__(self, count: dict[str, int]) -> None:
+        self.count = count
         texts = {t: plain(t) for t in count if t not in BLANK} if len(count) <= 60 else {}
         none = [t for t, p in texts.items() if p in listed("no_answer") or _CODE.fullmatch(t)]
         unasked = [t for t, p in texts.items() if p in listed("not_asked")]
@@ -201,18 +207,19 @@ def _bare(text: str) -> str:
 
 
 def _number(text: str, point: str) -> float:
+    if re.fullmatch(r"-?\d+(\.\d+)?", text) and point == ".":
+        return float(text)
     number = float(re.sub(rf"[^\dEe{point}+-]", "", _bare(text)).replace(point, "."))
     return -abs(number) if re.search(r"^\(|[-−]$|^[-−]", text) else number
 
 
 def _stamp(text: str, way: str) -> tuple[date | None, str]:
     """Return the day of a date, and the pattern that reads it; None if it is no date."""
-    found, clock = _STAMP.fullmatch(text), next((c for c, s in _CLOCKS.items() if re.fullmatch(s, text)), None)
-    if clock:
-        seconds = float(text) / (1000 if clock == "unix_ms" else 1)
-        days = float(text) - 25_569 if clock == "serial" else seconds / 86_400
-        return date(1970, 1, 1) + timedelta(int(days)), clock
+    found = _STAMP.fullmatch(text)
     day, pattern = _day(found[1], way) if found else (None, "")
+    if day is None and (clock := next((c for c, shape in _CLOCKS.items() if re.fullmatch(shape, text)), None)):
+        seconds = float(text) / (1000 if clock == "unix_ms" else 1)
+        return date(1970, 1, 1) + timedelta(int(float(text) - 25_569 if clock == "serial" else seconds / 86_400)), clock
     if day is None or _DEFAULT.fullmatch(text):
         return day, ""
     lead, time, half = found.groups()[1:4]

@@ -6,31 +6,31 @@ dates, ids are unique or found elsewhere. What is not used is named, with the re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import ibis
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yaml
 
 from cxlib.errors import InputError
-from cxlib.intake import reading
+from cxlib.intake import engines, oddities, reading
 from cxlib.intake.columns import FIELDS, FILES, KINDS, METRICS, SAID, TODO, WORDS, Column, Score, Words, plain
 from cxlib.intake.models import FILE
 from cxlib.intake.sources import Export as How
-from cxlib.intake.tables import CONTRACT
+from cxlib.intake.tables import CONTRACT, MONEY
 
-CELLS, FILES_READ, HEADERS = 8_000_000, 40, 12  # looked at of one export; rows in which a header is looked for
-CONTRACTUAL = ("left_on", "left", "contract_ends_on", "monthly_revenue", "tenure")
-ALIKE = {"first 15 characters": lambda t: t[:15], "digits": lambda t: re.sub(r"\D|^0+", "", t), "letters": str.lower}
+CELLS, FILES_READ, TITLES = 8_000_000, 40, 12  # looked at of one export; rows in which its header is looked for
 RECIPES = [r for p in Path(__file__).parent.glob("recipes/*.yaml") for r in yaml.safe_load(p.read_text("utf-8"))]
-Ask = Callable[[str, tuple[str, ...]], str]  # a question and its possible answers: the answer, or TODO
+Ask = Callable[[str, tuple[str, ...], str], str]  # a question, its possible answers and the default: the answer
 Tell = Callable[[int, int, str], None]  # files read, files in all, name of the file
 _quoted = reading.identifier
 
@@ -52,9 +52,9 @@ class Export:
         self.settle(next(iter(sure)) if len(sure) == 1 else "")
         self.found = {table: self._find(table) for table in FIELDS}
         few = [c for c in self.columns if 1 < len(c.count) <= 40 and not c.kinds & {"date", "number"}]
-        asked = [c for c in few if any(metric(plain(v)) for v in c.count)]
+        asked = [c for c in few if any(_metric(plain(v)) for v in c.count)]
         self.question = max(asked, key=lambda c: SAID["question"].rank(c.words), default=None)
-        self.scores = self._scores()
+        self.scores = {c: each for c in self._answers() if (each := self._by_question(c))}
         self.table = self._table()
 
     def settle(self, way: str) -> None:
@@ -68,20 +68,42 @@ class Export:
         return cells.where(cells.isin(column.count.keys() - {*(column.read.never if column.read else ())}), "")
 
     def _find(self, table: str) -> dict[str, Column]:
-        found, given = {}, self.recipe.get(table, {})
-        for name, (kind, words) in (
-            FIELDS[table].items() if not self.recipe else [(n, (kind_of(table, n), named(g))) for n, g in given.items()]
-        ):
+        found, fields = {}, FIELDS[table].items()
+        if self.recipe:
+            fields = [
+                (n, (_kind(table, n), _headers(g))) for n, g in self.recipe.get(table, {}).items() if self._when(g)
+            ]
+            fields += (
+                [("customer_id", FIELDS[table]["customer_id"])] if fields and "customer_id" in FIELDS[table] else []
+            )
+        for name, (kind, words) in fields:
             free = [(i, c) for i, c in enumerate(self.columns) if kind in c.kinds and c not in found.values()]
             fits = [(kind == "when" and bool(c.dates), rank, -i) for i, c in free if (rank := words.rank(c.words))]
-            found |= {name: self.columns[-max(fits)[2]]} if fits else {}
+            found |= {name: self.columns[-max(fits)[2]]} if fits and name not in found else {}
         return found
+
+    def _when(self, given: Any) -> bool:
+        only = {plain(h): v for h, v in given.get("when", {}).items()} if isinstance(given, dict) else {}
+        return all(c.count.keys() <= {only[c.words]} for c in self.columns if c.words in only)
+
+    def _answers(self) -> list[Column]:
+        found = self.found["responses"]
+        if "score" in found or (self.recipe and "responses" not in self.recipe):
+            return [c for n, c in found.items() if n == "score"]
+        others = [self.question, *(c for c in found.values() if self.recipe)]
+        return [c for c in self.columns if c not in others and (_metric(c.asked) or SAID["any_score"].rank(c.words))]
+
+    def _by_question(self, column: Column) -> dict[str, Score]:
+        counts = {"": column.count}
+        if self.question:
+            frame = pd.DataFrame({"q": self.texts(self.question), "a": self.texts(column)})
+            counts = {q: g.value_counts().to_dict() for q, g in frame[frame["q"] != ""].groupby("q")["a"]}
+        return {q: s for q, count in counts.items() if (s := Score(count)).holds}
 
     def _table(self) -> str:
         if self.recipe:
-            return next(
-                (t for t in (*WORDS["needed"], "responses") if t in self.recipe and "customers" not in self.recipe), ""
-            )
+            events = [t for t in FIELDS if t in self.recipe]
+            return "" if "customers" in events else events[0]
         named = {t: words.rank(self.words) > 0 for t, words in FILES.items()}
         customers = named["customers"] or {"joined_on", "left_on"} <= self.found["customers"].keys()
         for table, needed in WORDS["needed"].items():
@@ -92,55 +114,461 @@ class Export:
         asked = {"asked_at", "answered_at"} & self.found["responses"].keys()
         return "responses" if asked and self.scores and (named["responses"] or not customers) else ""
 
-    def _scores(self) -> dict[Column, dict[str, Score]]:
-        found, scores = self.found["responses"], {}
-        likely = [c for c in self.columns if metric(c.words) or SAID["any_score"].rank(c.words)]
-        likely = [c for c in likely if c is not self.question and not (self.recipe and c in found.values())]
-        likely = likely if "responses" in (self.recipe or FIELDS) else []
-        for column in [found["score"]] if "score" in found else likely:
-            counts = {"": column.count}
-            if self.question:
-                frame = self.cells.select([self.question.name, column.name]).to_pandas()
-                counts = {q: g.value_counts().to_dict() for q, g in frame.groupby(self.question.name)[column.name]}
-            each = {q: s for q, count in counts.items() if (s := Score(count)).holds}
-            scores |= {column: each} if each else {}
-        return scores
-
 
 class Draft:
     """One source of company.yaml in progress. ``columns``: what to write, and why; ``top``: lines above them."""
 
     def __init__(self, table: str, export: Export) -> None:
-        self.table, self.export, self.select, self.join, self.top = table, export, "*", [], []
-        self.where, self.columns, self.used = [*export.where], {}, {}
+        self.table, self.export, self.where, self.others, self.top = table, export, [*export.where], [], []
+        self.select, self.columns, self.used = "select *", {}, {}
+
+    @property
+    def selects(self) -> bool:
+        """Whether rows are chosen or joined by a select."""
+        return bool(self.where) or self.select != "select *"
 
     def put(self, name: str, column: Column, why: str = "", **keys: Any) -> None:
         """Map a column: its origin, the format of its values, and the evidence."""
-        more, said = column.written("id" if name == "customer_id" else kind_of(self.table, name))
+        more, said = column.written("id" if name == "customer_id" else _kind(self.table, name))
         given = self.export.recipe.get(self.table, {}).get(name)
-        more |= (given if isinstance(given, dict) else {}) | keys | {"column": ""}
-        if more.get("unit") == "cents" and any(n % 1 for n in column.numbers):
-            del more["unit"]
-        more = {key: value for key, value in more.items() if value}
-        self.columns[name] = (
-            {"column": column.name, **more} if more else column.name,
-            f"{said}; {why}" if why else said,
-        )
+        more |= (given if isinstance(given, dict) else {}) | keys | {"column": "", "when": ""}
+        cents = more.get("unit") == "cents" and any(n % 1 for n in column.numbers)
+        more = {k: v for k, v in more.items() if v and not (cents and k == "unit")}
+        parts = {c.name: c for c in self.export.columns}
+        self.used |= {key: parts[more[key]] for key in ("times", "minus") if more.get(key) in parts}
+        said = why if name == "score" else f"{said}; {why}" if why else said
+        self.columns[name] = ({"column": column.name, **more} if more else column.name, said)
         self.used[name] = column
 
     def lines(self) -> list[str]:
         """Return the lines of the source in company.yaml."""
         lines = [f"{key}: {_flow(value)}" for key, value in self.export.how.items()]
-        if self.where or self.select != "*":
-            where = [f"  {'and' if i else 'where'} {rule}" for i, rule in enumerate(self.where)]
-            lines = [
-                "sql: |",
-                f"  select {self.select} from {self.export.alias}{' a' * len(self.join)}",
-                *self.join,
-                *where,
-            ]
-        dated = [c for n, c in self.used.items() if c.read and kind_of(self.table, n) in ("date", "when")]
+        if self.selects:
+            select = self.select if self.others else f"{self.select} from {self.export.alias}"
+            rules = [f"{'and' if i else 'where'} {rule}" for i, rule in enumerate(self.where)]
+            lines = ["sql: |", *(f"  {line}" for line in (*select.splitlines(), *rules))]
+        dated = [c for n, c in self.used.items() if c.read and _kind(self.table, n) in ("date", "when")]
         if never := sorted({t for c in dated for t in (*c.read.never, *c.read.unread)}):
             kept = sorted({b for c in self.used.values() for b in c.blanks})
             lines.append(f"blank: {_guess(['', *kept, *never], f'{never[-1]} means no date')}")
         return [*lines, *self.top, "columns:", *(f"  {_flow(n)}: {_guess(v, w)}" for n, (v, w) in self.columns.items())]
+
+
+class Proposal:
+    """The drafts of all tables, from the customers on, and the reasons (``why``) for what is left unused."""
+
+    def __init__(self, exports: list[Export], ask: Ask | None) -> None:
+        self.exports, self.ask, self.why, self.drafts, self.metrics = exports, ask, {}, [], {}
+        for export in exports:
+            if any(c.dates and c.read is None for c in export.columns):
+                export.settle(self.todo("day_first")[0][:1].strip("T"))
+        self.home = self.customers()
+        for table in WORDS["needed"]:
+            self.events(table)
+        for export in exports:
+            self.answers(export)
+
+    def todo(self, key: str, default: str = TODO, why: str = "") -> tuple[str, str]:
+        """Return the answer of a person to a question of words.yaml, or the default; and the reason for it."""
+        question, *choices = WORDS["ask"][key]
+        answer = self.ask(question, tuple(choices), default) if self.ask else default
+        return answer, f"{TODO}: {question}" if answer == TODO else why if answer == default else "your answer"
+
+    def draft(self, table: str, export: Export) -> Draft:
+        """Begin a source."""
+        self.drafts.append(Draft(table, export))
+        return self.drafts[-1]
+
+    def customers(self) -> Draft:
+        """Return a row per customer or contract; else the customers whom orders or cases name; else TODO."""
+        fits = []
+        for export in (e for e in self.exports if not e.table and "customer_id" in e.found["customers"]):
+            found, called = export.found["customers"], FILES["customers"].rank(export.words) > 0
+            span, leaves = {"joined_on", "left_on"} <= found.keys(), bool({"left_on", "left"} & found.keys())
+            if "key" in found["customer_id"].kinds or span:
+                fits.append(((leaves, not span, called, len(found)), export))
+        if fits:
+            draft = self.draft("customers", max(fits, key=lambda fit: fit[0])[1])
+            for name, column in draft.export.found["customers"].items():
+                draft.put(name, column)
+            if "key" not in draft.used["customer_id"].kinds:
+                draft.top.append("repeats: span  # guess: several rows of a customer are its contracts")
+            if "tenure" in draft.used:
+                unit = draft.used["tenure"].unit or TODO
+                draft.top.append(f"tenure_unit: {_guess(*self.todo('tenure_unit', unit, 'its header'))}")
+            self.attributes(draft)
+            return draft
+        ids = {e: c for e in self.exports if (c := e.found[e.table or "responses"].get("customer_id"))}
+        for table, export in ((t, e) for t in ("orders", "contacts") for e in ids if e.table == t):
+            draft = self.draft("customers", export)
+            draft.put("customer_id", ids[export], f"no export has a row per customer, and these {table} name them")
+            draft.select = f"select distinct {_quoted(ids[export].name)}"
+            draft.where.append(f"{_quoted(ids[export].name)} <> ''")
+            return draft
+        draft = self.draft("customers", Export({"file": TODO}, pa.table({}), {}, {}, []))
+        who = next((f", such as {c.name} in {e.label}" for e, c in ids.items()), "")
+        draft.columns["customer_id"] = (TODO, f"{TODO}: the export with a row per customer, and its column of ids{who}")
+        return draft
+
+    def attributes(self, draft: Draft) -> None:
+        """Map columns to break results down by, but none that tells who left."""
+        left = next((draft.used[n] for n in ("left_on", "left") if n in draft.used), None)
+        gone = draft.export.texts(left).map(lambda t: bool(t) if left.dates else t) if left else None
+        for column in draft.export.columns:
+            few = 1 < len(column.count) <= min(30, column.rows / 10) and not column.kinds & {"date", "number"}
+            name = next((n for n, c in draft.used.items() if c is column), column.words)
+            if name in (*CONTRACT["customers"], "") or column in draft.export.scores or not (few or name in draft.used):
+                continue
+            odd = pd.crosstab(draft.export.texts(column), gone) if left else pd.DataFrame({0: [1], 1: [1]})
+            if SAID["outcome"].rank(column.words) or odd.min(axis=1).sum() < odd.sum().min() / 4:
+                draft.columns.pop(name, None)
+                self.why[column] = "it tells who left or what was answered, so it is no segment"
+            elif few or len(column.count) <= 200:
+                draft.put(name, column, "few enough values for a segment" if few else "")
+
+    def events(self, table: str) -> None:
+        """Add the source of orders, cases, initiatives or exposures: the export that fits best."""
+        fits = [e for e in self.exports if e.table and (e.table == table or table in e.recipe)]
+        fits.sort(key=lambda e: len(e.found[table]), reverse=True)
+        self.why |= {e: f"it looks like {table} as well: a second source, if its rows are others" for e in fits[1:]}
+        for export in fits[:1]:
+            draft, found = self.draft(table, export), {**export.found[table]}
+            called = found.pop("customer_id", None)
+            if table == "orders":
+                self.order(draft, found)
+            for name, column in found.items():
+                one_of = {*(CONTRACT[table][name].one_of if name in CONTRACT[table] else ())}
+                coded = {v: next((k for k, w in KINDS.items() if w.rank(plain(v))), "") for v in column.count if one_of}
+                if one_of and not one_of >= {v.lower() for v in column.count} and not one_of >= {*coded.values()}:
+                    self.why[column] = f"{name} is one of {', '.join(sorted(one_of))}: map it with codes:"
+                else:
+                    draft.put(name, column, codes=coded if {*coded.values()} <= one_of else {})
+            if table != "initiatives":
+                self.customer(draft, called)
+
+    def order(self, draft: Draft, found: dict[str, Column]) -> None:
+        """Settle the money of an order: its lines, price times quantity, refunds, or a sum in another export."""
+        revenue, price, times, back = (found.pop(n, None) for n in ("revenue", "unit_price", "quantity", "refunded"))
+        if money := revenue or (price if times else None):
+            more = {"times": None if revenue else times, "minus": back}
+            draft.put("revenue", money, **{n: c.name for n, c in more.items() if c})
+            if "order_id" in found and "key" not in found["order_id"].kinds:
+                draft.top.append("repeats: sum  # guess: several rows of an order are its lines")
+        else:
+            self.join(draft, "revenue", lambda e: [c for n, c in e.found["orders"].items() if n == "revenue"])
+        for column in (c for c in draft.export.columns if SAID["currency"].rank(c.words) and len(c.count) > 1):
+            draft.put("currency", column, f"amounts in {' and '.join(column.count)}")
+
+    def customer(self, draft: Draft, called: Column | None) -> None:
+        """Map whose row it is: a column of known ids, one of another export, or TODO; never under half a match."""
+        ids, home = self.home.used.get("customer_id"), self.home.export
+
+        def known(export: Export) -> list[Column]:
+            if export is home:
+                return [ids]
+            long = [c for c in export.columns if "id" in c.kinds and ids and c.among(ids) >= 0.5]
+            long = [c for c in long if c is called or (len(c.count) >= 20 and min(map(len, c.count)) > 3)]
+            return sorted(long, key=lambda c: (c is not called, -c.among(ids)))
+
+        if ids and (fits := known(draft.export)):
+            share = f"{100 * fits[0].among(ids):.0f} % of its values are in {home.label}"
+            draft.put("customer_id", fits[0], "" if home is draft.export else share)
+            if fits[0].filled < fits[0].rows:
+                draft.where.append(f"{_quoted(fits[0].name)} <> ''")
+        elif not (ids and self.join(draft, "customer_id", known)):
+            if called and not ids:
+                return draft.put("customer_id", called, "by its header")
+            said = f"no column holds the ids of {home.label}"
+            if called:
+                form = oddities.id_forms(*(ibis.memtable({"customer_id": [*c.count]}) for c in (called, ids)))
+                said = f"{100 * called.among(ids):.0f} % of {called.name} are in {home.label}.{form}"
+            draft.columns["customer_id"] = (TODO, f"{TODO}: {said}")
+
+    def join(self, draft: Draft, name: str, wanted: Callable[[Export], list[Column]]) -> bool:
+        """Take a column from another export, over a column that both have: of its one row, or (revenue) as a sum."""
+        for other in (e for e in self.exports if e is not draft.export):
+            twins = {t.words: t for t in other.columns if "key" in t.kinds or name == "revenue"}
+            keys = {k: twins[k.words] for k in draft.export.columns if "id" in k.kinds and k.words in twins}
+            fits = ((c, k, t) for c in wanted(other) for k, t in keys.items() if t is not c and k.among(t) >= 0.5)
+            for column, key, twin in fits:
+                cell, on, right = _quoted(column.name), _quoted(twin.name), other.alias
+                right = (
+                    f"(select {on}, sum({cell}::double) as {cell} from {right} group by all)" * (name == "revenue")
+                    or right
+                )
+                draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join {right} b on b.{on} = a.{_quoted(key.name)}"
+                draft.columns[name] = (column.name, f"{100 * key.among(twin):.0f} % of {key.name} are in {other.label}")
+                draft.others.append(other)
+                return True
+        return False
+
+    def answers(self, export: Export) -> None:
+        """Add a source for each column of answers, split by the question; unlike scales are refused."""
+        cases = next((d.used for d in self.drafts if d.table == "contacts" and d.export is export), {})
+        found = {n: c for n, c in export.found["responses"].items() if c not in export.scores}
+        found = {n: c for n, c in found.items() if not (c.dates and c in cases.values())}
+        called = found.pop("customer_id", None)
+        found |= {"contact_id": cases["contact_id"]} if "contact_id" in cases else {}
+        if len(export.scores) > 1 or "contact_id" in found:
+            found.pop("response_id", None)
+        if "resolved_at" in cases and cases["resolved_at"].dates:
+            found.setdefault("asked_at", cases["resolved_at"])
+        for column, each in export.scores.items():
+            names = {asked: self.named(export, column, asked, score) for asked, score in each.items()}
+            names = {asked: name for asked, name in names.items() if name}
+            if not names:
+                continue
+            draft, kept = self.draft("responses", export), [each[asked] for asked in names]
+            for name, other in found.items():
+                draft.put(name, other, "when the case was closed" if other in cases.values() and other.dates else "")
+            self.customer(draft, called)
+            if "" in names:
+                draft.columns["metric"] = ({"value": names[""]}, "header, file name and scale")
+                if "touchpoint" not in found and FILES["contacts"].rank(export.words):
+                    draft.columns["touchpoint"] = ({"value": "support"}, "the name of the file")
+            else:
+                draft.put("metric", export.question, codes=names)
+                rest = {q: "_".join(w for w in plain(q).split("_") if not _metric(w)) for q in names}
+                if all(rest.values()) and "touchpoint" not in found:
+                    draft.put("touchpoint", export.question, codes=rest)
+                if left := export.question.count.keys() - names.keys():
+                    draft.where.append(f"{_quoted(export.question.name)} in ({', '.join(map(reading.literal, names))})")
+                    self.why.setdefault(column, f"not used for {', '.join(sorted(left))}: no answers on a scale")
+            rules = Score({t: n for score in kept for t, n in score.count.items()}).rules
+            zero = kept[0].zero if "nps" not in names.values() else []
+            said = f"answers from {min(s.low for s in kept):g} to {max(s.high for s in kept):g}"
+            draft.put("score", column, said, **rules | {"no_answer": rules["no_answer"] + zero})
+
+    def named(self, export: Export, column: Column, asked: str, score: Score) -> str:
+        """Return the metric of a question and note its scale; "" if it has none, or another scale than before."""
+        name = _metric(plain(asked)) or _metric(column.asked) or ("" if asked else _metric(export.words))
+        name = name or ("" if asked else "nps" if score.high > 7 else "csat")
+        before = self.metrics.get(name, [score])[0]
+        if name and before.top == score.top and (name != "nps" or score.top == 10):
+            self.metrics.setdefault(name, []).append(score)
+            return name
+        scales = f"answers from {score.low:g} to {score.high:g}, not {before.low:g} to {before.high:g} as elsewhere"
+        self.why[column] = f"{asked} {scales if name else 'names no metric'}: give it a metric of its own".strip()
+        return ""
+
+    def settings(self, name: str, entry: str) -> list[str]:
+        """Return everything above the tables of ``sources``."""
+        used, ends = {n: c for d in self.drafts for n, c in d.used.items()}, {}
+        for draft in self.drafts:
+            dated = [draft.used[n] for n in oddities.DATED.get(draft.table, ()) if n in draft.used]
+            days = [d for c in dated if c.read for d in c.read.days if d <= date.today()]
+            ends |= {draft.export: max(days)} if days else {}
+        near = [day for day in ends.values() if 2 * sum(d >= day - timedelta(31) for d in ends.values()) >= len(ends)]
+        found = next((n for n in WORDS["contract"] if n in self.home.columns), "")
+        shop = not found and any(d.table == "orders" for d in self.drafts)
+        said = f"{found} was found" if found else f"nothing shows who left{'' if shop else ', and there are no orders'}"
+        terms = self.todo("relationship", "noncontractual" if shop else "contractual", said)
+        money = Counter(c.currency for n, c in used.items() if n in MONEY and c.currency)
+        for column in (c for e in self.exports for c in e.columns if SAID["currency"].rank(c.words)):
+            money.update({v.upper(): n for v, n in column.count.items()})
+        code, *others = [code for code, _ in money.most_common()] or [TODO]
+        reasons = used["left_reason"].count if "left_reason" in used else ()
+        margin = self.todo("gross_margin", "no")[0]
+        block = WORDS["money_block"] | ({} if margin == "no" else {"gross_margin": float(margin)})
+        segments = [n for n, c in self.home.used.items() if n not in CONTRACT["customers"] and len(c.count) < 13]
+        selected = {e: 1 for d in self.drafts if d.selects for e in (d.export, *d.others)}
+        lines = {
+            "name": (name, ""),
+            "as_of": (max(near), "the last day that most tables reach") if near else self.todo("as_of"),
+            "relationship": terms,
+            "inactive_after_days": self.todo("inactive_after_days") if terms[0] == "noncontractual" else ("", ""),
+            "involuntary_reasons": ([v for v in reasons if SAID["involuntary"].rank(plain(v))], "not their choice"),
+            "currency": self.todo("currency", code, "the exports name it"),
+            "exchange_rates": ({c: TODO for c in others}, f"{TODO}: {WORDS['ask']['exchange_rates'][0]}"),
+            "# money" if margin == "no" else "money": (block, "your own figures; only value and return need them"),
+            **({"metrics": (None, "")} if self.metrics else {}),
+            **{f"  {m}": self.scale(m, scores) for m, scores in self.metrics.items()},
+            "segments": (segments, ""),
+            "folder": (entry, ""),
+            "exports": ({e.alias: e.how["file"] if len(e.how) == 1 else e.how for e in selected}, ""),
+        }
+        head = "# Proposed from the exports: check every guess, replace every TODO."
+        return [head, *(f"{k}: {_guess(v, w)}" for k, (v, w) in lines.items() if v or v is None), "sources:"]
+
+    def scale(self, name: str, scores: list[Score]) -> tuple[dict[str, Any], str]:
+        """Return what to declare of a metric, and why."""
+        n, low, top = sum(s.n for s in scores), min(s.low for s in scores), scores[0].top
+        said = f"{n:,} answers from {low:g} to {max(s.high for s in scores):g}"
+        if name == "nps":  # the odd scale from 1 only if there are many answers and none is 0
+            return {"scale": [int(low == 1 and n >= 200), 10]}, said
+        scale = {"scale": [0 if top == 1 else int(min(low, 1)), top]}
+        if name == "ces":
+            version, why = self.todo("version")
+            return scale | {"version": version}, f"{why}; {said}"
+        return scale | {"good": "high", "satisfied_from": {1: 1, 5: 4, 7: 6, 10: 9}[top]}, f"{said}; the two top boxes"
+
+    def unused(self) -> list[str]:
+        """Return a comment for every file and column that is not used, with the reason where it looks needed."""
+        lines, joined = [], {e for d in self.drafts for e in d.others}
+        for export in (e for e in self.exports if e not in joined):
+            drafts = [d for d in self.drafts if d.export is export]
+            left = [c for c in export.columns if c.count and not any(c in d.used.values() for d in drafts)]
+            told = {c: why for c in left if (why := self.why.get(c) or _looks(c, drafts))}
+            names = [c.name for c in left if c not in told or not drafts]
+            names = ", ".join(names[:30]) + f" and {len(names) - 30:,} more" * (len(names) > 30)
+            why = self.why.get(export, "no column of it names a customer, or its headers are not known")
+            lines += [f"# Not used: {export.label}{f' ({names})' if drafts else f': {why} ({names})'}"] if left else []
+            lines += [f"#   {c.name}: {why}" for c, why in [*told.items()][:20] if drafts]
+        return lines
+
+
+def propose(path: str | Path, name: str, *, entry: str = "", ask: Ask | None = None, tell: Tell | None = None) -> str:
+    """Return the text of a company.yaml for an export or a folder of them; ``entry`` is the value of its ``folder:``.
+
+    What cannot be guessed is asked with ``ask``, or TODO without it. ``tell`` hears of every file that is read. Errors:
+    InputError if there is no readable export.
+    """
+    path = Path(path).expanduser()
+    exports, remarks = _exports(path, tell or (lambda *_: None))
+    made = Proposal(exports, ask)
+    lines = made.settings(name, entry or (path.parent if path.is_file() else path).as_posix())
+    for table in FIELDS:
+        sources = [d.lines() for d in made.drafts if d.table == table]
+        first, other = ("- ", "  ") if len(sources) > 1 else ("", "")
+        lines += [f"  {table}:"] if sources else []
+        lines += [f"    {other if i else first}{line}" for source in sources for i, line in enumerate(source)]
+    lines += [*made.unused(), *(f"# Not read: {remark}" for remark in remarks)]
+    return "".join("".join(c if c.isprintable() else " " for c in line) + "\n" for line in lines)
+
+
+def new_company(name: str, path: str | Path, data_root: str | Path, **how: Any) -> Path:
+    """Write data_root/<name>/company.yaml for an export or a folder of them, and return its path; ``how``: see propose.
+
+    An existing file is not overwritten. Errors: InputError for an invalid or existing name, or no readable export.
+
+    Example: ``new_company("acme-uk", "~/exports", "data")``.
+    """
+    target, path = Path(data_root) / name / FILE, Path(path).expanduser()
+    if not re.fullmatch(r"[a-z0-9]+([_-][a-z0-9]+)*", name):
+        remedy = "It is a folder as well: use a-z, 0-9, - and _, such as acme-uk."
+        raise InputError("This cannot be the name of a company", remedy=remedy, value=name)
+    if target.exists():
+        remedy = "Choose another name or remove the file."
+        raise InputError("A company of this name already exists", remedy=remedy, file=target)
+    entry = path.parent if path.is_file() else path
+    with contextlib.suppress(ValueError):  # on another drive
+        entry = Path(os.path.relpath(entry, target.parent))
+    text = propose(path, name, entry=entry.as_posix(), **how)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    return target
+
+
+def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
+    if not path.exists():
+        raise InputError("There is no such folder or file", remedy="Name the folder that holds the exports.", file=path)
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in reading.READABLE) if path.is_dir() else [path]
+    engine, exports, remarks, groups = engines.own(), [], [], {}
+    for i, file in enumerate(files, 1):
+        tell(i, len(files), file.name)
+        try:
+            sheets = reading.sheets(file) if file.suffix.lower() == ".xlsx" else [""]
+            text = file.suffix.lower() in reading.TEXT
+            alike = reading.detect(file).columns if text else re.sub(r"\d+", "", file.name)
+            told = [n for n, w in (*FILES.items(), *METRICS.items()) if w.rank(plain(file.stem))]
+            for sheet in sheets:
+                groups.setdefault((alike, sheet if len(sheets) > 1 else "", file.suffix, *told), []).append(file)
+        except InputError as error:
+            remarks.append(str(error))
+    for (_, sheet, *_), same in groups.items():
+        some = [*same[:: len(same) // FILES_READ + 1], same[-1]] if len(same) > FILES_READ else same
+        try:
+            exports.append(_export(engine, some, {"file": _pattern(same, files)} | ({"sheet": sheet} if sheet else {})))
+        except InputError as error:
+            remarks.append(str(error))
+    if not exports:
+        remedy = " ".join([f"Put {', '.join(reading.READABLE)} files there.", *remarks])
+        raise InputError("There is no readable export", remedy=remedy, file=path)
+    return exports, remarks
+
+
+def _pattern(same: list[Path], files: list[Path]) -> str | list[str]:
+    names = [p.name for p in same]
+    start, end = (os.path.commonprefix(n) for n in (names, [n[::-1] for n in names]))
+    pattern = re.sub(r"\d+$", "", start) + "*" + re.sub(r"^\d+", "", end[::-1])
+    whole = [f.name for f in files if fnmatchcase(f.name, pattern)] == names
+    return names[0] if len(names) == 1 else pattern if whole else names
+
+
+def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> Export:
+    """Read an export: below its title rows, and without the rows that its recipe leaves out."""
+    errors, fits = [], []
+    for row, mark in ((r, m) for r in range(1, TITLES) for m in (None, *",;\t|") if r > 1 or m is None):
+        tried = how | ({"header_row": row} if row > 1 else {}) | ({"delimiter": mark} if mark else {})
+        try:
+            headers = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW).columns
+        except InputError as error:
+            errors.append(error)
+            if "fields" not in error.problem:
+                break
+            continue
+        unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in headers)
+        fits.append((len(headers) > 1 + (row > 1) and unnamed <= len(headers) / 2, -row, tried))
+        if fits[-1][0]:
+            break
+    if not fits or not (fits[-1][0] or fits[0][1] == -1):
+        raise errors[0]
+    how = max(fits, key=lambda fit: fit[:2])[2]
+    headers = {
+        plain(n): n for n in reading.load(engine, paths, name="export", how=How(**how)).drop(reading.ROW).columns
+    }
+    recipes = [r for r in RECIPES if all(_has(h, headers) for h in r["headers"])]
+    recipe = max(recipes, key=lambda r: len(r["headers"]), default={})
+    where = [
+        f"{_quoted(headers[plain(c)])} {rule}" for c, rule in recipe.get("where", {}).items() if plain(c) in headers
+    ]
+    kept, rows = engine.raw_sql(
+        f"select count(*) filter ({' and '.join(where) or True}), count(*) from export"
+    ).fetchone()
+    where = where if kept < rows else []
+    some = [*where, f"{reading.ROW} % {rows * len(headers) // CELLS + 1} = 0"]
+    first = engine.raw_sql("select * from export limit 1").fetchdf().iloc[0] if recipe.get("question_row") else {}
+    sql = f"select cast(columns(* exclude {reading.ROW}) as varchar) from export where {' and '.join(some)}"
+    return Export(how, engine.raw_sql(sql).to_arrow_table(), recipe, first, where)
+
+
+def _has(wanted: str, headers: dict[str, str]) -> bool:
+    return plain(wanted) in headers if plain(wanted) else any(fnmatchcase(h, wanted) for h in headers.values())
+
+
+def _metric(words: str) -> str:
+    return next((m for m, known in METRICS.items() if known.rank(words)), "")
+
+
+def _kind(table: str, name: str) -> str:
+    return FIELDS[table].get(name, ("text",))[0]
+
+
+def _headers(given: Any) -> Words:
+    given = given["column"] if isinstance(given, dict) else given
+    return Words(" ".join(f"={plain(h)}" for h in ([given] if isinstance(given, str) else given)))
+
+
+def _looks(column: Column, drafts: list[Draft]) -> str:
+    """Return why a column that looks like one we need is not used, "" for any other."""
+    score, days = Score(column.count), column.read.days if column.read and not column.style else ()
+    amounts = column.style and (SAID["money"].rank(column.words) or any(n % 1 for n in column.numbers))
+    answers = f"answers from {score.low:g} to {score.high:g}?" if score.holds and score.high == score.top > 4 else ""
+    what = f"dates, {min(days)} to {max(days)}" if days else "amounts" if amounts else answers
+    rivals = (
+        d.used[n].name for d in drafts for n, f in FIELDS[d.table].items() if n in d.used and f[1].rank(column.words)
+    )
+    same = next(rivals, "")
+    return what and f"{what}; {f'{same} is used for this' if same else 'its header names no column of ours'}"
+
+
+def _guess(value: Any, why: str) -> str:
+    said = why if not why or why.startswith((TODO, "your")) else f"guess: {why}"
+    return ("" if value is None else _flow(value)) + f"  # {said}" * bool(said)
+
+
+def _flow(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    whole = str(value).isprintable()
+    style = {"default_flow_style": True, "sort_keys": False, "width": 1 << 30, "allow_unicode": whole}
+    return yaml.safe_dump([value], **style, default_style=None if whole else '"').strip()[1:-1]
