@@ -29,7 +29,8 @@ from cxlib.intake.sources import Export as How
 from cxlib.intake.tables import CONTRACT, MONEY
 
 CELLS, FILES_READ, TITLES = 8_000_000, 40, 12  # looked at of one export; rows in which its header is looked for
-RECIPES = [r for p in Path(__file__).parent.glob("recipes/*.yaml") for r in yaml.safe_load(p.read_text("utf-8"))]
+_FILES = sorted(Path(__file__).parent.glob("recipes/*.yaml"))
+RECIPES = [recipe | {"vendor": p.stem} for p in _FILES for recipe in yaml.safe_load(p.read_text("utf-8"))]
 Ask = Callable[[str, tuple[str, ...], str], str]  # a question, its possible answers and the default: the answer
 Tell = Callable[[int, int, str], None]  # files read, files in all, name of the file
 _quoted = reading.identifier
@@ -46,7 +47,7 @@ class Export:
         self.how, self.cells, self.recipe, self.where = how, cells, recipe, where
         self.label = ", ".join(str(how[k]) for k in ("file", "sheet") if k in how)
         self.words = plain(re.sub(r"\.\w+(?=,|$)", "", self.label))
-        self.alias = re.sub(r"^(?=\d|$)", "t_", self.words)
+        self.alias = re.sub(r"^(?=\d|$|(order|group|case|table|user|end|all)$)", "t_", self.words)
         self.columns = [Column(n, cells[n], labels.get(n, "")) for n in cells.column_names]
         sure = {way for c in self.columns for way in c.dates if len(c.dates) == 1 and way}
         self.settle(next(iter(sure)) if len(sure) == 1 else "")
@@ -120,12 +121,7 @@ class Draft:
 
     def __init__(self, table: str, export: Export) -> None:
         self.table, self.export, self.where, self.others, self.top = table, export, [*export.where], [], []
-        self.select, self.columns, self.used = "select *", {}, {}
-
-    @property
-    def selects(self) -> bool:
-        """Whether rows are chosen or joined by a select."""
-        return bool(self.where) or self.select != "select *"
+        self.select, self.columns, self.used = "", {}, {}
 
     def put(self, name: str, column: Column, why: str = "", **keys: Any) -> None:
         """Map a column: its origin, the format of its values, and the evidence."""
@@ -143,14 +139,15 @@ class Draft:
     def lines(self) -> list[str]:
         """Return the lines of the source in company.yaml."""
         lines = [f"{key}: {_flow(value)}" for key, value in self.export.how.items()]
-        if self.selects:
-            select = self.select if self.others else f"{self.select} from {self.export.alias}"
+        if self.where or self.select:
+            select = self.select or f"select * from {self.export.alias}"
             rules = [f"{'and' if i else 'where'} {rule}" for i, rule in enumerate(self.where)]
             lines = ["sql: |", *(f"  {line}" for line in (*select.splitlines(), *rules))]
         dated = [c for n, c in self.used.items() if c.read and _kind(self.table, n) in ("date", "when")]
         if never := sorted({t for c in dated for t in (*c.read.never, *c.read.unread)}):
             kept = sorted({b for c in self.used.values() for b in c.blanks})
             lines.append(f"blank: {_guess(['', *kept, *never], f'{never[-1]} means no date')}")
+        lines = [f"# recipe: {self.export.recipe['vendor']}", *lines] if self.table in self.export.recipe else lines
         return [*lines, *self.top, "columns:", *(f"  {_flow(n)}: {_guess(v, w)}" for n, (v, w) in self.columns.items())]
 
 
@@ -182,16 +179,22 @@ class Proposal:
     def customers(self) -> Draft:
         """Return a row per customer or contract; else the customers whom orders or cases name; else TODO."""
         fits = []
-        for export in (e for e in self.exports if not e.table and "customer_id" in e.found["customers"]):
+        for export in (e for e in self.exports if not e.table):
             found, called = export.found["customers"], FILES["customers"].rank(export.words) > 0
             span, leaves = {"joined_on", "left_on"} <= found.keys(), bool({"left_on", "left"} & found.keys())
-            if "key" in found["customer_id"].kinds or span:
-                fits.append(((leaves, not span, called, len(found)), export))
+            if ids := found.get("customer_id"):
+                fits += [((1 + leaves, not span, called, len(found)), export)] if "key" in ids.kinds or span else []
+            elif leaves:
+                fits.append(((0,), export))
         if fits:
             draft = self.draft("customers", max(fits, key=lambda fit: fit[0])[1])
             for name, column in draft.export.found["customers"].items():
-                draft.put(name, column)
-            if "key" not in draft.used["customer_id"].kinds:
+                if name != "tenure" or {"left", "left_on"} & draft.export.found["customers"].keys():
+                    draft.put(name, column)
+            if "customer_id" not in draft.used:
+                draft.select = f"select *, row_number() over () as customer from {draft.export.alias}"
+                draft.columns["customer_id"] = ("customer", "no column identifies a customer, so each row is one")
+            elif "key" not in draft.used["customer_id"].kinds:
                 draft.top.append("repeats: span  # guess: several rows of a customer are its contracts")
             if "tenure" in draft.used:
                 unit = draft.used["tenure"].unit or TODO
@@ -202,7 +205,7 @@ class Proposal:
         for table, export in ((t, e) for t in ("orders", "contacts") for e in ids if e.table == t):
             draft = self.draft("customers", export)
             draft.put("customer_id", ids[export], f"no export has a row per customer, and these {table} name them")
-            draft.select = f"select distinct {_quoted(ids[export].name)}"
+            draft.select = f"select distinct {_quoted(ids[export].name)} from {export.alias}"
             draft.where.append(f"{_quoted(ids[export].name)} <> ''")
             return draft
         draft = self.draft("customers", Export({"file": TODO}, pa.table({}), {}, {}, []))
@@ -253,7 +256,11 @@ class Proposal:
             more = {"times": None if revenue else times, "minus": back}
             draft.put("revenue", money, **{n: c.name for n, c in more.items() if c})
             if "order_id" in found and "key" not in found["order_id"].kinds:
-                draft.top.append("repeats: sum  # guess: several rows of an order are its lines")
+                each = draft.export.texts(money).groupby(draft.export.texts(found["order_id"])).agg(["size", "nunique"])
+                if more["times"] or each["nunique"].max() > 1 or money.filled < money.rows:
+                    draft.top.append("repeats: sum  # guess: several rows of an order are its lines")
+                else:
+                    draft.select = f"select distinct on ({_quoted(found['order_id'].name)}) * from {draft.export.alias}"
         else:
             self.join(draft, "revenue", lambda e: [c for n, c in e.found["orders"].items() if n == "revenue"])
         for column in (c for c in draft.export.columns if SAID["currency"].rank(c.words) and len(c.count) > 1):
@@ -292,11 +299,10 @@ class Proposal:
             fits = ((c, k, t) for c in wanted(other) for k, t in keys.items() if t is not c and k.among(t) >= 0.5)
             for column, key, twin in fits:
                 cell, on, right = _quoted(column.name), _quoted(twin.name), other.alias
-                right = (
-                    f"(select {on}, sum({cell}::double) as {cell} from {right} group by all)" * (name == "revenue")
-                    or right
-                )
-                draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join {right} b on b.{on} = a.{_quoted(key.name)}"
+                if name == "revenue":
+                    right = f"(select {on}, sum({cell}::double) as {cell} from {right} group by all)"
+                draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join {right} b"
+                draft.select += f" on b.{on} = a.{_quoted(key.name)}"
                 draft.columns[name] = (column.name, f"{100 * key.among(twin):.0f} % of {key.name} are in {other.label}")
                 draft.others.append(other)
                 return True
@@ -367,18 +373,19 @@ class Proposal:
         for column in (c for e in self.exports for c in e.columns if SAID["currency"].rank(c.words)):
             money.update({v.upper(): n for v, n in column.count.items()})
         code, *others = [code for code, _ in money.most_common()] or [TODO]
+        paid = any(n in MONEY for d in self.drafts for n in d.columns)
         reasons = used["left_reason"].count if "left_reason" in used else ()
         margin = self.todo("gross_margin", "no")[0]
         block = WORDS["money_block"] | ({} if margin == "no" else {"gross_margin": float(margin)})
         segments = [n for n, c in self.home.used.items() if n not in CONTRACT["customers"] and len(c.count) < 13]
-        selected = {e: 1 for d in self.drafts if d.selects for e in (d.export, *d.others)}
+        selected = {e: 1 for d in self.drafts if d.where or d.select for e in (d.export, *d.others)}
         lines = {
             "name": (name, ""),
             "as_of": (max(near), "the last day that most tables reach") if near else self.todo("as_of"),
             "relationship": terms,
             "inactive_after_days": self.todo("inactive_after_days") if terms[0] == "noncontractual" else ("", ""),
             "involuntary_reasons": ([v for v in reasons if SAID["involuntary"].rank(plain(v))], "not their choice"),
-            "currency": self.todo("currency", code, "the exports name it"),
+            "currency": self.todo("currency", code, "the exports name it") if paid else ("", ""),
             "exchange_rates": ({c: TODO for c in others}, f"{TODO}: {WORDS['ask']['exchange_rates'][0]}"),
             "# money" if margin == "no" else "money": (block, "your own figures; only value and return need them"),
             **({"metrics": (None, "")} if self.metrics else {}),
@@ -477,8 +484,14 @@ def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
             remarks.append(str(error))
     for (_, sheet, *_), same in groups.items():
         some = [*same[:: len(same) // FILES_READ + 1], same[-1]] if len(same) > FILES_READ else same
+        more = {"sheet": sheet} if sheet else {}
         try:
-            exports.append(_export(engine, some, {"file": _pattern(same, files)} | ({"sheet": sheet} if sheet else {})))
+            export = _export(engine, some, {"file": _pattern(same, files)} | more)
+            ids = export.found["customers"].get("customer_id")
+            if len(same) > 1 and not export.table and ids and "key" not in ids.kinds:
+                export = _export(engine, same[-1:], {"file": same[-1].name} | more)
+                remarks.append(f"the files before {same[-1].name}, which hold the same customers")
+            exports.append(export)
         except InputError as error:
             remarks.append(str(error))
     if not exports:
@@ -497,43 +510,35 @@ def _pattern(same: list[Path], files: list[Path]) -> str | list[str]:
 
 def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> Export:
     """Read an export: below its title rows, and without the rows that its recipe leaves out."""
-    errors, fits = [], []
+    errors, best = [], None
     for row, mark in ((r, m) for r in range(1, TITLES) for m in (None, *",;\t|") if r > 1 or m is None):
         tried = how | ({"header_row": row} if row > 1 else {}) | ({"delimiter": mark} if mark else {})
         try:
-            headers = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW).columns
+            names = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW).columns
         except InputError as error:
             errors.append(error)
             if "fields" not in error.problem:
                 break
             continue
-        unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in headers)
-        fits.append((len(headers) > 1 + (row > 1) and unnamed <= len(headers) / 2, -row, tried))
-        if fits[-1][0]:
+        unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in names)
+        good = len(names) > 1 + (row > 1) and unnamed <= len(names) / 2
+        best = tried if good or row == 1 else best
+        if good:
             break
-    if not fits or not (fits[-1][0] or fits[0][1] == -1):
+    if best is None:
         raise errors[0]
-    how = max(fits, key=lambda fit: fit[:2])[2]
-    headers = {
-        plain(n): n for n in reading.load(engine, paths, name="export", how=How(**how)).drop(reading.ROW).columns
-    }
-    recipes = [r for r in RECIPES if all(_has(h, headers) for h in r["headers"])]
+    rows = reading.load(engine, paths, name="export", how=How(**best)).drop(reading.ROW)
+    headers, asks = {plain(n): n for n in rows.columns}, any("?" in n for n in rows.columns)
+    recipes = [r for r in RECIPES if all(plain(h) in headers or (h == "?" and asks) for h in r["headers"])]
     recipe = max(recipes, key=lambda r: len(r["headers"]), default={})
-    where = [
-        f"{_quoted(headers[plain(c)])} {rule}" for c, rule in recipe.get("where", {}).items() if plain(c) in headers
-    ]
-    kept, rows = engine.raw_sql(
-        f"select count(*) filter ({' and '.join(where) or True}), count(*) from export"
-    ).fetchone()
-    where = where if kept < rows else []
-    some = [*where, f"{reading.ROW} % {rows * len(headers) // CELLS + 1} = 0"]
+    rules = {c: rule for c, rule in recipe.get("where", {}).items() if plain(c) in headers}
+    where = [f"{_quoted(headers[plain(c)])} {rule}" for c, rule in rules.items()]
+    counts = f"select count(*) filter ({' and '.join(where) or True}), count(*) from export"
+    kept, n = engine.raw_sql(counts).fetchone()
+    some = [*where, f"{reading.ROW} % {n * len(headers) // CELLS + 1} = 0"]
     first = engine.raw_sql("select * from export limit 1").fetchdf().iloc[0] if recipe.get("question_row") else {}
     sql = f"select cast(columns(* exclude {reading.ROW}) as varchar) from export where {' and '.join(some)}"
-    return Export(how, engine.raw_sql(sql).to_arrow_table(), recipe, first, where)
-
-
-def _has(wanted: str, headers: dict[str, str]) -> bool:
-    return plain(wanted) in headers if plain(wanted) else any(fnmatchcase(h, wanted) for h in headers.values())
+    return Export(best, engine.raw_sql(sql).to_arrow_table(), recipe, first, where if kept < n else [])
 
 
 def _metric(words: str) -> str:
