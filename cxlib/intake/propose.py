@@ -29,6 +29,7 @@ from cxlib.intake.sources import Export as How
 from cxlib.intake.tables import CONTRACT, MONEY
 
 CELLS, FILES_READ, TITLES = 8_000_000, 40, 12  # looked at of one export; rows in which its header is looked for
+MOST = 20  # columns of customers that are mapped
 _FILES = sorted(Path(__file__).parent.glob("recipes/*.yaml"))
 RECIPES = [recipe | {"vendor": p.stem} for p in _FILES for recipe in yaml.safe_load(p.read_text("utf-8"))]
 Ask = Callable[[str, tuple[str, ...], str], str]  # a question, its possible answers and the default: the answer
@@ -160,6 +161,7 @@ class Proposal:
             if any(c.dates and c.read is None for c in export.columns):
                 export.settle(self.todo("day_first")[0][:1].strip("T"))
         self.home = self.customers()
+        self.drafts.append(self.home)
         for table in WORDS["needed"]:
             self.events(table)
         for export in exports:
@@ -170,11 +172,6 @@ class Proposal:
         question, *choices = WORDS["ask"][key]
         answer = self.ask(question, tuple(choices), default) if self.ask else default
         return answer, f"{TODO}: {question}" if answer == TODO else why if answer == default else "your answer"
-
-    def draft(self, table: str, export: Export) -> Draft:
-        """Begin a source."""
-        self.drafts.append(Draft(table, export))
-        return self.drafts[-1]
 
     def customers(self) -> Draft:
         """Return a row per customer or contract; else the customers whom orders or cases name; else TODO."""
@@ -187,7 +184,8 @@ class Proposal:
             elif leaves:
                 fits.append(((0,), export))
         if fits:
-            draft = self.draft("customers", max(fits, key=lambda fit: fit[0])[1])
+            draft = Draft("customers", max(fits, key=lambda fit: fit[0])[1])
+            self.why |= {e: "it looks like customers as well: see which has who left, and when" for _, e in fits}
             for name, column in draft.export.found["customers"].items():
                 if name != "tenure" or {"left", "left_on"} & draft.export.found["customers"].keys():
                     draft.put(name, column)
@@ -203,12 +201,12 @@ class Proposal:
             return draft
         ids = {e: c for e in self.exports if (c := e.found[e.table or "responses"].get("customer_id"))}
         for table, export in ((t, e) for t in ("orders", "contacts") for e in ids if e.table == t):
-            draft = self.draft("customers", export)
+            draft = Draft("customers", export)
             draft.put("customer_id", ids[export], f"no export has a row per customer, and these {table} name them")
             draft.select = f"select distinct {_quoted(ids[export].name)} from {export.alias}"
             draft.where.append(f"{_quoted(ids[export].name)} <> ''")
             return draft
-        draft = self.draft("customers", Export({"file": TODO}, pa.table({}), {}, {}, []))
+        draft = Draft("customers", Export({"file": TODO}, pa.table({}), {}, {}, []))
         who = next((f", such as {c.name} in {e.label}" for e, c in ids.items()), "")
         draft.columns["customer_id"] = (TODO, f"{TODO}: the export with a row per customer, and its column of ids{who}")
         return draft
@@ -226,7 +224,7 @@ class Proposal:
             if SAID["outcome"].rank(column.words) or odd.min(axis=1).sum() < odd.sum().min() / 4:
                 draft.columns.pop(name, None)
                 self.why[column] = "it tells who left or what was answered, so it is no segment"
-            elif few or len(column.count) <= 200:
+            elif name in draft.used or len(draft.columns) < MOST:
                 draft.put(name, column, "few enough values for a segment" if few else "")
 
     def events(self, table: str) -> None:
@@ -235,7 +233,8 @@ class Proposal:
         fits.sort(key=lambda e: len(e.found[table]), reverse=True)
         self.why |= {e: f"it looks like {table} as well: a second source, if its rows are others" for e in fits[1:]}
         for export in fits[:1]:
-            draft, found = self.draft(table, export), {**export.found[table]}
+            draft, found = Draft(table, export), {**export.found[table]}
+            self.drafts.append(draft)
             called = found.pop("customer_id", None)
             if table == "orders":
                 self.order(draft, found)
@@ -266,8 +265,8 @@ class Proposal:
         for column in (c for c in draft.export.columns if SAID["currency"].rank(c.words) and len(c.count) > 1):
             draft.put("currency", column, f"amounts in {' and '.join(column.count)}")
 
-    def customer(self, draft: Draft, called: Column | None) -> None:
-        """Map whose row it is: a column of known ids, one of another export, or TODO; never under half a match."""
+    def customer(self, draft: Draft, called: Column | None) -> bool:
+        """Map whose row it is, or TODO, and tell if that is possible: by known ids, never under half a match."""
         ids, home = self.home.used.get("customer_id"), self.home.export
 
         def known(export: Export) -> list[Column]:
@@ -284,25 +283,28 @@ class Proposal:
                 draft.where.append(f"{_quoted(fits[0].name)} <> ''")
         elif not (ids and self.join(draft, "customer_id", known)):
             if called and not ids:
-                return draft.put("customer_id", called, "by its header")
+                draft.put("customer_id", called, "by its header")
+                return True
             said = f"no column holds the ids of {home.label}"
             if called:
                 form = oddities.id_forms(*(ibis.memtable({"customer_id": [*c.count]}) for c in (called, ids)))
                 said = f"{100 * called.among(ids):.0f} % of {called.name} are in {home.label}.{form}"
             draft.columns["customer_id"] = (TODO, f"{TODO}: {said}")
+        return bool(draft.columns["customer_id"][0] != TODO or called or not ids)
 
     def join(self, draft: Draft, name: str, wanted: Callable[[Export], list[Column]]) -> bool:
         """Take a column from another export, over a column that both have: of its one row, or (revenue) as a sum."""
-        for other in (e for e in self.exports if e is not draft.export):
+        rank = FIELDS[draft.table][name][1].rank
+        fits = [(o, c) for o in self.exports if o is not draft.export for c in wanted(o)]
+        for other, column in sorted(fits, key=lambda fit: -rank(fit[1].words)):
             twins = {t.words: t for t in other.columns if "key" in t.kinds or name == "revenue"}
-            keys = {k: twins[k.words] for k in draft.export.columns if "id" in k.kinds and k.words in twins}
-            fits = ((c, k, t) for c in wanted(other) for k, t in keys.items() if t is not c and k.among(t) >= 0.5)
-            for column, key, twin in fits:
-                cell, on, right = _quoted(column.name), _quoted(twin.name), other.alias
-                if name == "revenue":
-                    right = f"(select {on}, sum({cell}::double) as {cell} from {right} group by all)"
-                draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join {right} b"
-                draft.select += f" on b.{on} = a.{_quoted(key.name)}"
+            for key in (k for k in draft.export.columns if "id" in k.kinds and k.words in twins):
+                twin, cell, on = twins[key.words], _quoted(column.name), _quoted(twins[key.words].name)
+                if twin is column or key.among(twin) < 0.5:
+                    continue
+                summed = f"(select {on}, sum({cell}::double) as {cell} from {other.alias} group by all)"
+                draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join "
+                draft.select += f"{summed if name == 'revenue' else other.alias} b on b.{on} = a.{_quoted(key.name)}"
                 draft.columns[name] = (column.name, f"{100 * key.among(twin):.0f} % of {key.name} are in {other.label}")
                 draft.others.append(other)
                 return True
@@ -320,14 +322,18 @@ class Proposal:
         if "resolved_at" in cases and cases["resolved_at"].dates:
             found.setdefault("asked_at", cases["resolved_at"])
         for column, each in export.scores.items():
+            draft = Draft("responses", export)
+            for name, other in found.items():
+                draft.put(name, other, "when the case was closed" if other in cases.values() and other.dates else "")
+            if not self.customer(draft, called):
+                self.why[export] = f"it holds answers, but no column names a customer of {self.home.export.label}"
+                return
             names = {asked: self.named(export, column, asked, score) for asked, score in each.items()}
             names = {asked: name for asked, name in names.items() if name}
             if not names:
                 continue
-            draft, kept = self.draft("responses", export), [each[asked] for asked in names]
-            for name, other in found.items():
-                draft.put(name, other, "when the case was closed" if other in cases.values() and other.dates else "")
-            self.customer(draft, called)
+            self.drafts.append(draft)
+            kept = [each[asked] for asked in names]
             if "" in names:
                 draft.columns["metric"] = ({"value": names[""]}, "header, file name and scale")
                 if "touchpoint" not in found and FILES["contacts"].rank(export.words):
@@ -395,7 +401,7 @@ class Proposal:
             "exports": ({e.alias: e.how["file"] if len(e.how) == 1 else e.how for e in selected}, ""),
         }
         head = "# Proposed from the exports: check every guess, replace every TODO."
-        return [head, *(f"{k}: {_guess(v, w)}" for k, (v, w) in lines.items() if v or v is None), "sources:"]
+        return [head, *(f"{k}: {_guess(v, w)}".rstrip() for k, (v, w) in lines.items() if v or v is None), "sources:"]
 
     def scale(self, name: str, scores: list[Score]) -> tuple[dict[str, Any], str]:
         """Return what to declare of a metric, and why."""
@@ -418,7 +424,7 @@ class Proposal:
             told = {c: why for c in left if (why := self.why.get(c) or _looks(c, drafts))}
             names = [c.name for c in left if c not in told or not drafts]
             names = ", ".join(names[:30]) + f" and {len(names) - 30:,} more" * (len(names) > 30)
-            why = self.why.get(export, "no column of it names a customer, or its headers are not known")
+            why = self.why.get(export, "its headers tell no table")
             lines += [f"# Not used: {export.label}{f' ({names})' if drafts else f': {why} ({names})'}"] if left else []
             lines += [f"#   {c.name}: {why}" for c, why in [*told.items()][:20] if drafts]
         return lines
@@ -492,6 +498,9 @@ def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
                 export = _export(engine, same[-1:], {"file": same[-1].name} | more)
                 remarks.append(f"the files before {same[-1].name}, which hold the same customers")
             exports.append(export)
+            remarks += (
+                [f"{len(same) - len(some)} of the {len(same)} files {export.label}"] if len(some) < len(same) else []
+            )
         except InputError as error:
             remarks.append(str(error))
     if not exports:
