@@ -220,8 +220,8 @@ class Proposal:
             name = next((n for n, c in draft.used.items() if c is column), column.words)
             if name in (*CONTRACT["customers"], "") or column in draft.export.scores or not (few or name in draft.used):
                 continue
-            odd = pd.crosstab(draft.export.texts(column), gone) if left else pd.DataFrame({0: [1], 1: [1]})
-            if SAID["outcome"].rank(column.words) or odd.min(axis=1).sum() < odd.sum().min() / 4:
+            told = left and _tells(draft.export.texts(column), gone)
+            if told or SAID["outcome"].rank(column.words):
                 draft.columns.pop(name, None)
                 self.why[column] = "it tells who left or what was answered, so it is no segment"
             elif name in draft.used or len(draft.columns) < MOST:
@@ -519,24 +519,25 @@ def _pattern(same: list[Path], files: list[Path]) -> str | list[str]:
 
 def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> Export:
     """Read an export: below its title rows, and without the rows that its recipe leaves out."""
-    errors, best = [], None
+    errors, best, rows = [], None, None
     for row, mark in ((r, m) for r in range(1, TITLES) for m in (None, *",;\t|") if r > 1 or m is None):
         tried = how | ({"header_row": row} if row > 1 else {}) | ({"delimiter": mark} if mark else {})
         try:
-            names = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW).columns
+            rows = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW)
         except InputError as error:
             errors.append(error)
             if "fields" not in error.problem:
                 break
             continue
-        unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in names)
-        good = len(names) > 1 + (row > 1) and unnamed <= len(names) / 2
+        unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in rows.columns)
+        good = len(rows.columns) > 1 + (row > 1) and unnamed <= len(rows.columns) / 2
         best = tried if good or row == 1 else best
         if good:
             break
     if best is None:
         raise errors[0]
-    rows = reading.load(engine, paths, name="export", how=How(**best)).drop(reading.ROW)
+    if best is not tried:
+        rows = reading.load(engine, paths, name="export", how=How(**best)).drop(reading.ROW)
     headers, asks = {plain(n): n for n in rows.columns}, any("?" in n for n in rows.columns)
     recipes = [r for r in RECIPES if all(plain(h) in headers or (h == "?" and asks) for h in r["headers"])]
     recipe = max(recipes, key=lambda r: len(r["headers"]), default={})
@@ -552,6 +553,11 @@ def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) ->
 
 def _metric(words: str) -> str:
     return next((m for m, known in METRICS.items() if known.rank(words)), "")
+
+
+def _tells(texts: pd.Series, gone: pd.Series) -> bool:
+    each = pd.crosstab(texts, gone).to_numpy()
+    return each.min(axis=1).sum() < each.sum(axis=0).min() / 4
 
 
 def _kind(table: str, name: str) -> str:
