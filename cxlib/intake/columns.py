@@ -107,7 +107,7 @@ class Column:
         fits = {w: d for w, d in tried.items() if d.forms and len(d.unread) <= _FEW}
         least = min((d.unread.total() for d in fits.values()), default=self.filled)
         self.dates = {w: d for w, d in fits.items() if d.unread.total() == least <= self.filled / 10}
-        if "d" in self.dates and fits["d"].days == fits.get("m", fits["d"]).days:
+        if "d" in self.dates and ("m" not in tried or self.dates.get("m", Dates({}, "")).days == fits["d"].days):
             self.dates = {"": fits["d"]}  # no day and month that could be exchanged
         lasting = first and all(re.fullmatch(r"\d+:\d\d:\d\d", v) for v in self.count)
         unit = (u for u in ("minutes", "hours", "days", "months", "years") if f"_{u[:3]}" in f"_{self.words}")
@@ -178,15 +178,15 @@ class Score:
         first = 1 if len(scale) > 2 else 0
         codes = {t: next((i + first for i, same in enumerate(scale) if texts[t] in same), TODO) for t in labels}
         read = {t: p for t in left if t not in labels and (p := _points(t)) is not None}
-        if any(p % 1 for p in read.values()) and all(p * 2 % 1 == 0 for p in read.values()):
-            codes |= {t: int(2 * p) for t, p in read.items()}  # half stars, counted in halves
         points = {t: p for t, p in (read | codes).items() if p != TODO}
-        self.low, self.high = min(points.values(), default=0), max(points.values(), default=0)
+        self.high = max(points.values(), default=0)
         named = len(scale) - 1 + first if labels and not read else self.high
-        self.top, self.n = next((t for t in (1, 5, 7, 10) if named <= t), 0), sum(count[t] for t in points)
-        self.zero = [t for t, p in points.items() if p == 0 and self.top in (5, 7)]
+        self.top = next((t for t in (1, 5, 7, 10) if named <= t), 0)
+        none += [t for t, p in points.items() if p == 0 and self.top in (5, 7)]  # on a scale from 1
+        points = {t: p for t, p in points.items() if t not in none}
+        self.low, self.n = min(points.values(), default=0), sum(count[t] for t in points)
         self.rules = {"codes": codes, "no_answer": none, "not_asked": unasked}
-        whole = all(p % 1 == 0 for p in points.values())
+        whole = all(2 * p % 1 == 0 for p in points.values())  # half stars are answers, averages are none
         doubtful = len(none) > 5 or len(labels) > 7 or len(read | codes) < len(left)
         self.holds = len(points) > 1 and whole and self.low >= 0 and self.top > 0 and not doubtful
 

@@ -54,7 +54,7 @@ class Export:
         self.settle(next(iter(sure)) if len(sure) == 1 else "")
         self.found = {table: self._find(table) for table in FIELDS}
         few = [c for c in self.columns if 1 < len(c.count) <= 40 and not c.kinds & {"date", "number"}]
-        asked = [c for c in few if any(_metric(plain(v)) for v in c.count)]
+        asked = [c for c in few if any(_metric(plain(v)) for v in c.count) and not Score(c.count).holds]
         self.question = max(asked, key=lambda c: SAID["question"].rank(c.words), default=None)
         self.scores = {c: each for c in self._answers() if (each := self._by_question(c))}
         self.table = self._table()
@@ -217,7 +217,7 @@ class Proposal:
         gone = draft.export.texts(left).map(lambda t: bool(t) if left.dates else t) if left else None
         for column in draft.export.columns:
             few = 1 < len(column.count) <= min(30, column.rows / 10) and not column.kinds & {"date", "number"}
-            name = next((n for n, c in draft.used.items() if c is column), column.words)
+            name = next((n for n, c in draft.used.items() if c is column and n in draft.columns), column.words)
             if name in (*CONTRACT["customers"], "") or column in draft.export.scores or not (few or name in draft.used):
                 continue
             told = left and _tells(draft.export.texts(column), gone)
@@ -347,9 +347,8 @@ class Proposal:
                     draft.where.append(f"{_quoted(export.question.name)} in ({', '.join(map(reading.literal, names))})")
                     self.why.setdefault(column, f"not used for {', '.join(sorted(left))}: no answers on a scale")
             rules = Score({t: n for score in kept for t, n in score.count.items()}).rules
-            zero = kept[0].zero if "nps" not in names.values() else []
             said = f"answers from {min(s.low for s in kept):g} to {max(s.high for s in kept):g}"
-            draft.put("score", column, said, **rules | {"no_answer": rules["no_answer"] + zero})
+            draft.put("score", column, said, **rules)
 
     def named(self, export: Export, column: Column, asked: str, score: Score) -> str:
         """Return the metric of a question and note its scale; "" if it has none, or another scale than before."""
@@ -383,7 +382,7 @@ class Proposal:
         reasons = used["left_reason"].count if "left_reason" in used else ()
         margin = self.todo("gross_margin", "no")[0]
         block = WORDS["money_block"] | ({} if margin == "no" else {"gross_margin": float(margin)})
-        segments = [n for n, c in self.home.used.items() if n not in CONTRACT["customers"] and len(c.count) < 13]
+        groups = {n: c for n, c in self.home.used.items() if n in self.home.columns and n not in CONTRACT["customers"]}
         selected = {e: 1 for d in self.drafts if d.where or d.select for e in (d.export, *d.others)}
         lines = {
             "name": (name, ""),
@@ -396,7 +395,7 @@ class Proposal:
             "# money" if margin == "no" else "money": (block, "your own figures; only value and return need them"),
             **({"metrics": (None, "")} if self.metrics else {}),
             **{f"  {m}": self.scale(m, scores) for m, scores in self.metrics.items()},
-            "segments": (segments, ""),
+            "segments": ([n for n, c in groups.items() if len(c.count) < 13], ""),
             "folder": (entry, ""),
             "exports": ({e.alias: e.how["file"] if len(e.how) == 1 else e.how for e in selected}, ""),
         }
@@ -426,7 +425,7 @@ class Proposal:
             names = ", ".join(names[:30]) + f" and {len(names) - 30:,} more" * (len(names) > 30)
             why = self.why.get(export, "its headers tell no table")
             lines += [f"# Not used: {export.label}{f' ({names})' if drafts else f': {why} ({names})'}"] if left else []
-            lines += [f"#   {c.name}: {why}" for c, why in [*told.items()][:20] if drafts]
+            lines += [f"#   {c.name}: {why}" for c, why in [*told.items()][:20] if drafts or c in self.why]
         return lines
 
 
