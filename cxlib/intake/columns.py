@@ -19,7 +19,8 @@ from cxlib.intake.values import NO, YES
 
 TODO = "TODO"
 WORDS = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text(encoding="utf-8"))
-_MONEY = re.compile(rf"(?<![A-Z])({WORDS['currencies'].replace(' ', '|')})(?![A-Z])|([{''.join(WORDS['signs'])}])")
+_CODES = WORDS["currencies"].replace(" ", "|")
+_MONEY = re.compile(rf"(?<![A-Z])({_CODES})(?![A-Z])|([€£$¥₹])")
 _FEW, _FAR = 3, date.today().year + 20  # texts in a column of dates that are none, as "unknown"; a year nobody means
 _WAYS = {"d": WORDS["days"] + WORDS["day_first"], "m": WORDS["days"] + WORDS["month_first"]}
 _CLOCKS = {"unix": r"1\d{9}", "unix_ms": r"1\d{12}", "serial": r"[2-5]\d{4}(\.\d+)?"}
@@ -27,7 +28,7 @@ _ZONE = r" ?[A-Z]{0,5} ?([+-]\d{1,2}(:?\d{2})?)?( ?\([^)]*\))?"
 _STAMP = re.compile(rf"(.{{4,}}?\d{{2}})(?:(,? |T)(\d{{1,2}}:\d\d(?::\d\d(?:[.,]\d+)?)?)( ?[AaPp][Mm])?{_ZONE})?")
 _DEFAULT = re.compile(rf"\d{{4}}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?{_ZONE})?")  # needs no pattern
 _NUMBERS = {(point, mark): re.compile(shape) for point, mark, shape in WORDS["numbers"]}
-_AROUND = re.compile(r"^\(|\)$|[-−]$|^([-−]?[A-Za-z]{0,3}[€£$¥₹]|[A-Z]{3})\s?|\s?([A-Z]{3}|[€£$¥₹])$")
+_AROUND = re.compile(rf"^\(|\)$|[-−]$|^([-−]?[A-Za-z]{{0,3}}[€£$¥₹]|{_CODES})\s?|\s?({_CODES}|[€£$¥₹])$")
 _LABEL = re.compile(r"\D*?(\d{1,2}(?:[.,]\d+)?)\D*|(\d{1,2}(?:[.,]5)?) ?(?:/|out of|of|von|sur|de) ?\d+")
 _CODE = re.compile(r"(-\d+|77|88|9[789]|777|888|99[789]|9999)([.,]0+)?")  # "no answer" as a number
 
