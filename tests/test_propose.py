@@ -119,19 +119,20 @@ def case(number: str, tmp_path: Path) -> Path:
     return exports_of(found[0], tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("number", "table", "expected"),
-    [
-        ("01", "responses", {"answered_at": {"column": "Timestamp", "dates": "%Y/%m/%d %I:%M:%S %p"}}),
-        ("03", "responses", {"score": "How likely are you to recommend us?", "metric": {"value": "nps"}}),
-        ("05", "customers", {"left_on": "Cancel date", "plan": "Plan"}),
-        ("16", "customers", {"left_on": "Ended At (UTC)", "joined_on": "Start (UTC)", "plan": "Plan"}),
-        ("21", "responses", {"score": "Q1", "answered_at": "RecordedDate", "customer_id": "ExternalReference"}),
-        ("23", "contacts", {"first_response_at": {"column": "First reply time in minutes", "after": "opened_at", "unit": "minutes"}}),
-        ("25", "customers", {"left_on": {"column": "ended_at", "dates": "unix"}, "monthly_revenue": {"column": "plan_amount", "unit": "cents"}}),
-        ("33", "orders", {"order_id": "Name", "customer_id": "Email", "revenue": {"column": "Total", "minus": "Refunded Amount"}}),
-    ],
-)  # fmt: skip
+REPLY = {"column": "First reply time in minutes", "after": "opened_at", "unit": "minutes"}
+MAPPED = [  # case, table, and columns of ours
+    ("01", "responses", {"answered_at": {"column": "Timestamp", "dates": "%Y/%m/%d %I:%M:%S %p"}}),
+    ("03", "responses", {"score": "How likely are you to recommend us?", "metric": {"value": "nps"}}),
+    ("05", "customers", {"left_on": "Cancel date", "plan": "Plan"}),
+    ("16", "customers", {"left_on": "Ended At (UTC)", "joined_on": "Start (UTC)", "plan": "Plan"}),
+    ("21", "responses", {"score": "Q1", "answered_at": "RecordedDate", "customer_id": "ExternalReference"}),
+    ("23", "contacts", {"first_response_at": REPLY, "resolved_at": "Solved at"}),
+    ("25", "customers", {"left_on": {"column": "ended_at", "dates": "unix"}, "customer_id": "customer"}),
+    ("33", "orders", {"order_id": "Name", "revenue": {"column": "Total", "minus": "Refunded Amount"}}),
+]
+
+
+@pytest.mark.parametrize(("number", "table", "expected"), MAPPED, ids=[m[0] for m in MAPPED])
 def test_a_case_of_the_review_is_mapped_as_it_should_be(tmp_path, number, table, expected):
     found = read(case(number, tmp_path))["sources"][table]
     assert expected.items() <= (found[0] if isinstance(found, list) else found)["columns"].items()
@@ -196,86 +197,90 @@ def test_a_second_currency_needs_a_rate(tmp_path):
 
 # --- recipes -------------------------------------------------------------------------------------------------------
 
-DAY, NEXT = days(10, "%Y-%m-%d %H:%M:%S"), days(10, "%Y-%m-%d %H:%M:%S", date(2025, 2, 1))
-IDS, TEN, SCORES = [f"id_{i}" for i in range(10)], [str(i) for i in range(10)], of(10, "9", "3", "10", "0")
-VENDOR = [  # vendor, an export of its form, and where our columns come from
-    ("qualtrics", {"StartDate": DAY, "EndDate": DAY, "Status": of(10, "IP Address"), "Finished": TEN, "RecordedDate": DAY,
-     "ResponseId": [f"R_{i}" for i in TEN], "ExternalReference": IDS, "Q1_NPS_GROUP": of(10, "Promoter", "Passive"), "NPS": SCORES},
-     "responses: response_id=ResponseId customer_id=ExternalReference answered_at=RecordedDate score=NPS"),
-    ("surveymonkey", {"Respondent ID": ["", *TEN[1:]], "Collector ID": TEN, "Start Date": days(10, "%m/%d/%Y %I:%M:%S %p", date(2025, 1, 20)),
-     "End Date": days(10, "%m/%d/%Y %I:%M:%S %p", date(2025, 1, 20)), "Email Address": TEN, "Custom Data 1": IDS,
-     "How satisfied are you?": ["Response", *of(9, "Very satisfied", "Neither satisfied nor dissatisfied", "Dissatisfied")]},
-     "responses: response_id=Respondent+ID customer_id=Custom+Data+1 answered_at=End+Date score=How+satisfied+are+you?"),
-    ("typeform", {"#": IDS, "How easy was it?": of(10, "1", "7", "4"), "account_id": IDS, "Response Type": TEN, "Start Date (UTC)": DAY,
-     "Submit Date (UTC)": NEXT, "Network ID": TEN, "Tags": TEN},
-     "responses: customer_id=account_id answered_at=Submit+Date+(UTC) score=How+easy+was+it?"),
-    ("delighted", {"Response ID": IDS, "Email": TEN, "Customer ID": IDS, "Survey Type": of(10, "NPS"), "Score": SCORES, "Comment": IDS,
-     "Responded At": DAY}, "responses: response_id=Response+ID customer_id=Customer+ID comment=Comment answered_at=Responded+At score=Score"),
-    ("google_forms", {"Timestamp": [f"{d} GMT+1" for d in days(10, "%Y/%m/%d %I:%M:%S %p")], "Email Address": IDS,
-     "Would you recommend us?": SCORES}, "responses: customer_id=Email+Address answered_at=Timestamp score=Would+you+recommend+us?"),
-    ("medallia", {"Survey ID": IDS, "Customer ID": IDS, "Invitation Date": DAY, "Response Date": NEXT, "Likelihood to Recommend": SCORES},
-     "responses: response_id=Survey+ID asked_at=Invitation+Date answered_at=Response+Date score=Likelihood+to+Recommend"),
-    ("medallia", {"request_id": IDS, "request_sent_at": DAY, "response_received_at": NEXT, "star_rating": of(10, "5", "1", "4"),
-     "request_sent_to": IDS}, "responses: response_id=request_id customer_id=request_sent_to answered_at=response_received_at score=star_rating"),
-    ("zendesk", {"id": TEN, "requester_id": IDS, "created_at": DAY, "satisfaction_rating.score": of(10, "good", "bad", "unoffered", "offered"),
-     "metric_set.solved_at": NEXT, "via.channel": TEN}, "contacts: contact_id=id customer_id=requester_id opened_at=created_at resolved_at=metric_set.solved_at"),
-    ("freshdesk", {"Ticket ID": TEN, "Subject": TEN, "Created time": DAY, "Resolved time": NEXT, "Initial response time": DAY,
-     "First response time (in hrs)": of(10, "00:01:00"), "Survey results": of(10, "Extremely Happy", "Unhappy", ""), "Email": IDS},
-     "contacts: contact_id=Ticket+ID customer_id=Email opened_at=Created+time first_response_at=Initial+response+time resolved_at=Resolved+time"),
-    ("intercom", {"Conversation ID": TEN, "User ID": IDS, "Started at": DAY, "Last closed at": NEXT, "Conversation rating": of(10, "5", "1", "")},
-     "contacts: contact_id=Conversation+ID customer_id=User+ID opened_at=Started+at resolved_at=Last+closed+at"),
-    ("intercom", {"id": TEN, "created_at": [str(1735689600 + 86400 * i) for i in range(10)], "source.author.id": IDS,
-     "statistics.last_close_at": [str(1735699600 + 86400 * i) for i in range(10)], "conversation_rating.rating": of(10, "5", "", "2")},
-     "contacts: contact_id=id customer_id=source.author.id opened_at=created_at resolved_at=statistics.last_close_at"),
-    ("hubspot", {"Ticket ID": TEN, "Ticket name": TEN, "Create date": DAY, "Close date": NEXT, "Associated Company IDs": IDS,
-     "Time to first agent email reply (HH:mm:ss)": of(10, "01:00:00", "26:10:00")},
-     "contacts: contact_id=Ticket+ID customer_id=Associated+Company+IDs opened_at=Create+date resolved_at=Close+date"),
-    ("hubspot", {"Record ID": TEN, "Deal Name": TEN, "Deal Stage": of(10, "Closed Won", "Closed Lost"), "Close Date": DAY,
-     "Amount": of(10, "10.50", "7"), "Associated Company IDs": IDS},
-     "orders: order_id=Record+ID customer_id=Associated+Company+IDs ordered_at=Close+Date revenue=Amount"),
-    ("hubspot", {"Record ID": IDS, "Company name": TEN, "Create Date": DAY, "Industry": of(10, "A", "B")}, "customers: customer_id=Record+ID joined_on=Create+Date"),
-    ("salesforce", {"Id": TEN, "CaseNumber": IDS, "AccountId": IDS, "CreatedDate": [f"{d[:10]}T10:00:00.000+0000" for d in DAY],
-     "ClosedDate": NEXT, "Reason": TEN, "Origin": TEN}, "contacts: contact_id=CaseNumber customer_id=AccountId opened_at=CreatedDate resolved_at=ClosedDate"),
-    ("salesforce", {"Id": TEN, "AccountId": IDS, "Amount": of(10, "100.0", "20.5"), "CloseDate": DAY, "IsWon": of(10, "true", "false")},
-     "orders: order_id=Id customer_id=AccountId ordered_at=CloseDate revenue=Amount"),
-    ("salesforce", {"Account ID": IDS, "Account Name": TEN, "Created Date": days(10, "%m/%d/%Y", date(2025, 1, 20))}, "customers: customer_id=Account+ID"),
-    ("stripe", {"id": TEN, "Customer ID": IDS, "Plan": of(10, "A", "B"), "Quantity": of(10, "1"), "Amount": of(10, "2900", "9900"),
-     "Interval": of(10, "month"), "Start (UTC)": DAY, "Canceled At (UTC)": of(10, "", "2025-03-01"), "Ended At (UTC)": of(10, "", "2025-04-01")},
-     "customers: customer_id=Customer+ID joined_on=Start+(UTC) left_on=Ended+At+(UTC) monthly_revenue=Amount"),
-    ("stripe", {"id": TEN, "Created date (UTC)": DAY, "Amount": of(10, "29.00"), "Amount Refunded": of(10, "0.00", "29.00"), "Currency": of(10, "usd"),
-     "Customer ID": IDS, "Status": of(10, "Paid", "Refunded", "Failed")}, "orders: order_id=id customer_id=Customer+ID ordered_at=Created+date+(UTC) revenue=Amount"),
-    ("chargebee", {"Subscription Id": TEN, "Customer Id": IDS, "Status": of(10, "Active", "Cancelled"), "Started At": DAY,
-     "Cancelled At": of(10, "", "2025-04-01"), "MRR": of(10, "10.00", "20.00"), "Plan Id": of(10, "a", "b")},
-     "customers: customer_id=Customer+Id joined_on=Started+At left_on=Cancelled+At monthly_revenue=MRR"),
-    ("chargebee", {"Invoice Number": TEN, "Customer Id": IDS, "Invoice Date": DAY, "Status": of(10, "Paid", "Voided"), "Total": of(10, "12.00", "3")},
-     "orders: order_id=Invoice+Number customer_id=Customer+Id ordered_at=Invoice+Date revenue=Total"),
-    ("shopify", {"Customer ID": TEN, "First Name": TEN, "Email": IDS, "Total Spent": TEN, "Total Orders": TEN}, "customers: customer_id=Email"),
-]  # fmt: skip
+# vendor, table: the headers of an export, what is in ten rows of it (a cycle of values; id, n, day, later, unix), and
+# > the column of ours that it is.
+VENDORS = """
+qualtrics responses: StartDate=day; EndDate=day; Status=IP Address; Finished=n; RecordedDate=day>answered_at;
+  ResponseId=n>response_id; ExternalReference=id>customer_id; Q1_NPS_GROUP=Promoter/Passive; NPS=9/3/10/0>score
+surveymonkey responses: Respondent ID=n>response_id; Collector ID=n; Start Date=day; End Date=day>answered_at;
+  Email Address=n; Custom Data 1=id>customer_id; How satisfied are you?=Very satisfied/Neutral/Dissatisfied>score
+typeform responses: #=n; How easy was it?=1/7/4>score; account_id=id>customer_id; Response Type=completed;
+  Start Date (UTC)=day; Stage Date (UTC)=; Submit Date (UTC)=later>answered_at; Network ID=n; Tags=; Ending=
+delighted responses: Response ID=id>response_id; Email=n; Customer ID=id>customer_id; Survey Type=NPS;
+  Score=9/3/0>score; Comment=id>comment; Responded At=day>answered_at
+google_forms responses: Timestamp=day>answered_at; Email Address=id>customer_id; Would you recommend us?=9/3/0>score
+medallia responses: Survey ID=id>response_id; Customer ID=id>customer_id; Invitation Date=day>asked_at;
+  Response Date=later>answered_at; Likelihood to Recommend=9/3/0>score
+medallia responses: request_id=id>response_id; request_sent_at=day>asked_at; request_sent_to=id>customer_id;
+  response_received_at=later>answered_at; star_rating=5/1/4>score; comments=n>comment
+zendesk contacts: id=n>contact_id; requester_id=id>customer_id; created_at=day>opened_at; via.channel=web>channel;
+  satisfaction_rating.score=good/bad/unoffered; metric_set.solved_at=later>resolved_at
+freshdesk contacts: Ticket ID=n>contact_id; Subject=n; Created time=day>opened_at; Resolved time=later>resolved_at;
+  Initial response time=day>first_response_at; First response time (in hrs)=00:01:00; Email=id>customer_id;
+  Survey results=Extremely Happy/Unhappy
+intercom contacts: Conversation ID=n>contact_id; User ID=id>customer_id; Started at=day>opened_at; Channel=chat>channel;
+  Last closed at=later>resolved_at; Conversation rating=5/1/3
+intercom contacts: id=n>contact_id; created_at=unix>opened_at; source.author.id=id>customer_id;
+  statistics.last_close_at=unix>resolved_at; conversation_rating.rating=5/2
+hubspot contacts: Ticket ID=n>contact_id; Ticket name=n>topic; Create date=day>opened_at; Close date=later>resolved_at;
+  Time to first agent email reply (HH:mm:ss)=01:00:00/26:10:00>first_response_at; Associated Company IDs=id>customer_id
+hubspot orders: Record ID=n>order_id; Deal Name=n; Deal Stage=Closed Won/Closed Lost; Close Date=day>ordered_at;
+  Amount=10.50/7>revenue; Associated Company IDs=id>customer_id
+hubspot customers: Record ID=id>customer_id; Company name=n; Create Date=day>joined_on; Industry=A/B
+hubspot responses: Record ID=n>response_id; Survey name=n; Survey type=NPS; Response=9/3/0>score;
+  Contact ID=id>customer_id; Survey submission date=day>answered_at
+salesforce contacts: Id=n; CaseNumber=id>contact_id; AccountId=id>customer_id; CreatedDate=day>opened_at;
+  ClosedDate=later>resolved_at; Reason=n>topic; Origin=Web>channel
+salesforce contacts: Case Number=n>contact_id; Account ID=id>customer_id; Date/Time Opened=day>opened_at;
+  Date/Time Closed=later>resolved_at
+salesforce orders: Id=n>order_id; AccountId=id>customer_id; Amount=100.0/20.5>revenue; CloseDate=day>ordered_at;
+  IsWon=true/false
+salesforce orders: Opportunity ID=n>order_id; Account ID=id>customer_id; Amount=100.0/20.5>revenue;
+  Close Date=day>ordered_at; Stage=Closed Won/Closed Lost
+salesforce customers: Account ID=id>customer_id; Account Name=n; Created Date=day>joined_on
+stripe customers: id=n; Customer ID=id>customer_id; Plan=A/B; Quantity=1; Amount=2900/9900>monthly_revenue;
+  Interval=month; Start (UTC)=day>joined_on; Canceled At (UTC)=/2025-03-01; Ended At (UTC)=/2025-04-01>left_on
+stripe orders: id=n>order_id; Created date (UTC)=day>ordered_at; Amount=29.00>revenue; Amount Refunded=0.00/29.00;
+  Currency=usd; Customer ID=id>customer_id; Status=Paid/Refunded/Failed
+stripe customers: id=id>customer_id; Description=n; Email=n; Created (UTC)=day>joined_on; Delinquent=false
+chargebee customers: Subscription Id=n; Customer Id=id>customer_id; Status=Active/Cancelled; Started At=day>joined_on;
+  Cancelled At=/2025-04-01>left_on; MRR=10.00/20.00>monthly_revenue; Plan Id=a/b
+chargebee orders: Invoice Number=n>order_id; Customer Id=id>customer_id; Invoice Date=day>ordered_at;
+  Status=Paid/Voided; Total=12.00/3>revenue
+shopify customers: Customer ID=n; First Name=n; Email=id>customer_id; Total Spent=n; Total Orders=n
+"""
+ROWS = {
+    "id": [f"id_{i}" for i in range(10)],
+    "n": [f"R_{i}" for i in range(10)],
+    "day": days(10, "%Y-%m-%d %H:%M:%S"),
+    "later": days(10, "%Y-%m-%d %H:%M:%S", date(2025, 2, 1)),
+    "unix": [str(1735689600 + 86400 * i) for i in range(10)],
+}
 
 
-@pytest.mark.parametrize(("vendor", "rows", "expected"), VENDOR, ids=[f"{v[0]}-{i}" for i, v in enumerate(VENDOR)])
-def test_an_export_of_a_vendor_is_known_by_its_headers(tmp_path, vendor, rows, expected):
-    table, *pairs = expected.split()
-    if table != "customers:":
-        export(tmp_path, "accounts.csv", {"account_id": IDS, "signup_date": of(10, "2024-01-01")})
-    frame = pd.DataFrame(rows)
-    if vendor == "qualtrics":
+@pytest.mark.parametrize(
+    "line", re.sub(r"\n +", " ", VENDORS.strip()).splitlines(), ids=lambda line: line.split(":")[0]
+)
+def test_an_export_of_a_vendor_is_known_by_its_headers(tmp_path, line):
+    vendor, table, fields = re.fullmatch(r"(\w+) (\w+): (.*)", line).groups()
+    fields = [re.fullmatch(r"(.+?)=([^>]*)>?(\w*)", f).groups() for f in fields.split("; ")]
+    frame = pd.DataFrame({header: ROWS.get(what) or of(10, *what.split("/")) for header, what, _ in fields})
+    if vendor == "qualtrics":  # two further rows of headers
         labels = {c: [c, f'{{"ImportId":"{c}"}}'] for c in frame}
         frame = pd.concat([pd.DataFrame(labels), frame])
+    if vendor == "surveymonkey":
+        frame = pd.concat([pd.DataFrame({c: ["Response" if "?" in c else ""] for c in frame}), frame])
     frame.to_csv(tmp_path / "export.csv", index=False)
-    found = read(tmp_path)["sources"][table[:-1]]
-    origins = {n: c["column"] if "column" in c else c for n, c in found["columns"].items()}
+    if table != "customers":
+        export(tmp_path, "accounts.csv", {"account_id": ROWS["id"], "signup_date": of(10, "2024-01-01")})
+    found = columns(tmp_path, table)
     assert f"# recipe: {vendor}\n" in propose(tmp_path, "acme")
-    for pair in pairs:
-        ours, theirs = pair.split("=")
-        assert origins[ours] == theirs.replace("+", " "), ours
+    origins = {name: given.get("column") if isinstance(given, dict) else given for name, given in found.items()}
+    assert {o: origins.get(o) for _, _, o in fields if o} == {o: h for h, _, o in fields if o}
 
 
 def test_recipes_name_tables_columns_and_headers_that_can_be():
-    assert {r["vendor"] for r in RECIPES} >= {
-        *"qualtrics surveymonkey typeform delighted google_forms medallia zendesk freshdesk intercom hubspot".split(),
-        *"salesforce stripe chargebee shopify".split(),
-    }
+    assert {r["vendor"] for r in RECIPES} == {"zendesk", *re.findall(r"(?m)^\w+", VENDORS)}
     for recipe in RECIPES:
         tables = recipe.keys() - {"headers", "where", "question_row", "vendor"}
         assert tables, recipe
@@ -288,23 +293,25 @@ def test_recipes_name_tables_columns_and_headers_that_can_be():
 # --- words ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("language", "headers"),
-    [
-        ("en", "Customer ID=customers.customer_id InvoiceNo=orders.order_id InvoiceDate=orders.ordered_at Ended At=customers.left_on"),
-        ("en", "Tenure Months=customers.tenure Subscription Length=customers.tenure months_active=customers.tenure Start=customers.joined_on"),
-        ("de", "Kundennummer=customers.customer_id Kündigungsdatum=customers.left_on Rechnungsdatum=orders.ordered_at Befragt am=responses.asked_at"),
-        ("fr", "Numéro client=customers.customer_id Date résiliation=customers.left_on Montant=orders.revenue Horodateur=responses.answered_at"),
-        ("es", "ID cliente=customers.customer_id Fecha de baja=customers.left_on Importe=orders.revenue Comentarios=responses.comment"),
-        ("pt", "ID cliente=customers.customer_id Data saída=customers.left_on Valor=orders.revenue Comentários=responses.comment"),
-        ("it", "Codice cliente=customers.customer_id Disdetta=customers.left_on Importo=orders.revenue Oggetto=contacts.topic"),
-        ("nl", "Klantnummer=customers.customer_id Opzegdatum=customers.left_on Bedrag=orders.revenue Opmerking=responses.comment"),
-    ],
-)  # fmt: skip
-def test_headers_are_known_in_seven_languages(language, headers):
-    for header, table, column in re.findall(r"([^=]+)=(\w+)\.(\w+) ?", headers):
+WORDS = """
+en: Customer ID=customers.customer_id, InvoiceNo=orders.order_id, InvoiceDate=orders.ordered_at
+en: Ended At=customers.left_on, First reply time=contacts.first_response_at, Verbatim=responses.comment
+en: Tenure Months=customers.tenure, Subscription  Length=customers.tenure, months_active=customers.tenure
+en: Start=customers.joined_on, End=customers.left_on, oid=orders.order_id, day=orders.ordered_at
+de: Kundennummer=customers.customer_id, Kündigungsdatum=customers.left_on, Rechnungsdatum=orders.ordered_at
+fr: Numéro client=customers.customer_id, Date résiliation=customers.left_on, Montant=orders.revenue
+es: ID cliente=customers.customer_id, Fecha de baja=customers.left_on, Importe=orders.revenue
+pt: ID cliente=customers.customer_id, Data saída=customers.left_on, Valor=orders.revenue
+it: Codice cliente=customers.customer_id, Disdetta=customers.left_on, Importo=orders.revenue
+nl: Klantnummer=customers.customer_id, Opzegdatum=customers.left_on, Bedrag=orders.revenue
+"""
+
+
+@pytest.mark.parametrize("line", WORDS.strip().splitlines(), ids=lambda line: line[:2])
+def test_headers_are_known_in_seven_languages(line):
+    for header, table, column in re.findall(r"([^=,]+)=(\w+)\.(\w+)", line[3:]):
         ranks = {name: words.rank(plain(header)) for name, (_, words) in FIELDS[table].items()}
-        assert max(ranks, key=ranks.get) == column, (language, header)
+        assert max(ranks, key=ranks.get) == column, header
         assert ranks[column] > 0
 
 
@@ -469,7 +476,7 @@ def test_dates_that_fit_both_orders_are_left_to_a_person_unless_another_column_t
     export(tmp_path, "customers.csv", {"customer_id": range(60), "signup_date": both})
     assert columns(tmp_path, "customers")["joined_on"] == {"column": "signup_date", "dates": "TODO"}
     assert read(tmp_path)["as_of"] == "TODO"  # no date that is sure
-    told = propose(tmp_path, "acme", ask=lambda question, choices, default: "month" if "month" in choices else default)
+    told = propose(tmp_path, "acme", ask=lambda question, shape, default: "month" if "month" in shape else default)
     assert yaml.safe_load(told)["sources"]["customers"]["columns"]["joined_on"]["dates"] == "%m/%d/%Y"
     ends = of(60, "31/12/2025", "", "")
     export(tmp_path, "customers.csv", {"customer_id": range(60), "signup_date": both, "end_date": ends})
@@ -489,15 +496,15 @@ def test_what_a_person_answers_is_written_and_said(tmp_path):
     asked: dict[str, tuple] = {}
     answers = {"days without": "90", "three letters": "SEK", "share of revenue": "0.4"}
 
-    def ask(question: str, choices: tuple[str, ...], default: str) -> str:
-        asked[question] = (choices, default)
+    def ask(question: str, shape: str, default: str) -> str:
+        asked[question] = (shape, default)
         return next((a for start, a in answers.items() if question.startswith(start)), default)
 
     text = propose(tmp_path, "acme", ask=ask)
     found = settings.check(yaml.load(text, Loader=yaml.BaseLoader))
     assert (found.inactive_after_days, found.currency, found.money.gross_margin) == (90, "SEK", 0.4)
     assert why(text, "currency") == "your answer"
-    assert any(c == ("contractual", "noncontractual") and d == "noncontractual" for c, d in asked.values())
+    assert ("contractual|noncontractual", "noncontractual") in asked.values()
     assert len(asked) == 4
 
 
@@ -681,7 +688,7 @@ def test_files_with_the_same_columns_are_one_table(tmp_path):
     heard = []
     text = propose(tmp_path, "acme", tell=lambda *progress: heard.append(progress))
     found = yaml.safe_load(text)
-    assert found["sources"]["orders"]["file"] == "orders_2025-*.csv"
+    assert found["sources"]["orders"]["file"] == "orders_*.csv"
     assert found["as_of"] == date(2025, 12, 15)  # of the last file
     assert heard[-1] == (13, 13, "orders_2025-12.csv")
     company, _ = opened(tmp_path, tmp_path / "data")

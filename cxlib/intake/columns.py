@@ -61,6 +61,7 @@ def _fields(table: str, fields: dict[str, dict[str, str]]) -> dict[str, tuple[st
 FIELDS = {table: _fields(table, fields) for table, fields in WORDS["tables"].items()}  # table: column: (kind, words)
 SAID = {key: Words(text) for key, text in WORDS.items() if isinstance(text, str)}
 METRICS, FILES, KINDS = ({k: Words(t) for k, t in WORDS[key].items()} for key in ("metrics", "files", "kinds"))
+_YES, _NO, _NO_ANSWER, _NOT_ASKED = ({*WORDS[key].split()} for key in ("yes", "no", "no_answer", "not_asked"))
 _SCALES = [[entry.split("|") for entry in re.split(r",\s*", scale)] for scale in WORDS["scales"]]
 
 
@@ -87,13 +88,12 @@ class Dates:
 class Column:
     """A column of an export. ``count``: rows for each text; ``kinds``: what these can be, in the words of words.yaml.
 
-    ``words``: its header, plain; ``asked``: with the question below it. ``way``: how its dates are read where values
-    leave it open.
+    ``words``: its header, plain; ``asked``: with the question below it. ``dates``: the ways to read its dates, two
+    if day and month can be exchanged; ``read``: the right one, once it is known.
     """
 
     def __init__(self, name: str, cells: pa.ChunkedArray, label: str = "") -> None:
-        self.name, self.words, self.rows, self.way = name, plain(name), len(cells), ""
-        self.asked = plain(f"{name} {label}")
+        self.name, self.words, self.asked, self.rows = name, plain(name), plain(f"{name} {label}"), len(cells)
         counted = pc.value_counts(pc.utf8_trim_whitespace(cells))
         every = dict(zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True))
         self.count = {v: n for v, n in every.items() if v is not None and v not in BLANK}
@@ -109,7 +109,8 @@ class Column:
         least = min((d.unread.total() for d in fits.values()), default=self.filled)
         self.dates = {w: d for w, d in fits.items() if d.unread.total() == least <= self.filled / 10}
         if "d" in self.dates and ("m" not in tried or self.dates.get("m", Dates({}, "")).days == fits["d"].days):
-            self.dates = {"": fits["d"]}  # no day and month that could be exchanged
+            self.dates = {"": fits["d"]}
+        self.read = next(iter(self.dates.values())) if len(self.dates) == 1 else None
         lasting = first and all(re.fullmatch(r"\d+:\d\d:\d\d", v) for v in self.count)
         unit = (u for u in ("minutes", "hours", "days", "months", "years") if f"_{u[:3]}" in f"_{self.words}")
         self.unit = "hh:mm:ss" if lasting else next(unit, None)
@@ -123,14 +124,9 @@ class Column:
             "date": self.dates,
             "when": self.dates or lasting or (self.style and self.unit),
             "number": self.style,
-            "flag": len(self.count) < 7 and {v.lower() for v in self.count} <= listed("yes") | listed("no"),
+            "flag": len(self.count) < 7 and {v.lower() for v in self.count} <= _YES | _NO,
         }
         self.kinds = {kind for kind, holds in content.items() if holds and self.count}
-
-    @property
-    def read(self) -> Dates | None:
-        """The values as dates, if it is known how to read them."""
-        return self.dates.get(self.way) or (next(iter(self.dates.values())) if len(self.dates) == 1 else None)
 
     def written(self, kind: str) -> tuple[dict[str, Any], str]:
         """Return how company.yaml must describe the values (nothing for the default), and the evidence."""
@@ -141,7 +137,7 @@ class Column:
             forms = {f or "%Y-%m-%d": n for f, n in self.read.forms.items()}
             said = f"all values are dates, {min(self.read.days)} to {max(self.read.days)}"
             said += f" ({', '.join(f'{n:,} {f}' for f, n in forms.items())})" if len(forms) > 1 else ""
-            said += "; no other order reads them all" if not self.way and self.dates.keys() & set("dm") else ""
+            said += "; no other order reads them all" if self.dates.keys() in ({"d"}, {"m"}) else ""
             more = sorted(forms, key=lambda f: ("%y" not in f, f))  # DuckDB's %Y would read the year 24
             return ({} if set(self.read.forms) == {""} else {"dates": more if len(more) > 1 else more[0]}), said
         if kind in ("number", "when"):
@@ -155,7 +151,7 @@ class Column:
             marks = {"decimal": self.style[0].strip("."), "thousands": self.style[1]}
             return {k: v for k, v in marks.items() if v} | more, said
         if kind == "flag":
-            codes = {v: "yes" if v.lower() in listed("yes") else "no" for v in self.count if v.lower() not in YES + NO}
+            codes = {v: "yes" if v.lower() in _YES else "no" for v in self.count if v.lower() not in YES + NO}
             return ({"codes": codes} if codes else {}), "all values are yes or no"
         key, many = f"{100 * self.unique:.0f} % of values are unique", f"{len(self.count):,} different values"
         return {}, key if "key" in self.kinds and kind != "text" else many if len(self.count) > 1 else "one value only"
@@ -171,8 +167,8 @@ class Score:
     def __init__(self, count: dict[str, int]) -> None:
         self.count = count
         texts = {t: plain(t) for t in count if t not in BLANK} if len(count) <= 60 else {}
-        none = [t for t, p in texts.items() if p in listed("no_answer") or _CODE.fullmatch(t)]
-        unasked = [t for t, p in texts.items() if p in listed("not_asked")]
+        none = [t for t, p in texts.items() if p in _NO_ANSWER or _CODE.fullmatch(t)]
+        unasked = [t for t, p in texts.items() if p in _NOT_ASKED]
         left = [t for t in texts if t not in none + unasked]
         labels = [t for t in left if not re.search(r"[\d★⭐]", t)]
         scale = next((s for s in _SCALES if all(any(texts[t] in same for same in s) for t in labels)), [])
@@ -190,12 +186,6 @@ class Score:
         whole = all(2 * p % 1 == 0 for p in points.values())  # half stars are answers, averages are none
         doubtful = len(none) > 5 or len(labels) > 7 or len(read | codes) < len(left)
         self.holds = len(points) > 1 and whole and self.low >= 0 and self.top > 0 and not doubtful
-
-
-@lru_cache
-def listed(key: str) -> frozenset[str]:
-    """Return a list of words.yaml as a set of texts."""
-    return frozenset(WORDS[key].split())
 
 
 def _points(text: str) -> float | None:

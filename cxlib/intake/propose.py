@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ CELLS, FILES_READ, TITLES = 8_000_000, 40, 12  # looked at of one export; rows i
 MOST = 20  # columns of customers that are mapped
 _FILES = sorted(Path(__file__).parent.glob("recipes/*.yaml"))
 RECIPES = [recipe | {"vendor": p.stem} for p in _FILES for recipe in yaml.safe_load(p.read_text("utf-8"))]
-Ask = Callable[[str, tuple[str, ...], str], str]  # a question, its possible answers and the default: the answer
+Ask = Callable[[str, str, str], str]  # a question, the shape of its answer, and the default: the answer
 Tell = Callable[[int, int, str], None]  # files read, files in all, name of the file
 _quoted = reading.identifier
 
@@ -56,13 +57,13 @@ class Export:
         few = [c for c in self.columns if 1 < len(c.count) <= 40 and not c.kinds & {"date", "number"}]
         asked = [c for c in few if any(_metric(plain(v)) for v in c.count) and not Score(c.count).holds]
         self.question = max(asked, key=lambda c: SAID["question"].rank(c.words), default=None)
-        self.scores = {c: each for c in self._answers() if (each := self._by_question(c))}
+        self.scores = self._scores()
         self.table = self._table()
 
     def settle(self, way: str) -> None:
         """Read the dates that leave it open with the day first (d) or the month first (m)."""
-        for column in self.columns:
-            column.way = way if len(column.dates) == 2 else ""
+        for column in (c for c in self.columns if len(c.dates) == 2):
+            column.read = column.dates.get(way)
 
     def texts(self, column: Column) -> pd.Series:
         """Return the cells of a column, "" where they mean nothing."""
@@ -70,14 +71,9 @@ class Export:
         return cells.where(cells.isin(column.count.keys() - {*(column.read.never if column.read else ())}), "")
 
     def _find(self, table: str) -> dict[str, Column]:
-        found, fields = {}, FIELDS[table].items()
-        if self.recipe:
-            fields = [
-                (n, (_kind(table, n), _headers(g))) for n, g in self.recipe.get(table, {}).items() if self._when(g)
-            ]
-            fields += (
-                [("customer_id", FIELDS[table]["customer_id"])] if fields and "customer_id" in FIELDS[table] else []
-            )
+        found, given = {}, {n: g for n, g in self.recipe.get(table, {}).items() if self._when(g)}
+        fields = [(n, (_kind(table, n), _headers(g))) for n, g in given.items()]
+        fields += [f for f in FIELDS[table].items() if not self.recipe or (given and f[0] == "customer_id")]
         for name, (kind, words) in fields:
             free = [(i, c) for i, c in enumerate(self.columns) if kind in c.kinds and c not in found.values()]
             fits = [(kind == "when" and bool(c.dates), rank, -i) for i, c in free if (rank := words.rank(c.words))]
@@ -88,19 +84,19 @@ class Export:
         only = {plain(h): v for h, v in given.get("when", {}).items()} if isinstance(given, dict) else {}
         return all(c.count.keys() <= {only[c.words]} for c in self.columns if c.words in only)
 
-    def _answers(self) -> list[Column]:
-        found = self.found["responses"]
-        if "score" in found or (self.recipe and "responses" not in self.recipe):
-            return [c for n, c in found.items() if n == "score"]
+    def _scores(self) -> dict[Column, dict[str, Score]]:
+        found, scores = self.found["responses"], {}
         others = [self.question, *(c for c in found.values() if self.recipe)]
-        return [c for c in self.columns if c not in others and (_metric(c.asked) or SAID["any_score"].rank(c.words))]
-
-    def _by_question(self, column: Column) -> dict[str, Score]:
-        counts = {"": column.count}
-        if self.question:
-            frame = pd.DataFrame({"q": self.texts(self.question), "a": self.texts(column)})
-            counts = {q: g.value_counts().to_dict() for q, g in frame[frame["q"] != ""].groupby("q")["a"]}
-        return {q: s for q, count in counts.items() if (s := Score(count)).holds}
+        likely = [c for c in self.columns if _metric(c.asked) or SAID["any_score"].rank(c.words)]
+        likely = [c for c in likely if c not in others and ("responses" in self.recipe or not self.recipe)]
+        for column in [found["score"]] if "score" in found else likely:
+            counts = {"": column.count}
+            if self.question:
+                frame = pd.DataFrame({"q": self.texts(self.question), "a": self.texts(column)})
+                counts = {q: g.value_counts().to_dict() for q, g in frame[frame["q"] != ""].groupby("q")["a"]}
+            each = {q: s for q, count in counts.items() if (s := Score(count)).holds}
+            scores |= {column: each} if each else {}
+        return scores
 
     def _table(self) -> str:
         if self.recipe:
@@ -129,10 +125,12 @@ class Draft:
         more, said = column.written("id" if name == "customer_id" else _kind(self.table, name))
         given = self.export.recipe.get(self.table, {}).get(name)
         more |= (given if isinstance(given, dict) else {}) | keys | {"column": "", "when": ""}
-        cents = more.get("unit") == "cents" and any(n % 1 for n in column.numbers)
-        more = {k: v for k, v in more.items() if v and not (cents and k == "unit")}
-        parts = {c.name: c for c in self.export.columns}
-        self.used |= {key: parts[more[key]] for key in ("times", "minus") if more.get(key) in parts}
+        if more.get("unit") == "cents" and any(n % 1 for n in column.numbers):
+            more["unit"] = ""  # cents are whole numbers
+        for key in ("times", "minus") if more.keys() & {"times", "minus"} else ():
+            part = next((c for c in self.export.columns if c.name == more.get(key)), None)
+            more[key], self.used = part and part.name, self.used | ({key: part} if part else {})
+        more = {k: v for k, v in more.items() if v}
         said = why if name == "score" else f"{said}; {why}" if why else said
         self.columns[name] = ({"column": column.name, **more} if more else column.name, said)
         self.used[name] = column
@@ -159,7 +157,7 @@ class Proposal:
         self.exports, self.ask, self.why, self.drafts, self.metrics = exports, ask, {}, [], {}
         for export in exports:
             if any(c.dates and c.read is None for c in export.columns):
-                export.settle(self.todo("day_first")[0][:1].strip("T"))
+                export.settle(self.todo("day_first", where=export.label)[0][:1])
         self.home = self.customers()
         self.drafts.append(self.home)
         for table in WORDS["needed"]:
@@ -167,11 +165,12 @@ class Proposal:
         for export in exports:
             self.answers(export)
 
-    def todo(self, key: str, default: str = TODO, why: str = "") -> tuple[str, str]:
+    def todo(self, key: str, default: str = TODO, why: str = "", where: str = "") -> tuple[str, str]:
         """Return the answer of a person to a question of words.yaml, or the default; and the reason for it."""
-        question, *choices = WORDS["ask"][key]
-        answer = self.ask(question, tuple(choices), default) if self.ask else default
-        return answer, f"{TODO}: {question}" if answer == TODO else why if answer == default else "your answer"
+        question, shape = WORDS["ask"][key]
+        answer = self.ask(f"{question} {where}".strip(), shape, default) if self.ask else default
+        said = f"{TODO}: {question}" if answer == TODO else why if answer == default else "your answer"
+        return int(answer) if answer.isdigit() else answer, said
 
     def customers(self) -> Draft:
         """Return a row per customer or contract; else the customers whom orders or cases name; else TODO."""
@@ -380,7 +379,9 @@ class Proposal:
         code, *others = [code for code, _ in money.most_common()] or [TODO]
         paid = any(n in MONEY for d in self.drafts for n in d.columns)
         reasons = used["left_reason"].count if "left_reason" in used else ()
-        margin = self.todo("gross_margin", "no")[0]
+        gone = self.todo("inactive_after_days") if terms[0] == "noncontractual" else ("", "")
+        currency = self.todo("currency", code, "the exports name it") if paid else ("", "")
+        margin = self.todo("gross_margin", "no")[0] if paid else "no"
         block = WORDS["money_block"] | ({} if margin == "no" else {"gross_margin": float(margin)})
         groups = {n: c for n, c in self.home.used.items() if n in self.home.columns and n not in CONTRACT["customers"]}
         selected = {e: 1 for d in self.drafts if d.where or d.select for e in (d.export, *d.others)}
@@ -388,9 +389,9 @@ class Proposal:
             "name": (name, ""),
             "as_of": (max(near), "the last day that most tables reach") if near else self.todo("as_of"),
             "relationship": terms,
-            "inactive_after_days": self.todo("inactive_after_days") if terms[0] == "noncontractual" else ("", ""),
+            "inactive_after_days": gone,
             "involuntary_reasons": ([v for v in reasons if SAID["involuntary"].rank(plain(v))], "not their choice"),
-            "currency": self.todo("currency", code, "the exports name it") if paid else ("", ""),
+            "currency": currency,
             "exchange_rates": ({c: TODO for c in others}, f"{TODO}: {WORDS['ask']['exchange_rates'][0]}"),
             "# money" if margin == "no" else "money": (block, "your own figures; only value and return need them"),
             **({"metrics": (None, "")} if self.metrics else {}),
@@ -510,8 +511,8 @@ def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
 
 def _pattern(same: list[Path], files: list[Path]) -> str | list[str]:
     names = [p.name for p in same]
-    start, end = (os.path.commonprefix(n) for n in (names, [n[::-1] for n in names]))
-    pattern = re.sub(r"\d+$", "", start) + "*" + re.sub(r"^\d+", "", end[::-1])
+    start = "".join(a for a, b in takewhile(lambda pair: pair[0] == pair[1], zip(names[0], names[-1], strict=False)))
+    pattern = re.sub(r"[\d.-]+$", "", start) + "*" + same[0].suffix
     whole = [f.name for f in files if fnmatchcase(f.name, pattern)] == names
     return names[0] if len(names) == 1 else pattern if whole else names
 
