@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a notebook failed, 2 the data or settings are wrong.
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections import deque
@@ -120,15 +121,17 @@ def ask(company: Company) -> None:
 @app.command()
 def new(
     company: Annotated[str, typer.Argument(metavar="COMPANY", help="The name of its new folder under data/.")],
-    source: Annotated[str, typer.Option("--from", metavar="FOLDER", help="The folder with the exports.")],
+    source: Annotated[str, typer.Option("--from", metavar="PATH", help="The folder with the exports, or one file.")],
 ) -> None:
-    """Propose a company.yaml from a folder of exports."""
+    """Propose a company.yaml from a folder of exports; in a terminal it asks what they do not tell."""
     with _messages():
         from cxlib import paths
         from cxlib.intake.propose import new_company
 
-        written = new_company(company, source, paths.data())
-        print(f"Proposed: {written}\nResolve every TODO in it, then: python -m cxlib check {company}")
+        ask = _ask if sys.stdin.isatty() and sys.stdout.isatty() else None
+        written = new_company(company, source, paths.data(), ask=ask, tell=_files_read)
+        left = written.read_text(encoding="utf-8").count(": TODO")
+        print(f"Proposed: {written}\n{left} answers are left TODO in it. Then: python -m cxlib check {company}")
 
 
 @app.command("list")
@@ -153,6 +156,25 @@ def companies() -> None:
                 }
             )
         _table("Companies", found, f"No company yet under {paths.data()}.")
+
+
+def _ask(question: str, shape: str, default: str) -> str:
+    """Ask until the answer has its shape; enter keeps the default, and TODO is left for later."""
+
+    def valid(answer: str) -> str:
+        if answer != default and not re.fullmatch(shape, answer):
+            raise typer.BadParameter(f"{answer} is no such answer.")
+        return answer
+
+    return typer.prompt(question[:1].upper() + question[1:], default=default, value_proc=valid)
+
+
+def _files_read(read: int, files: int, name: str) -> None:
+    """Show how far many files are read: on one line of a terminal, in ten lines of a log."""
+    if sys.stdout.isatty():
+        print(f"\rRead {read} of {files} files {name[:40]:40}", end="\n" if read == files else "", flush=True)
+    elif files >= 20 and (read == files or read % (files // 10) == 0):
+        print(f"Read {read} of {files} files", flush=True)
 
 
 @contextmanager

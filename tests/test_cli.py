@@ -209,4 +209,37 @@ def test_new_proposes_settings_for_a_folder_of_exports(shell, monkeypatch, tmp_p
     assert code == 0
     assert "python -m cxlib check acme" in output
     assert "accounts.csv" in (tmp_path / "data" / "acme" / "company.yaml").read_text()
+    assert "0 answers are left TODO" in output
     assert shell("new", "acme", "--from", str(exports))[0] == 2
+
+
+def test_new_says_how_far_many_files_are_read(shell, monkeypatch, tmp_path):
+    monkeypatch.setenv("CXLIB_ROOT", str(tmp_path))
+    (tmp_path / "exports").mkdir()
+    for day in range(40):
+        (tmp_path / "exports" / f"orders_{day}.csv").write_text(
+            f"order_id,customer_id,day,total\n{day},C1,2025-01-01,5\n"
+        )
+    output = shell("new", "acme", "--from", str(tmp_path / "exports"))[1]
+    assert [line for line in output.splitlines() if line.startswith("Read")] == [
+        f"Read {n} of 40 files" for n in range(4, 41, 4)
+    ]
+
+
+def test_new_asks_in_a_terminal_until_the_answer_can_be_one(tmp_path):
+    pty = pytest.importorskip("pty")
+    (tmp_path / "orders.csv").write_text(
+        "order_id,customer_id,order_date,total\n1,C1,2025-01-01,5\n2,C2,2025-01-02,5\n"
+    )
+    command = [sys.executable, "-m", "cxlib", "new", "acme", "--from", str(tmp_path / "orders.csv")]
+    keyboard, terminal = pty.openpty()
+    where = {"env": os.environ | {"CXLIB_ROOT": str(tmp_path)}, "cwd": Path(cxlib.__file__).parent.parent}
+    os.write(keyboard, b"\n" + b"never\n90\n" + b"EUR\n" + b"no\n")  # relationship, days (twice), currency, money
+    done = subprocess.run(command, stdin=terminal, stdout=terminal, stderr=terminal, timeout=60, **where)
+    told = os.read(keyboard, 10_000).decode()
+    assert done.returncode == 0, told
+    text = (tmp_path / "data" / "acme" / "company.yaml").read_text()
+    assert "inactive_after_days: 90  # your answer" in text
+    assert "currency: EUR  # your answer" in text
+    assert "relationship: noncontractual  # guess: nothing shows who left" in text
+    assert "never is no such answer" in told

@@ -1,516 +1,590 @@
 """Propose a first company.yaml for a folder of exports: guesses with evidence, and TODO where a person must decide.
 
-A column is guessed from its header, and only if its content agrees: dates are dates, ids are unique or found elsewhere.
+A column is guessed from its header (words.yaml, or the recipe of its vendor), and only if its content agrees: dates are
+dates, ids are unique or found elsewhere. What is not used is named, with the reason.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import unicodedata
-from dataclasses import dataclass, field
-from functools import partial
+from collections import Counter
+from collections.abc import Callable
+from datetime import date, timedelta
+from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import ibis
 import pandas as pd
+import pyarrow as pa
 import yaml
 
 from cxlib.errors import InputError
-from cxlib.intake import reading
-from cxlib.intake.models import BLANK, FILE
-from cxlib.intake.values import NO, YES
+from cxlib.intake import engines, oddities, reading
+from cxlib.intake.columns import FIELDS, FILES, KINDS, METRICS, SAID, TODO, WORDS, Column, Score, Words, plain
+from cxlib.intake.models import FILE
+from cxlib.intake.sources import Export as How
+from cxlib.intake.tables import CONTRACT, MONEY
 
-_read = partial(pd.to_datetime, errors="coerce")
-SAMPLE = 50_000  # rows read per export
-TODO = "TODO"
-
-# table.field, kind of value, header words, best first. "=word": only the whole header; "word*": any part of it.
-WORDS = """
-customers.customer_id id customer_id customer_number account_id account_number client_id user_id member_id company_id
-    kundennummer kundennr kunden_id id_client numero_client code_client id_cliente cliente_id numero_cliente record_id
-    requester_id contact_id organization_id external_data_reference external_reference =customer =client =kunde
-    =cliente =account =id
-customers.joined_on date joined signup* sign_up regist* customer_since member_since became_a_customer contract_start
-    start_date kunde_seit eintritt* vertragsbeginn anmelde* client_depuis inscription adhesion cliente_desde alta
-    cadastro created create_date
-customers.left_on date left_on churn* cancel* terminat* kuendig* gekuendigt* austritt* resiliation baja saida
-    =end_date
-customers.left_reason text left_reason churn_reason cancel_reason cancellation_reason reason_code kuendigungsgrund
-    motif motivo
-customers.left flag left churn churned attrition exited gekuendigt resilie =cancelled
-customers.monthly_revenue number monthly_revenue mrr monthly_charges monthly_fee monthly_amount monatsumsatz
-    monatsbeitrag
-customers.contract_ends_on date contract_ends contract_end renewal_date vertragsende fin_contrat fin_contrato
-responses.response_id key response_id review_id answer_id feedback_id antwort_id ticket_id =id
-responses.asked_at date asked sent_at sent invit* review_creation_date start_date versendet gesendet* befragt* envoi
-    envio
-responses.answered_at date answered respon* complet* recorded_date review_answer_timestamp submitted_at survey_date
-    end_date beantwortet* antwort* date_reponse respuesta resposta horodateur =timestamp =date =datum =fecha =data
-responses.comment text comment_message comment* feedback_text verbatim explication kommentar* comentario* =feedback
-orders.order_id key order_id order_number order_no invoice_id invoice_number payment_id transaction_id purchase_id
-    bestellnummer rechnungsnummer auftragsnummer numero_commande id_commande numero_facture numero_pedido id_pedido
-    =order =pedido =id
-orders.ordered_at date ordered* order_date order_purchase* purchase* invoice_date payment_date paid_at
-    transaction_date bestelldatum rechnungsdatum date_commande date_facture achat pedido compra created_at =date
-    =datum =fecha =data
-orders.revenue number revenue order_total total_amount total_price order_value payment_value net_amount amount umsatz*
-    betrag* rechnungsbetrag summe montant chiffre_affaires importe monto valor receita =total =price =sales
-contacts.contact_id key ticket_id case_number case_id ticket_number contact_id vorgangsnummer ticketnummer =ticket =id
-contacts.opened_at date opened submitted_at created_at created_date create_date created erstellt* ouverture apertura
-    abertura
-contacts.first_response_at when first_response first_reply erste_antwort premiere_reponse primera_respuesta
-contacts.resolved_at when resolved solved closed close_date geloest* geschlossen* resolu_le fermeture cierre
-    resolution_time
-contacts.topic text topic subject category case_reason =reason =thema =betreff =sujet =asunto =assunto =type
-initiatives.initiative_id key initiative_id
-initiatives.name text name
-initiatives.started_on date started_on
-exposures.initiative_id id initiative_id
-exposures.exposed_on date exposed_on
-"""
-OWN = {"number": "weight tenure margin cost cost_upfront cost_per_month", "text": "touchpoint channel agent kind arm"}
-FIELDS: dict[str, dict[str, tuple[str, str]]] = {}
-for _row in re.sub(r"\n +", " ", WORDS).strip().splitlines():
-    _table, _name, _kind, _words = re.fullmatch(r"(\w+)\.(\w+) (\w+) (.*)", _row).groups()
-    FIELDS.setdefault(_table, {k: (kind, f"={k}") for kind, names in OWN.items() for k in names.split()})[_name] = (
-        _kind,
-        _words,
-    )
-NEEDED = {  # columns that identify a table; a word of FILES in the file name replaces one of them
-    "contacts": ("contact_id", "opened_at", "resolved_at"),
-    "orders": ("order_id", "ordered_at", "revenue"),
-    "initiatives": ("initiative_id", "name", "started_on"),
-    "exposures": ("initiative_id", "exposed_on"),
-}
-FILES = {
-    "customers": "customer* account* client* kunde* compte* contact* compan* subscriber* member* crm",
-    "orders": "order* invoice* payment* purchase* transaction* sales "
-    "bestell* rechnung* commande* facture* pedido* vend*",
-    "contacts": "ticket* case* support* helpdesk* zendesk* anfrage*",
-}
-METRICS = {
-    "nps": "nps net_promoter recommend* recommand* weiterempf* recomend* ltr",
-    "psat": "psat product_satisfaction",
-    "csat": "csat satisf* zufrieden* review_score rating stars bewertung valoracion avaliacao",
-    "ces": "ces effort* aufwand* esfuerzo* esforco*",
-}
-ANY_SCORE = "=score =answer =value =note =punkte =points"
-NO_ANSWER = r"-\d+|77|88|9[789]|777|888|99[789]|9999"
-GOOD_BAD = {"good": 1, "bad": 0}  # ratings of a helpdesk
-YES_WORDS, NO_WORDS = {*YES, "ja", "oui", "si", "sí", "sim"}, {*NO, "nein", "non", "não"}
-CONTRACT = ("left_on", "left", "contract_ends_on", "monthly_revenue", "tenure")
-ISO = "%Y-%m-%d"
-DATES = [ISO, "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y%m%d", "%d.%m.%y"]
-DATES += ["%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"]
-TIMES = ["", " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p"]
-NUMBERS = {  # (decimal, thousands): pattern of a number
-    (".", None): r"-?\d+(\.\d+)?",
-    (".", ","): r"-?\d{1,3}(,\d{3})*(\.\d+)?",
-    (",", None): r"-?\d+(,\d+)?",
-    (",", "."): r"-?\d{1,3}(\.\d{3})*(,\d+)?",
-    (",", " "): r"-?\d{1,3}( \d{3})*(,\d+)?",
-}
+CELLS, FILES_READ, TITLES = 8_000_000, 40, 12  # looked at of one export; rows in which its header is looked for
+MOST = 20  # columns of customers that are mapped
+_FILES = sorted(Path(__file__).parent.glob("recipes/*.yaml"))
+RECIPES = [recipe | {"vendor": p.stem} for p in _FILES for recipe in yaml.safe_load(p.read_text("utf-8"))]
+Ask = Callable[[str, str, str], str]  # a question, the shape of its answer, and the default: the answer
+Tell = Callable[[int, int, str], None]  # files read, files in all, name of the file
+_quoted = reading.identifier
 
 
-class Column:
-    """A column of an export and what its content can be; ``days``: the patterns that read every day in it."""
-
-    def __init__(self, name: str, texts: pd.Series) -> None:
-        self.name, self.words, self.rows = name, _plain(name), len(texts)
-        self.texts = texts[~texts.isin(BLANK)]
-        different = self.texts.drop_duplicates()
-        self.values, self.unique = set(different), len(different) / max(self.rows, 1)
-        self.unit = next((u for u in ("minutes", "hours", "days") if u[:-1] in self.words), None)
-        days = different.str.extract(r"^(.*?\d)(?:[T ]\d{1,2}:\d\d.*)?$")[0].fillna("").drop_duplicates()
-        digits = days.str.fullmatch(r"\d+").any()  # 20260131 is a date, 2026 and 101 are not
-        tried = [
-            p for p in DATES if self.values and digits == (p == "%Y%m%d") and _read(days[:20], format=p).notna().all()
-        ]
-        self.days = [p for p in tried if _read(days, format=p).dt.year.between(1900, 2200).all()]
-        read = _read(days, format=self.days[0]) if self.days else None
-        self.span = (f"{read.min():{ISO}}", f"{read.max():{ISO}}") if self.days else ("", "")
-        self.style = next((k for k, v in NUMBERS.items() if self.values and different.str.fullmatch(v).all()), None)
-        if self.style:
-            bare = different.str.replace(self.style[1] or "\0", "", regex=False)
-            self.numbers = bare.str.replace(self.style[0], ".", regex=False).astype(float)
-        content = {
-            "text": True,
-            "id": not self.days and not (self.style and (self.numbers % 1).any()),
-            "key": not self.days and self.unique > 0.99,
-            "date": self.days,
-            "when": self.days or (self.style and self.unit),
-            "number": self.style,
-            "flag": len(self.values) <= 6 and {v.lower() for v in self.values} <= YES_WORDS | NO_WORDS,
-        }
-        self.kinds = {kind for kind, holds in content.items() if holds and self.values}
-
-    def written(self, kind: str) -> tuple[dict[str, Any], str]:
-        """Return how company.yaml must describe the values (nothing for the default), and the evidence."""
-        if kind in ("date", "when") and self.days:
-            if len(self.days) > 1:  # day and month can be exchanged
-                return {"dates": TODO}, f"{TODO}: {' and '.join(self.days)} both read every value"
-            left, patterns = pd.Series(list(self.values), dtype=object), []
-            for time in TIMES:
-                read = _read(left, format=self.days[0] + time).notna()
-                patterns, left = patterns + [self.days[0] + time] * bool(read.any()), left[~read]
-            said = f"all values are dates, {' to '.join(self.span)}"
-            more = {} if self.days[0] == ISO else {"dates": patterns if len(patterns) > 1 else patterns[0]}
-            return more, said + "; no other order reads them all" * bool(more)
-        if kind in ("number", "when"):
-            more = {"decimal": self.style[0].strip("."), "thousands": self.style[1]}
-            more |= {"after": "opened_at", "unit": self.unit} if kind == "when" else {}
-            said = f"all values are numbers, {self.numbers.min():g} to {self.numbers.max():g}"
-            marked = [v for v in self.values if "," in v or "." in v]
-            if marked and all(re.fullmatch(r"-?\d{1,3}([.,]\d{3})+", v) for v in marked):
-                said += "; three digits after every mark: thousands or decimals?"
-            return {k: v for k, v in more.items() if v}, said
-        if kind == "flag":
-            codes = {v: "yes" if v.lower() in YES_WORDS else "no" for v in self.values if v.lower() not in YES + NO}
-            return ({"codes": codes} if codes else {}), "all values are yes or no"
-        unique = f"{100 * self.unique:.0f} % of values are unique"
-        return {}, f"different values: {len(self.values)}" if kind == "text" else unique
-
-    def among(self, other: Column) -> float:
-        """Return the share of the different values that are in another column."""
-        return len(self.values & other.values) / max(len(self.values), 1)
-
-
-@dataclass(eq=False)
 class Export:
-    """One file, or one sheet of a workbook; ``top``: lines of company.yaml that follow from the file alone."""
+    """Files with the same columns, or a sheet of a workbook. ``how``: as in company.yaml; ``where``: rows to keep.
 
-    path: Path
-    sheet: str | None
-    words: str
-    columns: list[Column]
-    top: list[str]
+    ``found``: for each table the origin of its columns; ``table``: the events it looks like; ``question``: the column
+    that says what was asked; ``scores``: columns of answers, with a score for each question ("" if there is one).
+    """
 
-    def find(self, table: str, taken: list[Column] | tuple = ()) -> dict[str, Column]:
-        """Return the best column for each contract column of a table: by header, if the content agrees."""
-        found: dict[str, Column] = {}
-        for name, (kind, words) in FIELDS[table].items():
-            fits = [c for c in self.columns if c not in (*taken, *found.values()) and kind in c.kinds]
-            if fits := [(kind == "when" and bool(c.days), m, c) for c in fits if (m := _match(c.words, words))]:
-                found[name] = max(fits, key=lambda fit: fit[:2])[2]
+    def __init__(self, how: dict[str, Any], cells: pa.Table, recipe: dict, labels: dict, where: list[str]) -> None:
+        self.how, self.cells, self.recipe, self.where = how, cells, recipe, where
+        self.label = ", ".join(str(how[k]) for k in ("file", "sheet") if k in how)
+        self.words = plain(re.sub(r"\.\w+(?=,|$)", "", self.label))
+        self.alias = re.sub(r"^(?=\d|$|(order|group|case|table|user|end|all)$)", "t_", self.words)
+        self.columns = [Column(n, cells[n], labels.get(n, "")) for n in cells.column_names]
+        sure = {way for c in self.columns for way in c.dates if len(c.dates) == 1 and way}
+        self.settle(next(iter(sure)) if len(sure) == 1 else "")
+        self.found = {table: self._find(table) for table in FIELDS}
+        few = [c for c in self.columns if 1 < len(c.count) <= 40 and not c.kinds & {"date", "number"}]
+        asked = [c for c in few if any(_metric(plain(v)) for v in c.count) and not Score(c.count).holds]
+        self.question = max(asked, key=lambda c: SAID["question"].rank(c.words), default=None)
+        self.scores = self._scores()
+        self.table = self._table()
+
+    def settle(self, way: str) -> None:
+        """Read the dates that leave it open with the day first (d) or the month first (m)."""
+        for column in (c for c in self.columns if len(c.dates) == 2):
+            column.read = column.dates.get(way)
+
+    def texts(self, column: Column) -> pd.Series:
+        """Return the cells of a column, "" where they mean nothing."""
+        cells = self.cells[column.name].to_pandas().fillna("").str.strip()
+        return cells.where(cells.isin(column.count.keys() - {*(column.read.never if column.read else ())}), "")
+
+    def _find(self, table: str) -> dict[str, Column]:
+        found, given = {}, {n: g for n, g in self.recipe.get(table, {}).items() if self._when(g)}
+        fields = [(n, (_kind(table, n), _headers(g))) for n, g in given.items()]
+        fields += [f for f in FIELDS[table].items() if not self.recipe or (given and f[0] == "customer_id")]
+        for name, (kind, words) in fields:
+            free = [(i, c) for i, c in enumerate(self.columns) if kind in c.kinds and c not in found.values()]
+            fits = [(kind == "when" and bool(c.dates), rank, -i) for i, c in free if (rank := words.rank(c.words))]
+            found |= {name: self.columns[-max(fits)[2]]} if fits and name not in found else {}
         return found
 
+    def _when(self, given: Any) -> bool:
+        only = {plain(h): v for h, v in given.get("when", {}).items()} if isinstance(given, dict) else {}
+        return all(c.count.keys() <= {only[c.words]} for c in self.columns if c.words in only)
 
-@dataclass(eq=False)
+    def _scores(self) -> dict[Column, dict[str, Score]]:
+        found, scores = self.found["responses"], {}
+        others = [self.question, *(c for c in found.values() if self.recipe)]
+        likely = [c for c in self.columns if _metric(c.asked) or SAID["any_score"].rank(c.words)]
+        likely = [c for c in likely if c not in others and ("responses" in self.recipe or not self.recipe)]
+        for column in [found["score"]] if "score" in found else likely:
+            counts = {"": column.count}
+            if self.question:
+                frame = pd.DataFrame({"q": self.texts(self.question), "a": self.texts(column)})
+                counts = {q: g.value_counts().to_dict() for q, g in frame[frame["q"] != ""].groupby("q")["a"]}
+            each = {q: s for q, count in counts.items() if (s := Score(count)).holds}
+            scores |= {column: each} if each else {}
+        return scores
+
+    def _table(self) -> str:
+        if self.recipe:
+            events = [t for t in FIELDS if t in self.recipe]
+            return "" if "customers" in events else events[0]
+        named = {t: words.rank(self.words) > 0 for t, words in FILES.items()}
+        customers = named["customers"] or {"joined_on", "left_on"} <= self.found["customers"].keys()
+        for table, needed in WORDS["needed"].items():
+            found = {"revenue" if n == "unit_price" else n for n in self.found[table]}
+            telling = len(found & {*needed}) + named[table] >= len(needed)
+            if needed[0] in found and telling and (named[table] or not customers):
+                return table
+        asked = {"asked_at", "answered_at"} & self.found["responses"].keys()
+        return "responses" if asked and self.scores and (named["responses"] or not customers) else ""
+
+
 class Draft:
-    """One source of company.yaml in progress; its values are lines that end in their evidence."""
+    """One source of company.yaml in progress. ``columns``: what to write, and why; ``top``: lines above them."""
 
-    table: str
-    export: Export
-    columns: dict[str, str] = field(default_factory=dict)
-    joins: dict[str, str] = field(default_factory=dict)
-    used: list[Column] = field(default_factory=list)
-    latest: list[str] = field(default_factory=list)
+    def __init__(self, table: str, export: Export) -> None:
+        self.table, self.export, self.where, self.others, self.top = table, export, [*export.where], [], []
+        self.select, self.columns, self.used = "", {}, {}
 
-    def put(self, name: str, column: Column, why: str = "", via: Export | None = None) -> None:
-        """Map a contract column: its origin, the format of its values, and the evidence."""
-        kind = "id" if name == "customer_id" else FIELDS[self.table].get(name, ("text", ""))[0]
-        more, said = column.written(kind)
-        if name not in ("contract_ends_on", "started_on") and len(column.days) == 1:
-            self.latest.append(column.span[1])
-        where = f"{via.words}.{column.name}" if via else column.name
-        self.columns[name] = _guess({"column": where, **more} if more else where, f"{said}; {why}" if why else said)
-        self.used += [] if via else [column]
-
-    def join(self, other: Export, key: Column, twin: Column, column: Column) -> None:
-        """Take a column from another export: from the only row of a key, or as a sum."""
-        value = {"file": other.path.name, "sheet": other.sheet, "as": other.words}
-        value |= {"on": key.name if key.name == twin.name else {key.name: twin.name}, "pick": "one"}
-        if "key" not in twin.kinds:
-            value |= {"pick": "sum", **column.written("number")[0]}
-        found = f"{100 * key.among(twin):.0f} % of {key.name} are there"
-        self.joins[other.words] = _guess({k: v for k, v in value.items() if v}, found)
+    def put(self, name: str, column: Column, why: str = "", **keys: Any) -> None:
+        """Map a column: its origin, the format of its values, and the evidence."""
+        more, said = column.written("id" if name == "customer_id" else _kind(self.table, name))
+        given = self.export.recipe.get(self.table, {}).get(name)
+        more |= (given if isinstance(given, dict) else {}) | keys | {"column": "", "when": ""}
+        if more.get("unit") == "cents" and any(n % 1 for n in column.numbers):
+            more["unit"] = ""  # cents are whole numbers
+        for key in ("times", "minus") if more.keys() & {"times", "minus"} else ():
+            part = next((c for c in self.export.columns if c.name == more.get(key)), None)
+            more[key], self.used = part and part.name, self.used | ({key: part} if part else {})
+        more = {k: v for k, v in more.items() if v}
+        said = why if name == "score" else f"{said}; {why}" if why else said
+        self.columns[name] = ({"column": column.name, **more} if more else column.name, said)
+        self.used[name] = column
 
     def lines(self) -> list[str]:
         """Return the lines of the source in company.yaml."""
-        left = ", ".join(c.name for c in self.export.columns if c not in self.used)
-        several = self.table == "customers" and self.used and "key" not in self.used[0].kinds
-        return [
-            f"file: {_flow(self.export.path.name)}",
-            *self.export.top,
-            *(["join:", *(f"  - {line}" for line in self.joins.values())] if self.joins else []),
-            *(["one_row_per: customer_id  # guess: one customer has several rows"] if several else []),
-            *([f"tenure_unit: {TODO}  # {TODO}: days, months or years"] if "tenure" in self.columns else []),
-            "columns:",
-            *(f"  {_flow(name)}: {line}" for name, line in self.columns.items()),
-            *([f"# not used: {left}"] if left else []),
-        ]
+        lines = [f"{key}: {_flow(value)}" for key, value in self.export.how.items()]
+        if self.where or self.select:
+            select = self.select or f"select * from {self.export.alias}"
+            rules = [f"{'and' if i else 'where'} {rule}" for i, rule in enumerate(self.where)]
+            lines = ["sql: |", *(f"  {line}" for line in (*select.splitlines(), *rules))]
+        dated = [c for n, c in self.used.items() if c.read and _kind(self.table, n) in ("date", "when")]
+        if never := sorted({t for c in dated for t in (*c.read.never, *c.read.unread)}):
+            kept = sorted({b for c in self.used.values() for b in c.blanks})
+            lines.append(f"blank: {_guess(['', *kept, *never], f'{never[-1]} means no date')}")
+        lines = [f"# recipe: {self.export.recipe['vendor']}", *lines] if self.table in self.export.recipe else lines
+        return [*lines, *self.top, "columns:", *(f"  {_flow(n)}: {_guess(v, w)}" for n, (v, w) in self.columns.items())]
 
 
-def propose(folder: str | Path, company_name: str, *, entry: str | None = None) -> str:
-    """Return the text of a company.yaml for the exports in a folder; ``entry`` is the value of its ``folder:``.
+class Proposal:
+    """The drafts of all tables, from the customers on, and the reasons (``why``) for what is left unused."""
 
-    What cannot be guessed is TODO. Errors: InputError if the folder has no readable export.
-    """
-    folder = Path(folder).expanduser()
-    exports, remarks = _exports(folder)
-    drafts = [_customers(exports)]
-    for table, needed in NEEDED.items():
-        fits = []
+    def __init__(self, exports: list[Export], ask: Ask | None) -> None:
+        self.exports, self.ask, self.why, self.drafts, self.metrics = exports, ask, {}, [], {}
         for export in exports:
-            found = export.find(table)
-            telling = sum(name in found for name in needed) + bool(_match(export.words, FILES.get(table, "=")))
-            free = all(d.export is not export or "key" not in d.used[0].kinds for d in drafts if d.used)
-            if free and needed[0] in found and telling >= len(needed):
-                fits.append((telling, len(found), export, found))
+            if any(c.dates and c.read is None for c in export.columns):
+                export.settle(self.todo("day_first", where=export.label)[0][:1])
+        self.home = self.customers()
+        self.drafts.append(self.home)
+        for table in WORDS["needed"]:
+            self.events(table)
+        for export in exports:
+            self.answers(export)
+
+    def todo(self, key: str, default: str = TODO, why: str = "", where: str = "") -> tuple[str, str]:
+        """Return the answer of a person to a question of words.yaml, or the default; and the reason for it."""
+        question, shape = WORDS["ask"][key]
+        answer = self.ask(f"{question} {where}".strip(), shape, default) if self.ask else default
+        said = f"{TODO}: {question}" if answer == TODO else why if answer == default else "your answer"
+        return int(answer) if answer.isdigit() else answer, said
+
+    def customers(self) -> Draft:
+        """Return a row per customer or contract; else the customers whom orders or cases name; else TODO."""
+        fits = []
+        for export in (e for e in self.exports if not e.table):
+            found, called = export.found["customers"], FILES["customers"].rank(export.words) > 0
+            span, leaves = {"joined_on", "left_on"} <= found.keys(), bool({"left_on", "left"} & found.keys())
+            if ids := found.get("customer_id"):
+                fits += [((1 + leaves, not span, called, len(found)), export)] if "key" in ids.kinds or span else []
+            elif leaves:
+                fits.append(((0,), export))
         if fits:
-            *_, export, found = max(fits, key=lambda fit: fit[:2])
-            drafts.append(_events(Draft(table, export), found, exports, drafts[0]))
-    answers = [answer for export in exports for answer in _answers(export, exports, drafts)]
-    answers = [answer for answer in answers if TODO not in answer[0].columns["customer_id"]] or answers
-    drafts += [draft for draft, *_ in answers]
-    lines = _settings(company_name, entry or folder.as_posix(), drafts, answers)
+            draft = Draft("customers", max(fits, key=lambda fit: fit[0])[1])
+            self.why |= {e: "it looks like customers as well: see which has who left, and when" for _, e in fits}
+            for name, column in draft.export.found["customers"].items():
+                if name != "tenure" or {"left", "left_on"} & draft.export.found["customers"].keys():
+                    draft.put(name, column)
+            if "customer_id" not in draft.used:
+                draft.select = f"select *, row_number() over () as customer from {draft.export.alias}"
+                draft.columns["customer_id"] = ("customer", "no column identifies a customer, so each row is one")
+            elif "key" not in draft.used["customer_id"].kinds:
+                draft.top.append("repeats: span  # guess: several rows of a customer are its contracts")
+            if "tenure" in draft.used:
+                unit = draft.used["tenure"].unit or TODO
+                draft.top.append(f"tenure_unit: {_guess(*self.todo('tenure_unit', unit, 'its header'))}")
+            self.attributes(draft)
+            return draft
+        ids = {e: c for e in self.exports if (c := e.found[e.table or "responses"].get("customer_id"))}
+        for table, export in ((t, e) for t in ("orders", "contacts") for e in ids if e.table == t):
+            draft = Draft("customers", export)
+            draft.put("customer_id", ids[export], f"no export has a row per customer, and these {table} name them")
+            draft.select = f"select distinct {_quoted(ids[export].name)} from {export.alias}"
+            draft.where.append(f"{_quoted(ids[export].name)} <> ''")
+            return draft
+        draft = Draft("customers", Export({"file": TODO}, pa.table({}), {}, {}, []))
+        who = next((f", such as {c.name} in {e.label}" for e, c in ids.items()), "")
+        draft.columns["customer_id"] = (TODO, f"{TODO}: the export with a row per customer, and its column of ids{who}")
+        return draft
+
+    def attributes(self, draft: Draft) -> None:
+        """Map columns to break results down by, but none that tells who left."""
+        left = next((draft.used[n] for n in ("left_on", "left") if n in draft.used), None)
+        gone = draft.export.texts(left).map(lambda t: bool(t) if left.dates else t) if left else None
+        for column in draft.export.columns:
+            few = 1 < len(column.count) <= min(30, column.rows / 10) and not column.kinds & {"date", "number"}
+            name = next((n for n, c in draft.used.items() if c is column and n in draft.columns), column.words)
+            if name in (*CONTRACT["customers"], "") or column in draft.export.scores or not (few or name in draft.used):
+                continue
+            told = left and _tells(draft.export.texts(column), gone)
+            if told or SAID["outcome"].rank(column.words):
+                draft.columns.pop(name, None)
+                self.why[column] = "it tells who left or what was answered, so it is no segment"
+            elif name in draft.used or len(draft.columns) < MOST:
+                draft.put(name, column, "few enough values for a segment" if few else "")
+
+    def events(self, table: str) -> None:
+        """Add the source of orders, cases, initiatives or exposures: the export that fits best."""
+        fits = [e for e in self.exports if e.table and (e.table == table or table in e.recipe)]
+        fits.sort(key=lambda e: len(e.found[table]), reverse=True)
+        self.why |= {e: f"it looks like {table} as well: a second source, if its rows are others" for e in fits[1:]}
+        for export in fits[:1]:
+            draft, found = Draft(table, export), {**export.found[table]}
+            self.drafts.append(draft)
+            called = found.pop("customer_id", None)
+            if table == "orders":
+                self.order(draft, found)
+            for name, column in found.items():
+                one_of = {*(CONTRACT[table][name].one_of if name in CONTRACT[table] else ())}
+                coded = {v: next((k for k, w in KINDS.items() if w.rank(plain(v))), "") for v in column.count if one_of}
+                if one_of and not one_of >= {v.lower() for v in column.count} and not one_of >= {*coded.values()}:
+                    self.why[column] = f"{name} is one of {', '.join(sorted(one_of))}: map it with codes:"
+                else:
+                    draft.put(name, column, codes=coded if {*coded.values()} <= one_of else {})
+            if table != "initiatives":
+                self.customer(draft, called)
+
+    def order(self, draft: Draft, found: dict[str, Column]) -> None:
+        """Settle the money of an order: its lines, price times quantity, refunds, or a sum in another export."""
+        revenue, price, times, back = (found.pop(n, None) for n in ("revenue", "unit_price", "quantity", "refunded"))
+        if money := revenue or (price if times else None):
+            more = {"times": None if revenue else times, "minus": back}
+            draft.put("revenue", money, **{n: c.name for n, c in more.items() if c})
+            if "order_id" in found and "key" not in found["order_id"].kinds:
+                each = draft.export.texts(money).groupby(draft.export.texts(found["order_id"])).agg(["size", "nunique"])
+                if more["times"] or each["nunique"].max() > 1 or money.filled < money.rows:
+                    draft.top.append("repeats: sum  # guess: several rows of an order are its lines")
+                else:
+                    draft.select = f"select distinct on ({_quoted(found['order_id'].name)}) * from {draft.export.alias}"
+        else:
+            self.join(draft, "revenue", lambda e: [c for n, c in e.found["orders"].items() if n == "revenue"])
+        for column in (c for c in draft.export.columns if SAID["currency"].rank(c.words) and len(c.count) > 1):
+            draft.put("currency", column, f"amounts in {' and '.join(column.count)}")
+
+    def customer(self, draft: Draft, called: Column | None) -> bool:
+        """Map whose row it is, or TODO, and tell if that is possible: by known ids, never under half a match."""
+        ids, home = self.home.used.get("customer_id"), self.home.export
+
+        def known(export: Export) -> list[Column]:
+            if export is home:
+                return [ids]
+            long = [c for c in export.columns if "id" in c.kinds and ids and c.among(ids) >= 0.5]
+            long = [c for c in long if c is called or (len(c.count) >= 20 and min(map(len, c.count)) > 3)]
+            return sorted(long, key=lambda c: (c is not called, -c.among(ids)))
+
+        if ids and (fits := known(draft.export)):
+            share = f"{100 * fits[0].among(ids):.0f} % of its values are in {home.label}"
+            draft.put("customer_id", fits[0], "" if home is draft.export else share)
+            if fits[0].filled < fits[0].rows:
+                draft.where.append(f"{_quoted(fits[0].name)} <> ''")
+        elif not (ids and self.join(draft, "customer_id", known)):
+            if called and not ids:
+                draft.put("customer_id", called, "by its header")
+                return True
+            said = f"no column holds the ids of {home.label}"
+            if called:
+                form = oddities.id_forms(*(ibis.memtable({"customer_id": [*c.count]}) for c in (called, ids)))
+                said = f"{100 * called.among(ids):.0f} % of {called.name} are in {home.label}.{form}"
+            draft.columns["customer_id"] = (TODO, f"{TODO}: {said}")
+        return bool(draft.columns["customer_id"][0] != TODO or called or not ids)
+
+    def join(self, draft: Draft, name: str, wanted: Callable[[Export], list[Column]]) -> bool:
+        """Take a column from another export, over a column that both have: of its one row, or (revenue) as a sum."""
+        rank = FIELDS[draft.table][name][1].rank
+        fits = [(o, c) for o in self.exports if o is not draft.export for c in wanted(o)]
+        for other, column in sorted(fits, key=lambda fit: -rank(fit[1].words)):
+            twins = {t.words: t for t in other.columns if "key" in t.kinds or name == "revenue"}
+            for key in (k for k in draft.export.columns if "id" in k.kinds and k.words in twins):
+                twin, cell, on = twins[key.words], _quoted(column.name), _quoted(twins[key.words].name)
+                if twin is column or key.among(twin) < 0.5:
+                    continue
+                summed = f"(select {on}, sum({cell}::double) as {cell} from {other.alias} group by all)"
+                draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join "
+                draft.select += f"{summed if name == 'revenue' else other.alias} b on b.{on} = a.{_quoted(key.name)}"
+                draft.columns[name] = (column.name, f"{100 * key.among(twin):.0f} % of {key.name} are in {other.label}")
+                draft.others.append(other)
+                return True
+        return False
+
+    def answers(self, export: Export) -> None:
+        """Add a source for each column of answers, split by the question; unlike scales are refused."""
+        cases = next((d.used for d in self.drafts if d.table == "contacts" and d.export is export), {})
+        found = {n: c for n, c in export.found["responses"].items() if c not in export.scores}
+        found = {n: c for n, c in found.items() if not (c.dates and c in cases.values())}
+        called = found.pop("customer_id", None)
+        found |= {"contact_id": cases["contact_id"]} if "contact_id" in cases else {}
+        if len(export.scores) > 1 or "contact_id" in found:
+            found.pop("response_id", None)
+        if "resolved_at" in cases and cases["resolved_at"].dates:
+            found.setdefault("asked_at", cases["resolved_at"])
+        for column, each in export.scores.items():
+            draft = Draft("responses", export)
+            for name, other in found.items():
+                draft.put(name, other, "when the case was closed" if other in cases.values() and other.dates else "")
+            if not self.customer(draft, called):
+                self.why[export] = f"it holds answers, but no column names a customer of {self.home.export.label}"
+                return
+            names = {asked: self.named(export, column, asked, score) for asked, score in each.items()}
+            names = {asked: name for asked, name in names.items() if name}
+            if not names:
+                continue
+            self.drafts.append(draft)
+            kept = [each[asked] for asked in names]
+            if "" in names:
+                draft.columns["metric"] = ({"value": names[""]}, "header, file name and scale")
+                if "touchpoint" not in found and FILES["contacts"].rank(export.words):
+                    draft.columns["touchpoint"] = ({"value": "support"}, "the name of the file")
+            else:
+                draft.put("metric", export.question, codes=names)
+                rest = {q: "_".join(w for w in plain(q).split("_") if not _metric(w)) for q in names}
+                if all(rest.values()) and "touchpoint" not in found:
+                    draft.put("touchpoint", export.question, codes=rest)
+                if left := export.question.count.keys() - names.keys():
+                    draft.where.append(f"{_quoted(export.question.name)} in ({', '.join(map(reading.literal, names))})")
+                    self.why.setdefault(column, f"not used for {', '.join(sorted(left))}: no answers on a scale")
+            rules = Score({t: n for score in kept for t, n in score.count.items()}).rules
+            said = f"answers from {min(s.low for s in kept):g} to {max(s.high for s in kept):g}"
+            draft.put("score", column, said, **rules)
+
+    def named(self, export: Export, column: Column, asked: str, score: Score) -> str:
+        """Return the metric of a question and note its scale; "" if it has none, or another scale than before."""
+        name = _metric(plain(asked)) or _metric(column.asked) or ("" if asked else _metric(export.words))
+        name = name or ("" if asked else "nps" if score.high > 7 else "csat")
+        before = self.metrics.get(name, [score])[0]
+        if name and before.top == score.top and (name != "nps" or score.top == 10):
+            self.metrics.setdefault(name, []).append(score)
+            return name
+        scales = f"answers from {score.low:g} to {score.high:g}, not {before.low:g} to {before.high:g} as elsewhere"
+        self.why[column] = f"{asked} {scales if name else 'names no metric'}: give it a metric of its own".strip()
+        return ""
+
+    def settings(self, name: str, entry: str) -> list[str]:
+        """Return everything above the tables of ``sources``."""
+        used, ends = {n: c for d in self.drafts for n, c in d.used.items()}, {}
+        for draft in self.drafts:
+            dated = [draft.used[n] for n in oddities.DATED.get(draft.table, ()) if n in draft.used]
+            days = [d for c in dated if c.read for d in c.read.days if d <= date.today()]
+            ends |= {draft.export: max(days)} if days else {}
+        near = [day for day in ends.values() if 2 * sum(d >= day - timedelta(31) for d in ends.values()) >= len(ends)]
+        found = next((n for n in WORDS["contract"] if n in self.home.columns), "")
+        shop = not found and any(d.table == "orders" for d in self.drafts)
+        said = f"{found} was found" if found else f"nothing shows who left{'' if shop else ', and there are no orders'}"
+        terms = self.todo("relationship", "noncontractual" if shop else "contractual", said)
+        money = Counter(c.currency for n, c in used.items() if n in MONEY and c.currency)
+        for column in (c for e in self.exports for c in e.columns if SAID["currency"].rank(c.words)):
+            money.update({v.upper(): n for v, n in column.count.items()})
+        code, *others = [code for code, _ in money.most_common()] or [TODO]
+        paid = any(n in MONEY for d in self.drafts for n in d.columns)
+        reasons = used["left_reason"].count if "left_reason" in used else ()
+        gone = self.todo("inactive_after_days") if terms[0] == "noncontractual" else ("", "")
+        currency = self.todo("currency", code, "the exports name it") if paid else ("", "")
+        margin = self.todo("gross_margin", "no")[0] if paid else "no"
+        block = WORDS["money_block"] | ({} if margin == "no" else {"gross_margin": float(margin)})
+        groups = {n: c for n, c in self.home.used.items() if n in self.home.columns and n not in CONTRACT["customers"]}
+        selected = {e: 1 for d in self.drafts if d.where or d.select for e in (d.export, *d.others)}
+        lines = {
+            "name": (name, ""),
+            "as_of": (max(near), "the last day that most tables reach") if near else self.todo("as_of"),
+            "relationship": terms,
+            "inactive_after_days": gone,
+            "involuntary_reasons": ([v for v in reasons if SAID["involuntary"].rank(plain(v))], "not their choice"),
+            "currency": currency,
+            "exchange_rates": ({c: TODO for c in others}, f"{TODO}: {WORDS['ask']['exchange_rates'][0]}"),
+            "# money" if margin == "no" else "money": (block, "your own figures; only value and return need them"),
+            **({"metrics": (None, "")} if self.metrics else {}),
+            **{f"  {m}": self.scale(m, scores) for m, scores in self.metrics.items()},
+            "segments": ([n for n, c in groups.items() if len(c.count) < 13], ""),
+            "folder": (entry, ""),
+            "exports": ({e.alias: e.how["file"] if len(e.how) == 1 else e.how for e in selected}, ""),
+        }
+        head = "# Proposed from the exports: check every guess, replace every TODO."
+        return [head, *(f"{k}: {_guess(v, w)}".rstrip() for k, (v, w) in lines.items() if v or v is None), "sources:"]
+
+    def scale(self, name: str, scores: list[Score]) -> tuple[dict[str, Any], str]:
+        """Return what to declare of a metric, and why."""
+        n, low, top = sum(s.n for s in scores), min(s.low for s in scores), scores[0].top
+        said = f"{n:,} answers from {low:g} to {max(s.high for s in scores):g}"
+        if name == "nps":  # the odd scale from 1 only if there are many answers and none is 0
+            return {"scale": [int(low == 1 and n >= 200), 10]}, said
+        scale = {"scale": [0 if top == 1 else int(min(low, 1)), top]}
+        if name == "ces":
+            version, why = self.todo("version")
+            return scale | {"version": version}, f"{why}; {said}"
+        return scale | {"good": "high", "satisfied_from": {1: 1, 5: 4, 7: 6, 10: 9}[top]}, f"{said}; the two top boxes"
+
+    def unused(self) -> list[str]:
+        """Return a comment for every file and column that is not used, with the reason where it looks needed."""
+        lines, joined = [], {e for d in self.drafts for e in d.others}
+        for export in (e for e in self.exports if e not in joined):
+            drafts = [d for d in self.drafts if d.export is export]
+            left = [c for c in export.columns if c.count and not any(c in d.used.values() for d in drafts)]
+            told = {c: why for c in left if (why := self.why.get(c) or _looks(c, drafts))}
+            names = [c.name for c in left if c not in told or not drafts]
+            names = ", ".join(names[:30]) + f" and {len(names) - 30:,} more" * (len(names) > 30)
+            why = self.why.get(export, "its headers tell no table")
+            lines += [f"# Not used: {export.label}{f' ({names})' if drafts else f': {why} ({names})'}"] if left else []
+            lines += [f"#   {c.name}: {why}" for c, why in [*told.items()][:20] if drafts or c in self.why]
+        return lines
+
+
+def propose(path: str | Path, name: str, *, entry: str = "", ask: Ask | None = None, tell: Tell | None = None) -> str:
+    """Return the text of a company.yaml for an export or a folder of them; ``entry`` is the value of its ``folder:``.
+
+    What cannot be guessed is asked with ``ask``, or TODO without it. ``tell`` hears of every file that is read. Errors:
+    InputError if there is no readable export.
+    """
+    path = Path(path).expanduser()
+    exports, remarks = _exports(path, tell or (lambda *_: None))
+    made = Proposal(exports, ask)
+    lines = made.settings(name, entry or (path.parent if path.is_file() else path).as_posix())
     for table in FIELDS:
-        sources = [d.lines() for d in drafts if d.table == table]
+        sources = [d.lines() for d in made.drafts if d.table == table]
         first, other = ("- ", "  ") if len(sources) > 1 else ("", "")
         lines += [f"  {table}:"] if sources else []
         lines += [f"    {other if i else first}{line}" for source in sources for i, line in enumerate(source)]
-    unused = [e for e in exports if not any(d.export is e or e.words in d.joins for d in drafts)]
-    remarks += [f"not used: {e.path.name} ({', '.join(c.name for c in e.columns)})" for e in unused]
-    lines += [f"# {remark}" for remark in remarks]
+    lines += [*made.unused(), *(f"# Not read: {remark}" for remark in remarks)]
     return "".join("".join(c if c.isprintable() else " " for c in line) + "\n" for line in lines)
 
 
-def new_company(name: str, folder: str | Path, data_root: str | Path) -> Path:
-    """Write data_root/<name>/company.yaml for a folder of exports and return its path.
+def new_company(name: str, path: str | Path, data_root: str | Path, **how: Any) -> Path:
+    """Write data_root/<name>/company.yaml for an export or a folder of them, and return its path; ``how``: see propose.
 
-    An existing file is not overwritten. Errors: InputError for an invalid or existing name, or a folder without
-    exports.
+    An existing file is not overwritten. Errors: InputError for an invalid or existing name, or no readable export.
 
     Example: ``new_company("acme-uk", "~/exports", "data")``.
     """
-    target, folder = Path(data_root) / name / FILE, Path(folder).expanduser()
+    target, path = Path(data_root) / name / FILE, Path(path).expanduser()
     if not re.fullmatch(r"[a-z0-9]+([_-][a-z0-9]+)*", name):
         remedy = "It is a folder as well: use a-z, 0-9, - and _, such as acme-uk."
         raise InputError("This cannot be the name of a company", remedy=remedy, value=name)
     if target.exists():
-        raise InputError(
-            "A company of this name already exists", remedy="Choose another name or remove the file.", file=target
-        )
-    try:
-        entry = Path(os.path.relpath(folder, target.parent)).as_posix()
-    except ValueError:  # on another drive
-        entry = folder.as_posix()
-    text = propose(folder, name, entry=entry)
+        remedy = "Choose another name or remove the file."
+        raise InputError("A company of this name already exists", remedy=remedy, file=target)
+    entry = path.parent if path.is_file() else path
+    with contextlib.suppress(ValueError):  # on another drive
+        entry = Path(os.path.relpath(entry, target.parent))
+    text = propose(path, name, entry=entry.as_posix(), **how)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text, encoding="utf-8")
     return target
 
 
-def _exports(folder: Path) -> tuple[list[Export], list[str]]:
-    """Return every readable file and sheet, and a remark for each unreadable one."""
-    if not folder.is_dir():
-        raise InputError("There is no such folder", remedy="Name the folder that holds the exports.", file=folder)
-    engine, exports, remarks = ibis.duckdb.connect(), [], []
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in reading.READABLE):
+def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
+    if not path.exists():
+        raise InputError("There is no such folder or file", remedy="Name the folder that holds the exports.", file=path)
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in reading.READABLE) if path.is_dir() else [path]
+    engine, exports, remarks, groups = engines.own(), [], [], {}
+    for i, file in enumerate(files, 1):
+        tell(i, len(files), file.name)
         try:
-            for sheet in reading.sheets(path) if path.suffix.lower() == ".xlsx" else [None]:
-                table = reading.load(engine, path, name=f"export {len(exports)}", sheet=sheet)
-                exports.append(_export(path, sheet, table.drop(reading.ROW).limit(SAMPLE).execute()))
+            sheets = reading.sheets(file) if file.suffix.lower() == ".xlsx" else [""]
+            text = file.suffix.lower() in reading.TEXT
+            alike = reading.detect(file).columns if text else re.sub(r"\d+", "", file.name)
+            told = [n for n, w in (*FILES.items(), *METRICS.items()) if w.rank(plain(file.stem))]
+            for sheet in sheets:
+                groups.setdefault((alike, sheet if len(sheets) > 1 else "", file.suffix, *told), []).append(file)
         except InputError as error:
-            remarks.append(f"not read: {error}")
+            remarks.append(str(error))
+    for (_, sheet, *_), same in groups.items():
+        some = [*same[:: len(same) // FILES_READ + 1], same[-1]] if len(same) > FILES_READ else same
+        more = {"sheet": sheet} if sheet else {}
+        try:
+            export = _export(engine, some, {"file": _pattern(same, files)} | more)
+            ids = export.found["customers"].get("customer_id")
+            if len(same) > 1 and not export.table and ids and "key" not in ids.kinds:
+                export = _export(engine, same[-1:], {"file": same[-1].name} | more)
+                remarks.append(f"the files before {same[-1].name}, which hold the same customers")
+            exports.append(export)
+            remarks += (
+                [f"{len(same) - len(some)} of the {len(same)} files {export.label}"] if len(some) < len(same) else []
+            )
+        except InputError as error:
+            remarks.append(str(error))
     if not exports:
         remedy = " ".join([f"Put {', '.join(reading.READABLE)} files there.", *remarks])
-        raise InputError("There is no readable export", remedy=remedy, file=folder)
+        raise InputError("There is no readable export", remedy=remedy, file=path)
     return exports, remarks
 
 
-def _export(path: Path, sheet: str | None, frame: pd.DataFrame) -> Export:
-    frame = frame.astype(object).where(frame.notna(), "").astype(str).apply(lambda texts: texts.str.strip())
-    top = [f"sheet: {_flow(sheet)}"] if sheet else []
-    if path.suffix.lower() in reading.TEXT and (delimiter := reading.detect(path).delimiter) != ",":
-        top.append(f"delimiter: {_guess(delimiter, f'cuts every row into {len(frame.columns)} fields')}")
-    extra = 1 + max((i for i in range(min(3, len(frame))) if '{"ImportId"' in " ".join(frame.iloc[i])), default=-1)
-    if extra:
-        skipped = {"column": frame.columns[0], "is_not": frame.iloc[:extra, 0].tolist()}
-        top.append(f"filter: {_guess(skipped, 'further header rows, as Qualtrics writes them')}")
-    columns = [Column(name, frame[name].iloc[extra:]) for name in frame.columns]
-    return Export(path, sheet, _plain(f"{path.stem} {sheet or ''}"), columns, top)
+def _pattern(same: list[Path], files: list[Path]) -> str | list[str]:
+    names = [p.name for p in same]
+    start = "".join(a for a, b in takewhile(lambda pair: pair[0] == pair[1], zip(names[0], names[-1], strict=False)))
+    pattern = re.sub(r"[\d.-]+$", "", start) + "*" + same[0].suffix
+    whole = [f.name for f in files if fnmatchcase(f.name, pattern)] == names
+    return names[0] if len(names) == 1 else pattern if whole else names
 
 
-def _customers(exports: list[Export]) -> Draft:
-    """Return the file with one row per customer, else the one that names most customers."""
-    fits = []
-    for export in exports:
-        found = export.find("customers")
-        if ids := found.pop("customer_id", None):
-            rank = ("key" in ids.kinds, _match(export.words, FILES["customers"]) > 0)
-            fits.append(((*rank, len(found) if rank[0] else len(ids.values)), export, ids, found))
-    if not fits:
-        return Draft(
-            "customers", exports[0], {"customer_id": _guess(TODO, f"{TODO}: the column that identifies a customer")}
-        )
-    _, export, ids, found = max(fits, key=lambda fit: fit[0])
-    draft = Draft("customers", export)
-    draft.put("customer_id", ids)
-    if "key" not in ids.kinds:
-        return draft
-    for name, column in found.items():
-        draft.put(name, column)
-    for column in export.columns:
-        spare = column not in draft.used and column.words not in (*FIELDS["customers"], "")
-        few = 2 <= len(column.values) <= min(30, column.rows / 10) and not column.kinds & {"date", "number"}
-        if spare and few:
-            draft.put(column.words, column, "few enough values for a segment")
-    return draft
+def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> Export:
+    """Read an export: below its title rows, and without the rows that its recipe leaves out."""
+    errors, best, rows = [], None, None
+    for row, mark in ((r, m) for r in range(1, TITLES) for m in (None, *",;\t|") if r > 1 or m is None):
+        tried = how | ({"header_row": row} if row > 1 else {}) | ({"delimiter": mark} if mark else {})
+        try:
+            rows = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW)
+        except InputError as error:
+            errors.append(error)
+            if "fields" not in error.problem:
+                break
+            continue
+        unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in rows.columns)
+        good = len(rows.columns) > 1 + (row > 1) and unnamed <= len(rows.columns) / 2
+        best = tried if good or row == 1 else best
+        if good:
+            break
+    if best is None:
+        raise errors[0]
+    if best is not tried:
+        rows = reading.load(engine, paths, name="export", how=How(**best)).drop(reading.ROW)
+    headers, asks = {plain(n): n for n in rows.columns}, any("?" in n for n in rows.columns)
+    recipes = [r for r in RECIPES if all(plain(h) in headers or (h == "?" and asks) for h in r["headers"])]
+    recipe = max(recipes, key=lambda r: len(r["headers"]), default={})
+    rules = {c: rule for c, rule in recipe.get("where", {}).items() if plain(c) in headers}
+    where = [f"{_quoted(headers[plain(c)])} {rule}" for c, rule in rules.items()]
+    counts = f"select count(*) filter ({' and '.join(where) or True}), count(*) from export"
+    kept, n = engine.raw_sql(counts).fetchone()
+    some = [*where, f"{reading.ROW} % {n * len(headers) // CELLS + 1} = 0"]
+    first = engine.raw_sql("select * from export limit 1").fetchdf().iloc[0] if recipe.get("question_row") else {}
+    sql = f"select cast(columns(* exclude {reading.ROW}) as varchar) from export where {' and '.join(some)}"
+    return Export(best, engine.raw_sql(sql).to_arrow_table(), recipe, first, where if kept < n else [])
 
 
-def _customer_column(export: Export, customers: Draft) -> tuple[Column, str] | None:
-    """Return the column that names the customer: by its values, or at least by its header."""
-    if not customers.used or export is customers.export:
-        return (customers.used[0], "") if customers.used else None
-    ids, header = customers.used[0], export.find("customers").get("customer_id")
-    long = [c for c in export.columns if "id" in c.kinds and (c is header or len(c.values) >= 20)]
-    known = [c for c in long if c.among(ids) >= 0.5]
-    column = header if header in known or not known else max(known, key=lambda c: c.among(ids))
-    if column is None or (column not in known and column.words == "id"):
-        return None
-    return column, f"{100 * column.among(ids):.0f} % of its values are in {customers.export.path.name}"
+def _metric(words: str) -> str:
+    return next((m for m, known in METRICS.items() if known.rank(words)), "")
 
 
-def _events(draft: Draft, found: dict[str, Column], exports: list[Export], customers: Draft) -> Draft:
-    """Map what was found and the customer, if necessary through another file; else leave a TODO."""
-    direct = _customer_column(draft.export, customers)
-    for name, column in found.items():
-        if not direct or column is not direct[0]:
-            draft.put(name, column)
-    if direct and draft.table != "initiatives":
-        draft.put("customer_id", *direct)
-    wanted = {"customer_id": lambda e: (_customer_column(e, customers) or [None])[0]}
-    if draft.table == "orders":
-        wanted["revenue"] = lambda e: e.find("orders").get("revenue")
-    for name in [n for n in wanted if n not in draft.columns and draft.table != "initiatives"]:
-        through = [
-            (_match(column.words, FIELDS["orders"]["revenue"][1]), other, key, twin, column)
-            for other in exports
-            if other is not draft.export and (column := wanted[name](other))
-            for key in draft.export.columns
-            for twin in other.columns
-            if key.words == twin.words and "id" in key.kinds and twin is not column and key.among(twin) >= 0.5
-            if name == "revenue" or "key" in twin.kinds
-        ]
-        if through:
-            *_, other, key, twin, column = max(through, key=lambda t: t[0])
-            draft.join(other, key, twin, column)
-            draft.put(name, column, via=other)
-        else:
-            draft.columns[name] = _guess(TODO, f"{TODO}: seems to be in another file: take it from there with join:")
-    return draft
+def _tells(texts: pd.Series, gone: pd.Series) -> bool:
+    each = pd.crosstab(texts, gone).to_numpy()
+    return each.min(axis=1).sum() < each.sum(axis=0).min() / 4
 
 
-def _answers(export: Export, exports: list[Export], drafts: list[Draft]) -> list[tuple[Draft, str, pd.Series]]:
-    """Return one source for each column of scores, with its metric and the answers as numbers."""
-    closed = [c for d in drafts if d.table == "contacts" and d.export is export for c in d.used if c.days]
-    found, scores = export.find("responses", closed), {}
-    for column in export.columns:
-        metric = next((m for m, words in METRICS.items() if _match(column.words, words)), None)
-        if (metric or _match(column.words, ANY_SCORE)) and (score := _score(column)):
-            metric = metric or next((m for m, words in METRICS.items() if _match(export.words, words)), None)
-            scores[column] = (metric or ("nps" if score[0].max() > 7 else "csat"), *score)
-    answers = []
-    for column, (metric, numbers, codes, none) in scores.items():
-        if metric != "nps" and 0 in numbers.values and 1 < numbers.max() <= 7:
-            none, numbers = [*none, "0"], numbers[numbers > 0]
-        draft = Draft("responses", export, used=[column])
-        others = {n: c for n, c in found.items() if c not in scores and (n != "response_id" or len(scores) == 1)}
-        _events(draft, others, exports, drafts[0])
-        if "response_id" not in draft.columns:
-            draft.columns["response_id"] = _guess({"row_number": f"{metric}-"}, "no column of its own")
-        asked = [c for c in closed if _match(c.words, FIELDS["contacts"]["resolved_at"][1])]
-        if asked and "asked_at" not in draft.columns:
-            draft.put("asked_at", asked[0], "taken as asked when the case was closed")
-        draft.columns["metric"] = _guess({"value": metric}, "header, file name and scale")
-        more = {key: value for key, value in (("codes", codes), ("no_answer", none)) if value}
-        said = f"all values are from {numbers.min():g} to {numbers.max():g}"
-        said += f", apart from {', '.join(none)}, taken as no answer" if none else ""
-        draft.columns["score"] = _guess({"column": column.name, **more} if more else column.name, said)
-        answers.append((draft, metric, numbers))
-    return answers
+def _kind(table: str, name: str) -> str:
+    return FIELDS[table].get(name, ("text",))[0]
 
 
-def _score(column: Column) -> tuple[pd.Series, dict[str, int], list[str]] | None:
-    """Return the answers as numbers, the codes of numbers, and the codes that seem to mean "no answer"."""
-    numbers, codes, none = {}, {}, []
-    for text in sorted(column.values) if len(column.values) <= 40 else []:
-        read = re.fullmatch(r"(-?\d+)(?:[.,]0+)?( ?[-–:(].*)?", text)  # "10 - very likely" is 10
-        if text.lower() in GOOD_BAD or (read and read[2]):
-            codes[text] = GOOD_BAD[text.lower()] if text.lower() in GOOD_BAD else int(read[1])
-        elif read and not re.fullmatch(NO_ANSWER, read[1]):
-            numbers[text] = int(read[1])
-        else:
-            none.append(text)
-    values = set((numbers | codes).values())
-    if len(values) < 2 or max(values) > 10 or len(none) > 5:
-        return None
-    return column.texts.map(numbers | codes).dropna(), codes, none
+def _headers(given: Any) -> Words:
+    given = given["column"] if isinstance(given, dict) else given
+    return Words(" ".join(f"={plain(h)}" for h in ([given] if isinstance(given, str) else given)))
 
 
-def _settings(name: str, entry: str, drafts: list[Draft], answers: list[tuple[Draft, str, pd.Series]]) -> list[str]:
-    """Return everything above the tables of ``sources``."""
-    latest = max((day for draft in drafts for day in draft.latest), default=None)
-    rows = f" in the first {SAMPLE:,} rows" if any(c.rows == SAMPLE for d in drafts for c in d.used) else ""
-    contract = [name for name in CONTRACT if name in drafts[0].columns]
-    found = f"guess: the latest date found{rows}" if latest else f"{TODO}: the day of the export"
-    terms = (
-        f"contractual  # guess: {contract[0]} was found"
-        if contract
-        else "noncontractual  # guess: no column shows who left"
+def _looks(column: Column, drafts: list[Draft]) -> str:
+    """Return why a column that looks like one we need is not used, "" for any other."""
+    score, days = Score(column.count), column.read.days if column.read and not column.style else ()
+    amounts = column.style and (SAID["money"].rank(column.words) or any(n % 1 for n in column.numbers))
+    answers = f"answers from {score.low:g} to {score.high:g}?" if score.holds and score.high == score.top > 4 else ""
+    what = f"dates, {min(days)} to {max(days)}" if days else "amounts" if amounts else answers
+    rivals = (
+        d.used[n].name for d in drafts for n, f in FIELDS[d.table].items() if n in d.used and f[1].rank(column.words)
     )
-    gone = f"inactive_after_days: {TODO}  # {TODO}: days without an order after which a customer counts as gone"
-    lines = [
-        "# Proposed from the exports: check every guess, replace every TODO.",
-        f"name: {_flow(name)}",
-        f"as_of: {latest or TODO}  # {found}",
-        f"relationship: {terms}",
-        *([] if contract else [gone]),
-        f"currency: {TODO}  # {TODO}: three letters, such as GBP",
-        "# money: {value_is: margin, gross_margin: 0.75, discount_rate: 0.10, discount_convention: effective,",
-        "#   horizon_months: 24, first_flow: now}   # your own figures; only value and return need them",
-    ]
-    for place, metric in enumerate(sorted({metric for _, metric, _ in answers}, key=list(METRICS).index)):
-        numbers = pd.concat([numbers for _, m, numbers in answers if m == metric])
-        low, high = numbers.min(), next(top for top in (1, 5, 7, 10) if numbers.max() <= top)
-        value = {"scale": [int(min(low, 1)) if high > 1 else 0, high]}
-        said = f"{len(numbers)} answers from {low:g} to {numbers.max():g}"
-        if metric == "nps":  # the odd scale from 1 only if there are many answers and none is 0
-            value = {"scale": [0 if low == 0 or len(numbers) < 200 else 1, 10]}
-        elif metric == "ces":
-            value["version"] = TODO
-            said = f'{TODO}: "1.0" asks how much effort (low is good), "2.0" how easy it was (high is good); {said}'
-        else:
-            value |= {"good": "high", "satisfied_from": {1: 1, 5: 4, 7: 6, 10: 9}[high]}
-            said += "; satisfied: the two top boxes"
-        lines += ["metrics:"] * (place == 0) + [f"  {metric}: {_guess(value, said)}"]
-    groups = [name for name in drafts[0].columns if name not in FIELDS["customers"]]
-    return [*lines, *([f"segments: {_flow(groups)}"] if groups else []), f"folder: {_flow(entry)}", "sources:"]
-
-
-def _plain(text: str) -> str:
-    """Return a text in lower case, without accents, its words (also in CamelCase) joined by _."""
-    for umlaut, letters in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss")):
-        text = text.replace(umlaut, letters).replace(umlaut.upper(), letters.title())
-    text = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", text))
-    return re.sub(r"[^a-z0-9]+", "_", text.encode("ascii", "ignore").decode().lower()).strip("_")
-
-
-def _match(header: str, words: str) -> int:
-    """Return how well a plain header fits a list of words: 0 not at all, more for earlier words and whole headers."""
-    for place, word in enumerate(words.split()):
-        bare = word.strip("=*")
-        whole = header.replace("_", "") == bare.replace("_", "")
-        if whole or (bare in header if word[-1] == "*" else word[0] != "=" and f"_{bare}_" in f"_{header}_"):
-            return 1000 - 2 * place + whole
-    return 0
+    same = next(rivals, "")
+    return what and f"{what}; {f'{same} is used for this' if same else 'its header names no column of ours'}"
 
 
 def _guess(value: Any, why: str) -> str:
-    return f"{_flow(value)}  # {why if why.startswith(TODO) else f'guess: {why}'}"
+    said = why if not why or why.startswith((TODO, "your")) else f"guess: {why}"
+    return ("" if value is None else _flow(value)) + f"  # {said}" * bool(said)
 
 
 def _flow(value: Any) -> str:

@@ -194,10 +194,10 @@ def names(header: Iterable[object], path: Path) -> tuple[str, ...]:
 
     Errors: InputError if two names are the same to DuckDB.
     """
-    found = []
+    found: dict[str, str] = {}  # by the name in small letters
     for place, cell in enumerate(header, 1):
         name = ("" if cell is None else str(cell)).strip(_UNSEEN) or f"column_{place}"
-        twin = next((n for n in found if n.casefold() == name.casefold()), None)
+        twin = found.get(name.casefold())
         if twin is not None or name.casefold() == ROW:
             raise InputError(
                 f"Two columns have the same header: {twin!r} and {name!r}"
@@ -208,8 +208,8 @@ def names(header: Iterable[object], path: Path) -> tuple[str, ...]:
                 row=1,
                 column=name,
             )
-        found.append(name)
-    return tuple(found)
+        found[name.casefold()] = name
+    return tuple(found.values())
 
 
 # --- text ---------------------------------------------------------------------------------------------------------
