@@ -46,21 +46,9 @@ def spells(company: Company, metric: str) -> ir.Table:
     rows = rows.select("customer_id", "fold", "band", "asked", "when", next_asked=rows.asked.lead().over(in_turn))
     rows = _with_outcome(company, rows, own)
     rows = rows.mutate(**{STAGE: stage(days(rows.when, rows.started))})
-    names = (
-        "customer_id",
-        "fold",
-        *own,
-        STAGE,
-        "band",
-        "asked",
-        "when",
-        "next_asked",
-        "started",
-        "last_day",
-        "event",
-        "chosen",
-    )
-    return company.put_by(f"_spells_{metric}", rows.filter(_.last_day >= _.when).select(*names))
+    rows = rows.filter(_.last_day >= _.when)
+    names = ["band", "asked", "when", "next_asked", "started", "last_day", "event", "chosen"]
+    return company.put_by(f"_spells_{metric}", rows.select("customer_id", "fold", *own, STAGE, *names))
 
 
 def _with_outcome(company: Company, rows: ir.Table, own: Sequence[str]) -> ir.Table:

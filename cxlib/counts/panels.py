@@ -100,32 +100,24 @@ def assigned(company: Company, programme: str, months: int = 0) -> ir.Table:
     origin: the first day of that month. A customer with several exposures counts from the first one, in its arm.
     ``months``: how many are compared; who is listed in the other arm as well before these are over is left out.
     """
-    rows = _listed(company, programme)
-    return rows.filter(~_in_both(rows, months)).drop("switched_on") if months else rows.drop("switched_on")
+    return _listed(company, programme, months).filter(~_.both).drop("both")
 
 
 def in_both(company: Company, programme: str, months: int) -> int:
     """Count the customers whom ``assigned`` leaves out, as they are listed in both arms."""
-    rows = _listed(company, programme)
-    return int(rows.filter(_in_both(rows, months)).count().execute())
+    return int(_listed(company, programme, months).filter(_.both).count().execute())
 
 
-def _in_both(rows: ir.Table, months: int) -> ir.BooleanValue:
-    return (rows.switched_on < rows.origin + ibis.interval(months=months)).fill_null(False)
-
-
-def _listed(company: Company, programme: str) -> ir.Table:
-    """Return the first exposure of each customer, and the first day on which it is listed in the other arm."""
-    rows = company.exposures.filter(_.initiative_id == programme)
+def _listed(company: Company, programme: str, months: int) -> ir.Table:
+    """Return the first exposure of each customer, and whether the other arm lists it within so many months (both)."""
+    rows = company.exposures.filter(_.initiative_id == programme).mutate(origin=_.exposed_on.truncate("M"))
     rows = rows.mutate(arm=ibis.coalesce(rows.arm, "treated"))
-    in_turn, each = {"order_by": ["exposed_on", "arm"]}, {"group_by": "customer_id"}
-    rows = rows.mutate(
-        rank=ibis.row_number().over(ibis.window(**each, **in_turn)),
-        own=rows.arm.first().over(ibis.window(**each, **in_turn, preceding=None, following=0)),
-    )
-    switched = rows.exposed_on.min(where=rows.arm != rows.own).over(ibis.window(**each))
-    rows = rows.mutate(switched_on=switched, origin=rows.exposed_on.truncate("M"))
-    return rows.filter(_.rank == 0).select("customer_id", "arm", "exposed_on", "origin", "switched_on")
+    first = ibis.cumulative_window(group_by="customer_id", order_by=["exposed_on", "arm"])
+    rows = rows.mutate(rank=ibis.row_number().over(first), own=rows.arm.first().over(first))
+    switched = rows.exposed_on.min(where=rows.arm != rows.own).over(ibis.window(group_by="customer_id"))
+    both = (switched < rows.origin + ibis.interval(months=months)).fill_null(False)
+    rows = rows.mutate(both=both if months else ibis.literal(False)).filter(_.rank == 0)
+    return rows.select("customer_id", "arm", "exposed_on", "origin", "both")
 
 
 def months_seen(company: Company, origin: date) -> int:
