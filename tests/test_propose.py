@@ -583,6 +583,21 @@ def test_a_file_with_several_questions_is_split_and_what_has_no_answers_on_a_sca
     assert company.frame("responses")["metric"].value_counts().to_dict() == {"nps": 90, "ces": 90}
 
 
+@pytest.mark.parametrize(("second", "kept"), [(range(1, 8), []), (range(11), ["nps"])])
+def test_questions_without_a_name_are_one_only_if_their_scales_are(tmp_path, second, kept):
+    export(tmp_path, "customers.csv", {"customer_id": range(1000, 1090), "joined": days(90)})
+    asked, scales = of(180, "Q1", "Q2"), {"Q1": cycle(range(11)), "Q2": cycle(second)}
+    answers = {
+        "customer_id": of(180, *range(1000, 1090)),
+        "question": asked,
+        "answer": [next(scales[q]) for q in asked],
+    }
+    export(tmp_path, "feedback.csv", answers)
+    text = propose(tmp_path, "acme")
+    assert [*yaml.safe_load(text).get("metrics", {})] == kept
+    assert ("names no metric: give it a metric of its own" in text) == (not kept)
+
+
 def test_unlike_scales_are_not_laid_under_one_metric(tmp_path):
     ids = range(1000, 1060)
     export(tmp_path, "customers.csv", {"customer_id": ids})

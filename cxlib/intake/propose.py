@@ -55,8 +55,9 @@ class Export:
         self.settle(next(iter(sure)) if len(sure) == 1 else "")
         self.found = {table: self._find(table) for table in FIELDS}
         few = [c for c in self.columns if 1 < len(c.count) <= 40 and not c.kinds & {"date", "number"}]
-        asked = [c for c in few if any(_metric(plain(v)) for v in c.count) and not Score(c.count).holds]
-        self.question = max(asked, key=lambda c: SAID["question"].rank(c.words), default=None)
+        rank = {c: (SAID["question"].rank(c.words), any(_metric(plain(v)) for v in c.count)) for c in few}
+        asked = [c for c in few if any(rank[c]) and not _metric(c.asked)]
+        self.question = max(asked, key=rank.get, default=None)
         self.scores = self._scores()
         self.table = self._table()
 
@@ -95,6 +96,8 @@ class Export:
                 frame = pd.DataFrame({"q": self.texts(self.question), "a": self.texts(column)})
                 counts = {q: g.value_counts().to_dict() for q, g in frame[frame["q"] != ""].groupby("q")["a"]}
             each = {q: s for q, count in counts.items() if (s := Score(count)).holds}
+            if not any(_metric(plain(q)) for q in each) and len({s.top for s in each.values()}) == 1:
+                each = {"": Score(column.count)}  # one scale: whatever the values say, it is one question
             scores |= {column: each} if each else {}
         return scores
 
@@ -498,9 +501,8 @@ def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
                 export = _export(engine, same[-1:], {"file": same[-1].name} | more)
                 remarks.append(f"the files before {same[-1].name}, which hold the same customers")
             exports.append(export)
-            remarks += (
-                [f"{len(same) - len(some)} of the {len(same)} files {export.label}"] if len(some) < len(same) else []
-            )
+            if len(some) < len(same):
+                remarks.append(f"{len(same) - len(some)} of the {len(same)} files {export.label}")
         except InputError as error:
             remarks.append(str(error))
     if not exports:
@@ -575,10 +577,8 @@ def _looks(column: Column, drafts: list[Draft]) -> str:
     amounts = column.style and (SAID["money"].rank(column.words) or any(n % 1 for n in column.numbers))
     answers = f"answers from {score.low:g} to {score.high:g}?" if score.holds and score.high == score.top > 4 else ""
     what = f"dates, {min(days)} to {max(days)}" if days else "amounts" if amounts else answers
-    rivals = (
-        d.used[n].name for d in drafts for n, f in FIELDS[d.table].items() if n in d.used and f[1].rank(column.words)
-    )
-    same = next(rivals, "")
+    rivals = ((d.used[n].name, words) for d in drafts for n, (_, words) in FIELDS[d.table].items() if n in d.used)
+    same = next((name for name, words in rivals if words.rank(column.words)), "")
     return what and f"{what}; {f'{same} is used for this' if same else 'its header names no column of ours'}"
 
 
