@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import ANY
 
 import pandas as pd
 import pytest
-from small_company import SETTINGS, Small, stops
+from small_company import SETTINGS, Small, adds_up, stops
 
+from cxlib import cli
 from cxlib.errors import InputError
+from cxlib.intake import reading
 from cxlib.intake.company import Company
 
 
@@ -31,7 +36,7 @@ ADDED = {
     "a day that does not exist": ("orders", "O9,C1,2024-02-30,100", "day", "2024-02-30", "ISO dates"),
     "a year 0024": ("orders", "O9,C1,0024-02-01,100", "day", "0024-02-01", "blank:"),
     "a year 9999": ("customers", "C6,2024-01-01,9999-12-31,,Pro,1", "cancelled", "9999-12-31", "blank:"),
-    "empty required date": ("orders", "O9,C1,,100", "day", "", "filter:"),
+    "empty required date": ("orders", "O9,C1,,100", "day", "", "sql: select * from ... where \"day\" <> ''"),
     "no number": ("orders", "O9,C1,2024-07-01,free", "amount", "free", "codes:"),
     "thousands not declared": ("orders", 'O9,C1,2024-07-01,"1,234.50"', "amount", "1,234.50", 'thousands: ","'),
     "decimal comma not declared": (
@@ -41,19 +46,20 @@ ADDED = {
         "1.234,50",
         'decimal: "," and thousands: "."',
     ),
-    "a number with its currency": ("orders", "O9,C1,2024-07-01,£12", "amount", "£12", "Correct the value"),
+    "a number with its unit": ("orders", "O9,C1,2024-07-01,12 pcs.", "amount", "12 pcs.", "Correct the value"),
     "an infinite number": ("orders", "O9,C1,2024-07-01,1e999", "amount", "1e999", "Correct the value"),
-    "empty required number": ("orders", "O9,C1,2024-07-01,NA", "amount", "", "filter:"),
-    "empty customer id": ("customers", ",2024-01-01,,,Pro,1", "id", "", "filter:"),
-    "anonymous answer": ("responses", "R9,  ,nps,2024-09-01,2024-09-01,9,", "cid", "", "filter:"),
-    "two rows of one customer": ("customers", "C1,2024-01-06,,,Pro,1", "id", "C1", "one_row_per: customer_id"),
-    "the same but for a space": ("customers", "C1 ,2024-01-06,,,Pro,1", "id", "C1", "one_row_per: customer_id"),
-    "two rows of one initiative": ("initiatives", "I1,Again,2024-07-01,1", "iid", "I1", "initiative_id"),
+    "empty required number": ("orders", "O9,C1,2024-07-01,NA", "amount", "", "sql:"),
+    "empty customer id": ("customers", ",2024-01-01,,,Pro,1", "id", "", "sql:"),
+    "anonymous answer": ("responses", "R9,  ,nps,2024-09-01,2024-09-01,9,", "cid", "", "sql:"),
+    "two rows of one customer": ("customers", "C1,2024-01-06,,,Pro,1", "id", "C1", "repeats: span"),
+    "the same but for a space": ("customers", "C1 ,2024-01-06,,,Pro,1", "id", "C1", "select distinct on"),
+    "two rows of one initiative": ("initiatives", "I1,Again,2024-07-01,1", "iid", "I1", "select distinct on"),
     "negative cost": ("initiatives", "I2,Again,2024-07-01,-1", "cost", "-1", "Correct it"),
     "score above its scale": ("responses", "R9,C1,csat,2024-09-01,,6,", "rating", "6", "metrics.csat.scale"),
     "score below its scale": ("responses", "R9,C1,csat,2024-09-01,,0,", "rating", "0", "no_answer:"),
     "an NPS as answer": ("responses", "R9,C1,nps,2024-09-01,,-100,", "rating", "-100", "0-10 answers per person"),
-    "score between two steps": ("responses", "R9,C1,csat,2024-09-01,,4.5,", "rating", "4.5", "individual answers"),
+    "score between two steps": ("responses", "R9,C1,csat,2024-09-01,,4.7,", "rating", "4.7", "individual answers"),
+    "half a point of NPS": ("responses", "R9,C1,nps,2024-09-01,,4.5,", "rating", "4.5", "individual answers"),
     "score in words": ("responses", "R9,C1,csat,2024-09-01,,very good,", "rating", "very good", "codes:"),
     "undeclared metric": ("responses", "R9,C1,ces,2024-09-01,,5,", "kind", "ces", "Declared: nps, csat"),
 }
@@ -69,14 +75,6 @@ def test_a_bad_row_stops_with_its_place_and_the_remedy(small, name):
     assert (error.row, error.column) == (small.files[f"{table}.csv"].count("\n"), column)
     assert error.value == (value if value is not None else error.value)
     assert remedy in error.remedy
-
-
-def joined(s: Small, rows: str, table: str = "customers", maps: str = "tier", **how: object) -> None:
-    """Join plans.csv (cust, tier) to a table and map its tier."""
-    s.files["plans.csv"] = "cust,tier\n" + rows
-    key = "id" if table == "customers" else "cid"
-    s.source(table)["join"] = {"file": "plans.csv", "as": "plans", "on": {key: "cust"}} | how
-    s.columns(table)[maps] = "plans.tier"
 
 
 def called(s: Small, name: str, content: str | bytes) -> None:
@@ -123,7 +121,15 @@ SPOILT = {
         "2024-02-01",
         "ISO (leave `dates` out)",
     ),
-    "one customer in two exports": (two_exports, "more.csv", 2, "id", "C3", "one_row_per: customer_id"),
+    "one customer in two exports": (two_exports, "more.csv", 2, "id", "C3", "select distinct on"),
+    "a pattern that fits no file": (
+        lambda s: s.source("orders").update(file="order?_*.csv"),
+        "order?_*.csv",
+        None,
+        None,
+        None,
+        "orders.csv",
+    ),
     "negative weight": (
         lambda s: (
             (s.columns("orders").pop("revenue"), s.columns("customers").update(weight="mrr"))
@@ -159,54 +165,14 @@ SPOILT = {
         "O1",
         "cross_sell",
     ),
-    "join with several matches": (
-        lambda s: joined(s, "C1,a\nC2,b\nC1,c\n"),
-        "plans.csv",
-        4,
-        "cust",
-        "C1",
-        "pick: first",
-    ),
-    "join on no column": (
-        lambda s: joined(s, "C1,a\n", on={"id": "custo"}),
-        "plans.csv",
-        None,
-        "custo",
-        None,
-        "Did you mean 'cust'",
-    ),
-    "join that adds up words": (
-        lambda s: joined(s, "C1,1\nC2,b\n", maps="monthly_revenue", pick="sum"),
-        "plans.csv",
-        3,
-        "tier",
-        "b",
-        "codes:",
-    ),
-    "join ordered by words": (
-        lambda s: joined(s, "C1,a\nC1,b\n", pick="first", by="tier"),
-        "plans.csv",
-        2,
-        "tier",
-        "a",
-        "dates:",
-    ),
-    "no match where an id is needed": (
-        lambda s: joined(s, "C1,C1\nC2,C2\n", table="orders", maps="customer_id"),
-        "orders.csv",
-        5,
-        "plans.tier",
-        "",
-        "is_not",
-    ),
     "a wait of a thousand years": (long_wait, "contacts.csv", 2, "solved", "9999999", "unit"),
-    "filter that leaves nobody": (
-        lambda s: s.source("customers").update(filter={"column": "plan", "is": ["Gold"]}),
-        "customers.csv",
-        None,
-        None,
-        None,
-        "filters",
+    "no customer is known": (
+        lambda s: s.files.update({"orders.csv": "oid,cid,day,amount\nO1,c-1,2024-07-01,1\nO2,c-2,2024-07-01,1\n"}),
+        "orders.csv",
+        2,
+        "customer_id",
+        "c-1",
+        "Add the customer",
     ),
     "as_of before everything": (
         lambda s: s.settings.update(as_of="2000-01-01"),
@@ -240,73 +206,130 @@ def test_how_many_rows_are_wrong_is_said(small):
     assert error.row == 6
 
 
+def test_every_wrong_export_is_told_at_once(small):
+    small.only("orders", "contacts", "responses")
+    small.add("orders.csv", "O8,C1,2024-07-01,free", "O9,C1,soon,1")
+    small.add("responses.csv", "R9,C1,csat,2024-09-01,,6,")
+    error = stops(small.open)
+    assert [(e.file, e.row, e.column) for e in [error, *error.others]] == [
+        ("responses.csv", 7, "rating"),
+        ("orders.csv", 6, "amount"),
+        ("orders.csv", 7, "day"),
+    ]
+    small.columns("contacts")["topic"] = "subject"
+    small.columns("orders")["margin"] = "profit"
+    error = stops(small.open)
+    assert [(e.file, e.column) for e in [error, *error.others]] == [
+        ("orders.csv", "profit"),
+        ("contacts.csv", "subject"),
+    ]
+    small.files |= {"orders.csv": "", "contacts.csv": "a,a\n1,2\n"}
+    error = stops(small.open)
+    assert [Path(str(e.file)).name for e in [error, *error.others]] == ["orders.csv", "contacts.csv"]
+
+
+def test_a_file_that_changes_while_it_is_read(small, monkeypatch):
+    small.only("orders")
+    loaded = reading.load
+
+    def grows(engine, paths, **how):
+        made = loaded(engine, paths, **how)
+        with open(small.folder / "orders.csv", "a") as file:
+            file.write("O9,C1,2024-07-01,1\n")
+        return made
+
+    monkeypatch.setattr(reading, "load", grows)
+    error = stops(small.open)
+    assert (error.file, "changed while it was read" in error.problem) == ("orders.csv", True)
+
+
+def test_a_file_that_may_not_be_read_ends_the_shell_with_2(small, monkeypatch, capsys):
+    def denied(path, *mode):
+        if str(path).endswith("orders.csv"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(path, *mode)
+
+    monkeypatch.setattr(reading, "open", denied, raising=False)
+    monkeypatch.setattr(sys, "argv", ["cxlib", "check", str(small.write())])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert (end.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert "cannot be read: Permission denied" in said.err
+    assert "orders.csv" in said.err
+
+
+def test_aliases_that_grow_without_end_are_refused_at_once(small):
+    small.yaml = "a: &a [x, x]\n" + "".join(
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi")
+    )
+    start = time.process_time()
+    assert "*a is an alias" in stops(small.open).problem
+    assert time.process_time() - start < 1
+
+
 # --- the exports: what is set aside ---------------------------------------------------------------------------------
 
+# reason: (table, the row added, column, value)
 ASIDE = {
-    # file, row added, table, reason, column
-    "left before joined": ("customers.csv", "C6,2024-05-01,2024-04-30,,Pro,1", "customers", "joined_on"),
-    "duplicate response_id": ("responses.csv", "R1,C2,nps,2024-05-01,2024-05-02,1,", "responses", "response_id"),
-    "duplicate order_id": ("orders.csv", "O1,C2,2024-05-01,1", "orders", "order_id"),
-    "duplicate contact_id": ("contacts.csv", "T1,C1,2024-05-01,,", "contacts", "contact_id"),
-    "unknown customer": ("orders.csv", "O9,C99,2024-05-01,1", "orders", "customer_id"),
-    "answered before asked": ("responses.csv", "R9,C1,nps,2024-05-02,2024-05-01,1,", "responses", "answered_at"),
-    "asked before the customer joined": ("responses.csv", "R9,C1,nps,2024-01-04,,,", "responses", "asked_at"),
-    "no date": ("responses.csv", "R9,C1,nps,,,7,", "responses", "asked_at"),
-    "ordered before the customer joined": ("orders.csv", "O9,C1,2024-01-04,1", "orders", "ordered_at"),
-    "opened before the customer joined": ("contacts.csv", "T9,C1,2024-01-04,,", "contacts", "opened_at"),
-    "resolved before opened": ("contacts.csv", "T9,C1,2024-02-04,,2024-02-03", "contacts", "resolved_at"),
+    "left before joined": ("customers", "C6,2024-05-01,2024-04-30,,Pro,1", "left_on", "2024-04-30"),
+    "duplicate response_id": ("responses", "R1,C1,nps,2024-02-01,2024-02-02,1,", "response_id", "R1"),
+    "answered before asked": ("responses", "R7,C1,nps,2024-05-02,2024-05-01,1,", "answered_at", "2024-05-01 00:00:00"),
+    "asked before the customer joined": ("responses", "R8,C1,nps,2024-01-04,,,", "asked_at", "2024-01-04 00:00:00"),
+    "no date": ("responses", "R9,C1,nps,,,7,", "asked_at", None),
+    "duplicate order_id": ("orders", "O1,C1,2024-01-20,1", "order_id", "O1"),
+    "unknown customer": ("orders", "O6,C99,2024-05-01,1", "customer_id", "C99"),
+    "ordered before the customer joined": ("orders", "O7,C1,2024-01-04,1", "ordered_at", "2024-01-04 00:00:00"),
+    "after the as-of date": ("orders", "O8,C1,2025-07-01,1", "ordered_at", "2025-07-01 00:00:00"),
+    "exact duplicate row": ("orders", "O1,C1,2024-02-01,100", None, None),
+    "duplicate contact_id": ("contacts", "T1,C1,2024-01-20,,", "contact_id", "T1"),
+    "opened before the customer joined": ("contacts", "T6,C1,2024-01-04,,", "opened_at", "2024-01-04 00:00:00"),
+    "resolved before opened": ("contacts", "T7,C1,2024-02-04,,2024-02-03", "resolved_at", "2024-02-03 00:00:00"),
     "first response before opened": (
-        "contacts.csv",
-        "T9,C1,2024-02-04,2024-02-03,",
         "contacts",
+        "T8,C1,2024-02-04,2024-02-03,",
         "first_response_at",
+        "2024-02-03 00:00:00",
     ),
     "first response after resolution": (
-        "contacts.csv",
-        "T9,C1,2024-02-04,2024-02-06,2024-02-05",
         "contacts",
+        "T9,C1,2024-02-04,2024-02-06,2024-02-05",
         "resolved_at",
+        "2024-02-05 00:00:00",
     ),
-    "exposed before the customer joined": ("exposures.csv", "I1,C5,2024-06-05", "exposures", "exposed_on"),
-    "unknown initiative": ("exposures.csv", "I9,C5,2024-07-05", "exposures", "initiative_id"),
-    "after the as-of date": ("orders.csv", "O9,C1,2025-07-01,1", "orders", "ordered_at"),
-    "exact duplicate row": ("orders.csv", "O1,C1,2024-02-01,100", "orders", None),
+    "exposed before the customer joined": ("exposures", "I1,C5,2024-06-05", "exposed_on", "2024-06-05"),
+    "unknown initiative": ("exposures", "I9,C5,2024-07-05", "initiative_id", "I9"),
 }
 
 
-@pytest.mark.parametrize("reason", ASIDE)
-def test_is_set_aside_and_counted(small, reason):
-    file, row, table, column = ASIDE[reason]
-    small.only(table)
-    before = small.open().record.set_index("table")
-    small.add(file, row)
+def test_what_cannot_be_true_is_set_aside_and_counted(small):
+    used = small.open().record.set_index("table")["used"]
+    places = {}
+    for reason, (table, row, column, value) in ASIDE.items():
+        small.add(f"{table}.csv", row)
+        places[table, reason] = [1, f"{table}.csv", small.files[f"{table}.csv"].count("\n"), column, value]
     company = small.open()
-    found = company.set_aside
-    assert found[["table", "reason", "rows", "file"]].values.tolist() == [[table, reason, 1, file]]
-    assert found["row"].item() == small.files[file].count("\n")
-    assert found["remedy"].item()
-    if reason != "left before joined":
-        assert found["column"].item() == column
-    after = company.record.set_index("table")
-    assert after.loc[table, "set_aside"] == 1
-    assert after.loc[table, "used"] == before.loc[table, "used"]
-    assert after.drop(table).equals(before.drop(table))
+    adds_up(company)
+    found = company.set_aside.set_index(["table", "reason"])
+    shown = found[["rows", "file", "row", "column", "value"]].astype(object).where(lambda f: f.notna(), None)
+    assert {key: [*line] for key, line in zip(shown.index, shown.values, strict=True)} == places
+    assert found["remedy"].str.len().min() > 5
+    assert found["money"].dropna().to_dict() == {  # what the rows would have been worth
+        ("customers", "left before joined"): 1,
+        ("orders", "exact duplicate row"): 100,
+        **{("orders", r): 1 for r, line in ASIDE.items() if line[0] == "orders" and "exact" not in r},
+    }
+    assert company.record.set_index("table")["used"].equals(used)
 
 
-@pytest.mark.parametrize(
-    ("file", "row", "table"),
-    [
-        ("customers.csv", "C9,2025-07-01,,,Pro,1", "customers"),
-        ("responses.csv", "R9,C1,nps,2025-07-01,2025-07-02,9,", "responses"),
-        ("contacts.csv", "T9,C1,2025-07-01,,", "contacts"),
-        ("exposures.csv", "I1,C1,2025-07-01", "exposures"),
-    ],
-)
-def test_nothing_after_the_as_of_date_is_used(small, file, row, table):
-    small.only(table)
-    small.add(file, row)
-    company = small.open()
-    assert company.set_aside[["table", "reason", "rows"]].values.tolist() == [[table, "after the as-of date", 1]]
+def test_nothing_after_the_as_of_date_is_used(small):
+    small.add("customers.csv", "C9,2025-07-01,,,Pro,1")
+    small.add("responses.csv", "R9,C1,nps,2025-07-01,2025-07-02,9,")
+    small.add("contacts.csv", "T9,C1,2025-07-01,,")
+    small.add("exposures.csv", "I1,C1,2025-07-01")
+    found = small.open().set_aside
+    assert sorted(found["table"]) == ["contacts", "customers", "exposures", "responses"]
+    assert (found["rows"].tolist(), set(found["reason"])) == ([1] * 4, {"after the as-of date"})
     assert small.open(as_of="2025-12-31").set_aside.empty
 
 

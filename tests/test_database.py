@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import socket
 import sqlite3
 import traceback
@@ -19,12 +18,11 @@ import psycopg
 import pytest
 import yaml
 from psycopg import sql
-from small_company import SETTINGS, Small, adds_up, stops
+from small_company import Small, adds_up, stops
 
 from cxlib import open_company, paths
 from cxlib.errors import InputError
-from cxlib.intake import database, engines
-from cxlib.intake.sources import Export
+from cxlib.intake import database
 from cxlib.intake.tables import CONTRACT
 from cxlib.publish import privacy, record
 
@@ -319,7 +317,7 @@ def in_file(request, small):
 
 
 def test_a_file_of_a_database_gives_the_same_tables_and_is_never_written_to(in_file):
-    small, expected, kind = in_file
+    small, expected, _kind = in_file
     company = small.open()
     adds_up(company)
     same(expected, company)

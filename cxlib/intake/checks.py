@@ -306,11 +306,14 @@ def marked(rows: ir.Table, c: Context, sources: list[Rows]) -> ir.Table:
     """
     own, column = ["_source", "_row", "_stop"], ID.get(c.name)
     if column and c.knows(REPEATED):
-        there = [n for n in columns_of(c.name, sources) if n in rows.columns]
-        order = [ibis.desc(rows[n], nulls_first=False) for n in by_content(c.name, there)]  # the latest is used
+        # The latest of rows with one id is used, by their content: a database has no order of rows. For customers and
+        # initiatives the second row is an error.
+        once = c.name in ("customers", "initiatives")
+        there = [] if once else [n for n in columns_of(c.name, sources) if n in rows.columns]
+        order = [ibis.desc(rows[n], nulls_first=False) for n in by_content(c.name, there)]
         again = (rank(rows, [column, "_copy"], [*order, "_source", "_row"]) > 0) & ~rows._copy
         rows = rows.mutate(_again=again)
-        if c.name in ("customers", "initiatives"):
+        if once:
             rows = rows.mutate(_stop=((rows._stop == 0) & rows._again).ifelse(SECOND_ROW, rows._stop))
     finished = dict.fromkeys(columns_of(c.name, sources))
     if c.customers is not None:

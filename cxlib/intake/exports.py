@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -181,10 +182,14 @@ class Prepared:
 
     def __init__(self, source: Source, exports: Exports, copies: bool) -> None:
         self.source, self.exports, self.raw = source, exports, exports(source)
-        self._have = [c for c in self.raw.columns if c != reading.ROW]
-        copy = rank(self.raw, self._have, [reading.ROW]) > 0 if copies else ibis.literal(False)
-        cleaned = {f":{c}": values.clean(self.raw[c], source.blank) for c in self._have if c in source.named}
-        self.table = self.raw.select(reading.ROW, _copy=copy, **cleaned)
+        self._have, self._copies = [c for c in self.raw.columns if c != reading.ROW], copies
+
+    @cached_property
+    def table(self) -> ir.Table:
+        """The named columns, cleaned, with _row and _copy."""
+        copy = rank(self.raw, self._have, [reading.ROW]) > 0 if self._copies else ibis.literal(False)
+        cleaned = {f":{c}": values.clean(self.raw[c], self.source.blank) for c in self._have if c in self.source.named}
+        return self.raw.select(reading.ROW, _copy=copy, **cleaned)
 
     @property
     def columns(self) -> list[str]:
@@ -193,6 +198,15 @@ class Prepared:
 
     def find(self, written: str, where: str, table: ir.Table | None = None) -> ir.Value:
         """Return the cleaned column for a name in company.yaml (in a table derived from ``table``)."""
+        self._known(written, where)
+        return (self.table if table is None else table)[f":{written}"]
+
+    def own(self, written: str, where: str) -> ir.Value:
+        """Return a column, cleaned, as text, on ``raw``."""
+        self._known(written, where)
+        return values.text(values.clean(self.raw[written], self.source.blank))
+
+    def _known(self, written: str, where: str) -> None:
         if written not in self._have:
             titled = any(re.fullmatch(r"column_\d+", c) for c in self._have)
             hint = " If a title stands above the header, name the header's row: header_row: 3." if titled else ""
@@ -202,11 +216,6 @@ class Prepared:
                 column=written,
                 remedy=did_you_mean(written, self._have, "export's") + hint,
             )
-        return (self.table if table is None else table)[f":{written}"]
-
-    def own(self, written: str) -> ir.Value:
-        """Return a column, cleaned, as text, on ``raw``."""
-        return values.text(values.clean(self.raw[written], self.source.blank))
 
 
 def rank(rows: ir.Table, within: Iterable[str], order: Iterable[str | ir.Value]) -> ir.IntegerValue:

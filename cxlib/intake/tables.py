@@ -271,8 +271,7 @@ def counted(name: str, source: Source, index: int, exports: Exports) -> ir.Table
     if given is not None:
         distinct = ibis.literal(0)
         if not given.codes and given.column is not None:
-            export.find(given.column, f"sources.{name}.columns.{ID[name]}")
-            distinct = export.own(given.column).nunique()
+            distinct = export.own(given.column, f"sources.{name}.columns.{ID[name]}").nunique()
         counts = raw.agg(read=raw.count(), ids=distinct)
     elif name in ID:
         counts = raw.agg(read=raw.count(), ids=raw.count())
@@ -379,7 +378,8 @@ class _Typing:
         if "currency" in self.source.columns or not set(MONEY) & set(self.source.columns):
             return
         for column in (c for c in self.export.columns if values.CURRENCY.search(c.lower())):
-            seen = self.export.raw.select(c=self.export.own(column).upper()).c.value_counts(name="n").to_pandas()
+            codes = self.export.raw.select(c=self.export.own(column, "currency").upper())
+            seen = codes.c.value_counts(name="n").to_pandas()
             seen = sorted(seen.dropna()["c"])
             if seen and seen != [(self.settings.currency or seen[0]).upper()]:
                 raise InputError(
