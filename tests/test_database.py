@@ -24,7 +24,9 @@ from small_company import Small, adds_up, stops
 from cxlib import open_company, paths
 from cxlib.errors import InputError
 from cxlib.intake import database, engines
-from cxlib.intake.tables import CONTRACT
+from cxlib.intake.company import settings_of
+from cxlib.intake.exports import Exports
+from cxlib.intake.tables import CONTRACT, ID
 from cxlib.publish import privacy, record
 
 TYPES = {"number": "numeric", "score": "numeric(6, 2)", "date": "date", "moment": "timestamp", "flag": "boolean"}
@@ -92,11 +94,9 @@ def moved(server: str, folder: Path, schema: str) -> dict:
 def same(first, second) -> None:
     """Both companies have the same rows, used and set aside."""
     for name in first.settings.sources.model_fields_set:
-        left, right = (c.frame(name) for c in (first, second))
-        unmapped = [c for c in left.columns if c.endswith("_id") and not first.has(name, c)]
-        left, right = (f.drop(columns=unmapped) for f in (left, right))
-        left, right = (f.sort_values([*f.columns], ignore_index=True) for f in (left, right))
-        pd.testing.assert_frame_equal(left, right)
+        ids = [c for c in (*ID.values(), "customer_id") if first.has(name, c)]
+        frames = (c.frame(name).sort_values(ids, ignore_index=True) for c in (first, second))
+        pd.testing.assert_frame_equal(*frames)
     for kept in ("record", "set_aside"):
         columns = ["table", "reason", "rows", "money"] if kept == "set_aside" else ["table", "rows_read", "used"]
         pd.testing.assert_frame_equal(getattr(first, kept)[columns], getattr(second, kept)[columns])
@@ -166,16 +166,21 @@ def test_only_mapped_columns_are_asked_for(on_server, expected, server, monkeypa
 
 def test_the_recorded_hash_is_of_the_content_alone(on_server, server, monkeypatch):
     small = on_server
-    first = small.open().inputs.set_index("file")["sha256"]
-    assert list(first.index) == ["company.yaml", *(s["table"] for s in small.settings["sources"].values())]
+
+    def hashes() -> dict[str, str]:
+        file = small.write() / "company.yaml"
+        read = database.Tables(settings_of(file), file)
+        Exports(engines.own(), settings_of(file), read)
+        return {name: found for name, _, found in read.inputs}
+
+    first = hashes()
+    assert list(first) == ["company.yaml", "crm.customers", "crm.orders"]
     monkeypatch.setattr(database, "_BATCH", 2)
     run(server, "create table crm.o as table crm.orders order by oid desc", "alter table crm.orders rename to old")
     run(server, "alter table crm.o rename to orders")
-    again = small.open().inputs.set_index("file")["sha256"]
-    assert again.equals(first)
+    assert hashes() == first
     run(server, "update crm.orders set amount = amount + 0.01 where oid = 'O2'")
-    changed = small.open().inputs.set_index("file")["sha256"]
-    assert list(changed.index[changed != first]) == ["crm.orders"]
+    assert [name for name, found in hashes().items() if found != first[name]] == ["crm.orders"]
 
 
 def test_types_that_a_file_has_not_are_read(on_server, server):
@@ -185,21 +190,22 @@ def test_types_that_a_file_has_not_are_read(on_server, server):
         "create type crm.tier as enum ('Basic', 'Pro')",
         """create table crm.odd as select '0e6bb3fc-a57a-4e91-8a45-e93b9c9ae7be'::uuid id, 'infinity'::date until,
            '2024-01-05 23:30+00'::timestamptz since, 'Pro'::crm.tier plan, 5.5::money fee, '{"a": 1}'::jsonb doc,
-           1.0000000000000000000001::numeric share, array['x', 'y'] tags, 'ab'::char(5) code, true here, 7::numeric no""",
+           1.0000000000000000000001::numeric n, array['x', 'y'] tags, 'ab'::char(5) code, true here, 7::numeric no""",
     )
     small.settings["sources"] = {
         "customers": {
             "table": "crm.odd",
             "blank": "9999-12-31",
             "columns": {"customer_id": "id", "joined_on": "since", "left_on": "until", "monthly_revenue": "fee"}
-            | {c: c for c in ("plan", "doc", "share", "tags", "code", "here", "no")},
+            | {"left": "here", **{c: c for c in ("plan", "doc", "n", "tags", "code", "no")}},
         }
     }
     row = small.open().frame("customers").iloc[0]
     assert row["customer_id"] == "0e6bb3fc-a57a-4e91-8a45-e93b9c9ae7be"
     assert (row["joined_on"], row["monthly_revenue"]) == (pd.Timestamp("2024-01-05"), 5.5)
     assert pd.isna(row["left_on"])
-    assert list(row[["plan", "doc", "tags", "code", "here", "no"]]) == ["Pro", '{"a": 1}', "{x,y}", "ab", "true", "7"]
+    assert row["left"]
+    assert list(row[["plan", "doc", "tags", "code", "no"]]) == ["Pro", '{"a": 1}', "{x,y}", "ab", "7"]
     del small.source("customers")["blank"]
     error = stops(small.open)
     assert (error.column, error.value, error.row) == ("until", "9999-12-31", None)
@@ -355,14 +361,17 @@ def test_a_file_of_sqlite_is_read_as_of_one_moment(in_file, expected, monkeypatc
     same(expected, small.open())
 
 
-def test_which_of_two_rows_with_one_id_is_used_depends_on_their_content(small):
-    small.only("responses")
-    small.columns("responses")["shop"] = "shop"
-    head, *rows = small.files["responses.csv"].splitlines()
-    rows = [f"{r},{i}" for i, r in enumerate(rows)] + [f"{rows[0]},9"]
+@pytest.mark.parametrize(("table", "repeats"), [("responses", None), ("orders", "sum"), ("customers", "span")])
+def test_which_of_several_rows_with_one_id_is_used_depends_on_their_content(small, table, repeats):
+    small.only(table)
+    small.columns(table)["shop"] = "shop"
+    head, *rows = small.files[f"{table}.csv"].splitlines()
+    rows = [f"{r},{i}" for i, r in enumerate(rows)] + [f"{rows[0]},{n}" for n in (9, 7)]
+    if repeats:
+        small.source(table)["repeats"] = repeats
     used = []
     for order in (rows, rows[::-1]):
-        small.files["responses.csv"] = "\n".join([f"{head},shop", *order])
-        used.append(small.open().frame("responses").sort_values("response_id", ignore_index=True))
+        small.files[f"{table}.csv"] = "\n".join([f"{head},shop", *order])
+        used.append(small.open().frame(table).sort_values(ID[table], ignore_index=True))
     pd.testing.assert_frame_equal(*used)
-    assert used[0]["shop"][0] == "9"
+    assert used[0]["shop"][0] == ("0" if repeats == "sum" else "9")

@@ -91,7 +91,7 @@ def connect(address: str, folder: Path) -> ibis.BaseBackend:
 
 def fault(error: Exception) -> str:
     """Return the class of a fault, and nothing else of what an error says."""
-    text = re.sub(r""""[^"]*"|(?<!\w)'[^']*'|\S+://\S+""", "", str(error))  # names and addresses
+    text = re.sub(r""""[^"]*"|(?<!\w)'[^']*'|\S+://\S+""", "", " ".join(map(str, error.args)))
     within = re.findall(r"^(?:\w+\.)*(\w+): ", text.partition("Python exception")[2], re.M)  # passed on by our engine
     said = [said for words, said in _FAULTS.items() if re.search(words, text, re.I)]
     return (said or within or [type(error).__name__])[0]
