@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import traceback
 import uuid
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -22,8 +23,10 @@ from small_company import Small, adds_up, stops
 
 from cxlib import open_company, paths
 from cxlib.errors import InputError
-from cxlib.intake import database
-from cxlib.intake.tables import CONTRACT
+from cxlib.intake import database, engines
+from cxlib.intake.company import settings_of
+from cxlib.intake.exports import Exports
+from cxlib.intake.tables import CONTRACT, ID
 from cxlib.publish import privacy, record
 
 TYPES = {"number": "numeric", "score": "numeric(6, 2)", "date": "date", "moment": "timestamp", "flag": "boolean"}
@@ -55,72 +58,77 @@ def run(server: str, *statements: str) -> None:
             connection.execute(statement)
 
 
-def put(server: str, table: str, frame: pd.DataFrame, types: dict[str, str]) -> None:
-    """Store a frame of texts; its rows come in another order, as a server may return them."""
-    shuffled = frame.sample(frac=1, random_state=1).itertuples(index=False, name=None)
-    columns = [sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(types.get(c, "text"))) for c in frame.columns]
+def put(server: str, tables: dict[str, tuple[pd.DataFrame, dict[str, str]]]) -> None:
+    """Store frames of texts in the types given; their rows come in another order, as a server may return them."""
     with psycopg.connect(server, autocommit=True) as connection:
-        name = sql.Identifier(*table.split("."))
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(table.split(".")[0])))
-        connection.execute(sql.SQL("drop table if exists {}").format(name))
-        connection.execute(sql.SQL("create table {} ({})").format(name, sql.SQL(", ").join(columns)))
-        with connection.cursor().copy(sql.SQL("copy {} from stdin").format(name)) as copy:
-            for row in shuffled:
-                copy.write_row([None if v is None or pd.isna(v) or v == "" else str(v) for v in row])
+        for table, (frame, types) in tables.items():
+            schema, name = (sql.Identifier(*table.split(".")[:n]) for n in (1, 2))
+            columns = [sql.SQL("{} {}").format(sql.Identifier(c), sql.SQL(types.get(c, "text"))) for c in frame.columns]
+            for statement in ("create schema if not exists {0}", "drop table if exists {1} cascade"):
+                connection.execute(sql.SQL(statement).format(schema, name))
+            connection.execute(sql.SQL("create table {} ({})").format(name, sql.SQL(", ").join(columns)))
+            with connection.cursor().copy(sql.SQL("copy {} from stdin (format csv)").format(name)) as copy:
+                copy.write(frame.sample(frac=1, random_state=1).to_csv(index=False, header=False))
 
 
-def moved(server: str, folder, monkeypatch, schema: str) -> dict:
+def moved(server: str, folder: Path, schema: str) -> dict:
     """Store the exports of a company on the server, in the types of their columns; return its new settings.
 
-    Exports that state patterns of dates keep them as text.
+    Exports that state patterns of dates stay text.
     """
-    given = yaml.safe_load((folder / "company.yaml").read_text())
+    given, tables = yaml.safe_load((folder / "company.yaml").read_text()), {}
     for name, sources in given["sources"].items():
         for source in sources if isinstance(sources, list) else [sources]:
             file = folder / source.pop("file")
-            if file.suffix == ".parquet":
-                frame = pd.read_parquet(file)
-            else:
-                frame = pd.read_csv(file, sep=source.pop("delimiter", ","), dtype=str, keep_default_na=False)
-            kinds = {c: CONTRACT[name][c].kind for c in source["columns"] if c in CONTRACT[name]}
-            at = {g if isinstance(g, str) else g.get("column"): kinds.get(c) for c, g in source["columns"].items()}
-            types = {} if "dates" in source else {c: TYPES.get(kind, "text") for c, kind in at.items()}
+            text = {"sep": source.pop("delimiter", ","), "dtype": str, "keep_default_na": False}
+            frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, **text)
+            from_column = {g if isinstance(g, str) else g.get("column"): c for c, g in source["columns"].items()}
+            kinds = {c: CONTRACT[name][f].kind for c, f in from_column.items() if f in CONTRACT[name]}
+            types = {} if "dates" in source else {c: TYPES[kind] for c, kind in kinds.items() if kind in TYPES}
             source["table"] = f"{schema}.{file.stem}"
-            put(server, source["table"], frame, types)
-    monkeypatch.setenv("CX_TEST_ADDRESS", server)
+            tables[source["table"]] = (frame, types)
+    put(server, tables)
     return given | {"database": "${CX_TEST_ADDRESS}"}
 
 
 def same(first, second) -> None:
     """Both companies have the same rows, used and set aside."""
     for name in first.settings.sources.model_fields_set:
-        left, right = (c.frame(name) for c in (first, second))
-        unmapped = [c for c in left.columns if c.endswith("_id") and not first.has(name, c)]
-        left, right = (f.drop(columns=unmapped) for f in (left, right))
-        left, right = (f.sort_values([*f.columns], ignore_index=True) for f in (left, right))
-        pd.testing.assert_frame_equal(left, right)
+        ids = [c for c in (*ID.values(), "customer_id") if first.has(name, c)]
+        frames = (c.frame(name).sort_values(ids, ignore_index=True) for c in (first, second))
+        pd.testing.assert_frame_equal(*frames)
     for kept in ("record", "set_aside"):
         columns = ["table", "reason", "rows", "money"] if kept == "set_aside" else ["table", "rows_read", "used"]
         pd.testing.assert_frame_equal(getattr(first, kept)[columns], getattr(second, kept)[columns])
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The small company in files, of customers and orders."""
+    there = Small(tmp_path_factory.mktemp("files"))
+    there.only("orders")
+    return there.open()
+
+
 @pytest.fixture
-def on_server(small, server, monkeypatch):
+def on_server(small, expected, server, monkeypatch):
     """The small company and its tables on the server, whose address stands in the environment only."""
-    expected = small.open()
-    small.settings = moved(server, small.folder, monkeypatch, "crm")
-    return small, expected
+    monkeypatch.setenv("CX_TEST_ADDRESS", server)
+    small.only("orders")
+    small.settings = moved(server, small.write(), "crm")
+    return small
 
 
 @pytest.mark.parametrize("company", ["demo", "demo-shop"])
 def test_a_demo_on_a_server_is_the_demo_in_files(company, server, tmp_path, monkeypatch):
-    given = moved(server, paths.data() / company, monkeypatch, company)
+    monkeypatch.setenv("CX_TEST_ADDRESS", server)
+    given = moved(server, paths.data() / company, company)
     (tmp_path / "company.yaml").write_text(yaml.safe_dump(given, sort_keys=False))
     same(open_company(company), open_company(tmp_path))
 
 
-def test_rows_that_change_while_tables_are_read_are_all_of_one_moment(on_server, server, monkeypatch):
-    small, expected = on_server
+def test_rows_that_change_while_tables_are_read_are_all_of_one_moment(on_server, expected, server, monkeypatch):
+    small = on_server
     read = database.Tables.__call__
 
     def meanwhile(self, *args):
@@ -133,8 +141,8 @@ def test_rows_that_change_while_tables_are_read_are_all_of_one_moment(on_server,
     same(expected, company)
 
 
-def test_only_mapped_columns_are_asked_for(on_server, server, monkeypatch):
-    small, expected = on_server
+def test_only_mapped_columns_are_asked_for(on_server, expected, server, monkeypatch):
+    small = on_server
     columns = "id, signup, cancelled, reason, plan, mrr"
     run(
         server,
@@ -152,52 +160,59 @@ def test_only_mapped_columns_are_asked_for(on_server, server, monkeypatch):
     error = stops(small.open)
     assert error.file == "crm.customers"
     assert "no right" in error.problem
+    assert not error.others
     run(server, "drop owned by reader", "drop role reader")
 
 
 def test_the_recorded_hash_is_of_the_content_alone(on_server, server, monkeypatch):
-    small, _ = on_server
-    first = small.open().inputs.set_index("file")["sha256"]
-    assert list(first.index) == ["company.yaml", *(s["table"] for s in small.settings["sources"].values())]
+    small = on_server
+
+    def hashes() -> dict[str, str]:
+        file = small.write() / "company.yaml"
+        read = database.Tables(settings_of(file), file)
+        Exports(engines.own(), settings_of(file), read)
+        return {name: found for name, _, found in read.inputs}
+
+    first = hashes()
+    assert list(first) == ["company.yaml", "crm.customers", "crm.orders"]
     monkeypatch.setattr(database, "_BATCH", 2)
     run(server, "create table crm.o as table crm.orders order by oid desc", "alter table crm.orders rename to old")
     run(server, "alter table crm.o rename to orders")
-    again = small.open().inputs.set_index("file")["sha256"]
-    assert again.equals(first)
+    assert hashes() == first
     run(server, "update crm.orders set amount = amount + 0.01 where oid = 'O2'")
-    changed = small.open().inputs.set_index("file")["sha256"]
-    assert list(changed.index[changed != first]) == ["crm.orders"]
+    assert [name for name, found in hashes().items() if found != first[name]] == ["crm.orders"]
 
 
 def test_types_that_a_file_has_not_are_read(on_server, server):
-    small, _ = on_server
+    small = on_server
     run(
         server,
         "create type crm.tier as enum ('Basic', 'Pro')",
         """create table crm.odd as select '0e6bb3fc-a57a-4e91-8a45-e93b9c9ae7be'::uuid id, 'infinity'::date until,
            '2024-01-05 23:30+00'::timestamptz since, 'Pro'::crm.tier plan, 5.5::money fee, '{"a": 1}'::jsonb doc,
-           1.0000000000000000000001::numeric share, array['x', 'y'] tags, 'ab'::char(5) code, true here, 7::numeric no""",
+           1.0000000000000000000001::numeric n, array['x', 'y'] tags, 'ab'::char(5) code, true here, 7::numeric no""",
     )
     small.settings["sources"] = {
         "customers": {
             "table": "crm.odd",
             "blank": "9999-12-31",
             "columns": {"customer_id": "id", "joined_on": "since", "left_on": "until", "monthly_revenue": "fee"}
-            | {c: c for c in ("plan", "doc", "share", "tags", "code", "here", "no")},
+            | {"left": "here", **{c: c for c in ("plan", "doc", "n", "tags", "code", "no")}},
         }
     }
     row = small.open().frame("customers").iloc[0]
     assert row["customer_id"] == "0e6bb3fc-a57a-4e91-8a45-e93b9c9ae7be"
     assert (row["joined_on"], row["monthly_revenue"]) == (pd.Timestamp("2024-01-05"), 5.5)
     assert pd.isna(row["left_on"])
-    assert list(row[["plan", "doc", "tags", "code", "here", "no"]]) == ["Pro", '{"a": 1}', "{x,y}", "ab", "true", "7"]
+    assert row["left"]
+    assert list(row[["plan", "doc", "tags", "code", "no"]]) == ["Pro", '{"a": 1}', "{x,y}", "ab", "7"]
     del small.source("customers")["blank"]
     error = stops(small.open)
     assert (error.column, error.value, error.row) == ("until", "9999-12-31", None)
 
 
-def test_a_select_reads_whole_tables_of_a_server(on_server):
-    small, expected = on_server
+def test_a_select_reads_whole_tables_of_a_server(on_server, expected):
+    small = on_server
     small.settings["exports"] = {"o": {"table": "crm.orders"}}
     del small.source("orders")["table"]
     small.source("orders")["sql"] = "select * from o where amount > -1e9"
@@ -205,7 +220,7 @@ def test_a_select_reads_whole_tables_of_a_server(on_server):
 
 
 def test_what_is_not_on_the_server_is_named(on_server):
-    small, _ = on_server
+    small = on_server
     small.source("orders")["table"] = "crm.oders"
     small.columns("customers")["plan"] = "plann"
     error = stops(small.open)
@@ -214,12 +229,14 @@ def test_what_is_not_on_the_server_is_named(on_server):
 
 
 def test_a_statement_has_a_time_limit(on_server, server, monkeypatch):
-    small, _ = on_server
+    small = on_server
     run(server, "create view crm.slow as select oid, cid, day, amount, pg_sleep(9)::text as x from crm.orders")
     small.source("orders")["table"] = "crm.slow"
     small.columns("orders")["x"] = "x"
-    monkeypatch.setattr(database, "STATEMENT", 1)
-    assert "took too long" in stops(small.open).problem
+    monkeypatch.setattr(engines, "STATEMENT", 1)
+    error = stops(small.open)
+    assert "took too long" in error.problem
+    assert not error.others
 
 
 # --- faults -------------------------------------------------------------------------------------------------------
@@ -246,7 +263,7 @@ def refused(small, monkeypatch, address: str) -> InputError:
         ("host=127.0.0.1 user=ada password=hunter2", "known scheme"),
         ("postgresql://ada:hunter2@127.0.0.1:1/shop", "refuses the connection"),
         ("postgresql://ada:hunter2@shop.invalid/shop", "no such server"),
-        ("postgresql://ada:hunter2@127.0.0.1:port/shop", "ProgrammingError"),
+        ("postgresql://ada:hunter2@127.0.0.1:port/shop", "OperationalError"),
         ("mysql://ada:hunter2@127.0.0.1/shop", "driver"),
         ("duckdb:///hunter2/shop.ddb", "no such file"),
         ("sqlite://hunter2.sqlite", "no such file"),
@@ -266,7 +283,7 @@ def test_a_missing_driver_is_named(small, monkeypatch):
 
 
 def test_a_server_that_never_answers_is_given_up(small, monkeypatch):
-    monkeypatch.setattr(database, "CONNECT", 2)
+    monkeypatch.setattr(engines, "CONNECT", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = refused(small, monkeypatch, f"postgresql://ada:hunter2@127.0.0.1:{silent.getsockname()[1]}/shop")
     assert "does not answer" in error.problem
@@ -281,7 +298,7 @@ def test_a_wrong_password_or_name_is_named(small, server, monkeypatch):
 
 
 def test_a_run_record_shows_no_address(on_server, server):
-    small, _ = on_server
+    small = on_server
     small.settings["database"] = server
     company = small.open()
     shown = json.dumps(record.of_company(company, privacy.secrets(company.settings.database)))
@@ -296,8 +313,9 @@ def test_a_run_record_shows_no_address(on_server, server):
 
 @pytest.fixture(params=["duckdb", "sqlite"])
 def in_file(request, small):
-    """The small company as tables in a file next to company.yaml, and a function that changes that file."""
-    expected, path = small.open(), small.folder / "shop.db"
+    """The small company as tables in a file next to company.yaml."""
+    small.only("orders")
+    path = small.write() / "shop.db"
     frames = {t: pd.read_csv(small.folder / f"{t}.csv") for t in small.settings["sources"]}
     if request.param == "sqlite":
         with sqlite3.connect(path) as base:
@@ -313,11 +331,11 @@ def in_file(request, small):
     for table, source in small.settings["sources"].items():
         del source["file"]
         source["table"] = table
-    return small, expected, request.param
+    return small, request.param
 
 
-def test_a_file_of_a_database_gives_the_same_tables_and_is_never_written_to(in_file):
-    small, expected, _kind = in_file
+def test_a_file_of_a_database_gives_the_same_tables_and_is_never_written_to(in_file, expected):
+    small, _ = in_file
     company = small.open()
     adds_up(company)
     same(expected, company)
@@ -327,8 +345,8 @@ def test_a_file_of_a_database_gives_the_same_tables_and_is_never_written_to(in_f
     read.close()
 
 
-def test_a_file_of_sqlite_is_read_as_of_one_moment(in_file, monkeypatch):
-    small, expected, kind = in_file
+def test_a_file_of_sqlite_is_read_as_of_one_moment(in_file, expected, monkeypatch):
+    small, kind = in_file
     if kind != "sqlite":
         pytest.skip("DuckDB itself lets nobody write to a file that is read")
     read = database.Tables.__call__
@@ -343,14 +361,17 @@ def test_a_file_of_sqlite_is_read_as_of_one_moment(in_file, monkeypatch):
     same(expected, small.open())
 
 
-def test_which_of_two_rows_with_one_id_is_used_depends_on_their_content(small):
-    small.only("responses")
-    small.columns("responses")["shop"] = "shop"
-    head, *rows = small.files["responses.csv"].splitlines()
-    rows = [f"{r},{i}" for i, r in enumerate(rows)] + [f"{rows[0]},9"]
+@pytest.mark.parametrize(("table", "repeats"), [("responses", None), ("orders", "sum"), ("customers", "span")])
+def test_which_of_several_rows_with_one_id_is_used_depends_on_their_content(small, table, repeats):
+    small.only(table)
+    small.columns(table)["shop"] = "shop"
+    head, *rows = small.files[f"{table}.csv"].splitlines()
+    rows = [f"{r},{i}" for i, r in enumerate(rows)] + [f"{rows[0]},{n}" for n in (9, 7)]
+    if repeats:
+        small.source(table)["repeats"] = repeats
     used = []
     for order in (rows, rows[::-1]):
-        small.files["responses.csv"] = "\n".join([f"{head},shop", *order])
-        used.append(small.open().frame("responses").sort_values("response_id", ignore_index=True))
+        small.files[f"{table}.csv"] = "\n".join([f"{head},shop", *order])
+        used.append(small.open().frame(table).sort_values(ID[table], ignore_index=True))
     pd.testing.assert_frame_equal(*used)
-    assert used[0]["shop"][0] == "9"
+    assert used[0]["shop"][0] == ("0" if repeats == "sum" else "9")

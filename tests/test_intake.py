@@ -9,14 +9,12 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 import ibis
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ibis.backends.sql.compilers import DatabricksCompiler, MySQLCompiler, PostgresCompiler, SnowflakeCompiler
 from small_company import SETTINGS, Small, adds_up, stops
 
 import cxlib
@@ -265,7 +263,7 @@ def test_a_snapshot_with_tenure_and_no_dates(small):
     assert company.frame("customers")[["tenure", "left"]].values.tolist() == [[12, False], [3.5, True]]
 
 
-# --- files, frames and databases ---
+# --- files and frames ---
 
 
 @pytest.mark.parametrize("kind", ["parquet", "xlsx"])
@@ -344,64 +342,6 @@ def test_frames_take_in_whole_numbers_categories_and_zones():
     assert frame["joined_on"].tolist() == [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")]
     assert frame["plan"].tolist() == ["a", None]
     assert company.frame("orders")["order_id"].tolist() == ["7", "8"]
-
-
-@pytest.fixture
-def warehouse(small, monkeypatch):
-    """The small company as tables of a DuckDB file, whose address stands in the environment only."""
-    path = small.folder / "secret-place.ddb"
-    expected = small.open()
-    with duckdb.connect(str(path)) as base:
-        base.sql("create schema crm")
-        for table in small.settings["sources"]:
-            base.sql(f"create table crm.{table} as select * from read_csv('{small.folder / table}.csv', nullstr='')")
-    monkeypatch.setenv("CX_TEST_DATABASE", f"duckdb://{path}")
-    small.settings["database"] = "${CX_TEST_DATABASE}"
-    for table in small.settings["sources"]:
-        del small.source(table)["file"]
-        small.source(table)["table"] = f"crm.{table}"
-    return small, expected
-
-
-def test_a_database_gives_the_same_tables_and_is_never_written_to(warehouse):
-    small, expected = warehouse
-    company = small.open()
-    adds_up(company)
-    for table in small.settings["sources"]:
-        keys = [c for c in company.frame(table).columns if c.endswith("_id")]
-        left, right = (c.frame(table).sort_values(keys, ignore_index=True) for c in (company, expected))
-        pd.testing.assert_frame_equal(left, right, check_dtype=False)
-    assert company.inputs["file"].tolist() == ["duckdb"]
-    assert not [t for t in company.engine.list_tables() if not t.startswith("ibis_")]
-    assert "secret-place" not in repr(company.settings)
-
-
-def test_errors_of_a_database_show_no_address(warehouse):
-    small, _ = warehouse
-    small.source("orders")["table"] = "crm.oders"
-    with pytest.raises(InputError, match="Did you mean 'orders'") as caught:
-        small.open()
-    assert "secret-place" not in str(caught.value)
-    small.settings["database"] = "nonsense://user:hunter2@host/base"
-    with pytest.raises(InputError, match="cannot be opened") as caught:
-        small.open()
-    assert "hunter2" not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-def test_a_database_has_no_row_numbers_to_make_ids_of(warehouse):
-    small, _ = warehouse
-    small.columns("responses")["response_id"] = {"row_number": "R"}
-    with pytest.raises(InputError, match="no row numbers"):
-        small.open()
-
-
-def test_every_check_can_be_written_for_other_engines(warehouse):
-    small, _ = warehouse
-    small.source("customers")["one_row_per"] = "customer_id"
-    for rows in small.open()._checked.values():
-        for compiler in (PostgresCompiler, SnowflakeCompiler, DatabricksCompiler, MySQLCompiler):
-            assert compiler().to_sqlglot(rows.unbind()).sql().startswith("SELECT")
 
 
 # --- whatever the rows ----------------------------------------------------------------------------------------------

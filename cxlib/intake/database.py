@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import re
-import sqlite3
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -21,25 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cxlib.errors import InputError
-from cxlib.intake import reading, values
+from cxlib.intake import engines, reading, values
 from cxlib.intake.models import FILE, did_you_mean
 from cxlib.intake.settings import Settings
 from cxlib.intake.sources import TABLES, Export
 
-CONNECT = 9  # seconds until a server must have let us in; localhost can be two of them, ::1 and 127.0.0.1
-STATEMENT = 1800  # seconds that one statement may take
 _BATCH = 20_000
-_BEGIN = {"mysql": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "sqlite": "BEGIN"}
-_FAULTS = {  # what an error says, names aside: its class differs by engine, its whole text shows the address
-    "statement timeout": "a statement took too long",
-    "timeout|timed out": "the server does not answer",
-    "refused|can't connect": "the server refuses the connection",
-    "password|authentication|access denied for user": "the server refuses the user or the password",
-    "database .*does not exist|unknown database": "the server has no such database",
-    "resolve|translate|unknown .*host": "there is no such server",
-    "no module named|import": "its driver is not installed",
-    "denied": "the user has no right to it",
-}
 
 
 class Tables:
@@ -58,15 +44,11 @@ class Tables:
             if name not in os.environ:
                 raise _refused(f"the environment variable {name} is not set", f"Set it: export {name}=...")
             address = address.replace(f"${{{name}}}", os.environ[name])
-        known = {e.name: e.name for e in ibis.util.backend_entry_points()} | {"postgresql": "postgres"}
-        if (scheme := address.partition("://")[0]) not in known:
-            raise _refused("its address begins with no known scheme", f"Known are: {', '.join(sorted(known))}.")
-        self._scheme = known[scheme]
         try:
-            self._server = _connect(address, self._scheme, settings_file.parent)
+            self._server = engines.connect(address, settings_file.parent)
         except Exception as error:
-            cure = f"See to the address, the server and the driver: pip install 'ibis-framework[{self._scheme}]'."
-            raise _refused(_said(error), cure) from None
+            cure = "See to the address, the server and the driver: pip install 'ibis-framework[postgres]' or the like."
+            raise _refused(engines.fault(error), cure) from None
 
     def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
         """Copy one table into the table ``name``; ``inputs`` gets a hash of its rows."""
@@ -80,8 +62,8 @@ class Tables:
         except InputError:
             raise
         except Exception as error:
-            remedy = "See to its columns and to the rights."
-            raise InputError(f"The table cannot be read: {_said(error)}", file=export.label, remedy=remedy) from None
+            said, cure = f"The table cannot be read: {engines.fault(error)}", "See to its columns and to the rights."
+            raise InputError(said, file=export.label, remedy=cure) from None
         if not engine.raw_sql(f"select 1 from {name} limit 1").fetchall():
             raise InputError("The table has no rows", file=export.label, remedy="Leave it out, or fill it.")
 
@@ -106,11 +88,11 @@ class Tables:
     def _readable(self, cell: ir.Value) -> ir.Value:
         """Return a column as a number, a day, a moment, yes or no; anything else as text."""
         kind, first, last = cell.type(), ibis.literal(date.min), ibis.literal(date.max)
-        if self._scheme == "sqlite" and not kind.is_floating():  # any value may stand in any column
+        if self._server.name == "sqlite" and not kind.is_floating():  # any value may stand in any column
             return cell.cast("string")
         if kind.is_decimal() and (kind.scale is None or (kind.precision, kind.scale) == (19, 4)):  # 19, 4: also money
             return cell.cast("decimal(38, 9)")
-        if self._scheme == "postgres" and (kind.is_date() or kind.is_timestamp()):  # infinity is no date elsewhere
+        if self._server.name == "postgres" and (kind.is_date() or kind.is_timestamp()):  # infinity is no date elsewhere
             return ibis.cases((cell > last, last.cast(kind)), (cell < first, first.cast(kind)), else_=cell)
         plain = kind.is_numeric() or kind.is_boolean() or kind.is_date() or kind.is_timestamp()
         return cell if plain else cell.cast("string")
@@ -121,35 +103,6 @@ class Tables:
             self._server.disconnect()
 
 
-class _Snapshot(sqlite3.Connection):
-    def commit(self) -> None:
-        """Do nothing: Ibis commits whenever it has looked at a table, but one transaction has to last."""
-
-
-def _connect(address: str, scheme: str, folder: Path) -> ibis.BaseBackend:
-    """Return a connection whose statements all see one moment, read-only, as far as the engine can."""
-    path = (folder / address.partition("://")[2]).resolve()
-    if scheme in ("duckdb", "sqlite") and not path.is_file():
-        raise FileNotFoundError
-    if scheme == "duckdb":
-        return ibis.duckdb.connect(path, read_only=True)
-    if scheme == "sqlite":
-        file = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, factory=_Snapshot, check_same_thread=False)
-        server = ibis.sqlite.from_connection(file)
-    elif scheme == "postgres":
-        import psycopg
-
-        file = psycopg.connect(address, connect_timeout=CONNECT)
-        file.isolation_level, file.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
-        file.execute(f"set statement_timeout = {STATEMENT * 1000}")  # begins the transaction that Ibis then stays in
-        server = ibis.postgres.from_connection(file)
-    else:
-        server = ibis.connect(address)
-    if scheme in _BEGIN:
-        server.raw_sql(_BEGIN[scheme])
-    return server
-
-
 def _digest(batches: Iterable[pa.RecordBatch]) -> str:
     """Return a SHA-256 of columns and rows that does not depend on the size of a batch."""
     sums: dict[str, object] = {}
@@ -158,16 +111,6 @@ def _digest(batches: Iterable[pa.RecordBatch]) -> str:
             texts = pc.fill_null(cells.cast(pa.string()), "\0").to_pylist()
             sums.setdefault(name, hashlib.sha256()).update("".join(f"{t}\x1f" for t in texts).encode())
     return hashlib.sha256("".join(f"{n}\x1f{s.hexdigest()}\x1f" for n, s in sums.items()).encode()).hexdigest()
-
-
-def _said(error: Exception) -> str:
-    """Return the class of a fault, and nothing else of what an error says."""
-    text = re.sub(r""""[^"]*"|'[^']*'|\S+://\S+""", "", f"{error}\n")
-    within = re.findall(r"^\w+(?:\.\w+)*\.(\w+): ", text, re.M)  # the engine passes on an error as text
-    return next(
-        (said for words, said in _FAULTS.items() if re.search(words, text, re.I)),
-        (within or [type(error).__name__])[-1],
-    )
 
 
 def _refused(problem: str, remedy: str) -> InputError:

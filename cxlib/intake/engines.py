@@ -1,11 +1,13 @@
-"""The engine that processes rows: a DuckDB in this process."""
+"""The engine that processes rows, a DuckDB in this process; and the servers that tables are copied from."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import sqlite3
 import tempfile
+from pathlib import Path
 
 import duckdb
 import ibis
@@ -13,6 +15,21 @@ import ibis
 from cxlib.errors import InputError
 
 MEMORY = "CXLIB_MEMORY"  # environment variable: the memory limit of the engine, such as 2GB
+CONNECT = 9  # seconds until a server must have let us in; localhost can be two of them, ::1 and 127.0.0.1
+STATEMENT = 1800  # seconds that one statement may take
+_BEGIN = {"mysql": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "sqlite": "BEGIN"}
+_FAULTS = {  # by what an error says: its class differs by engine, its whole text shows the address
+    "statement timeout": "a statement took too long",
+    "timeout|timed out": "the server does not answer",
+    "refused|can't connect": "the server refuses the connection",
+    "password|authentication|denied for user": "the server refuses the user or the password",
+    "database .*does not exist|unknown database": "the server has no such database",
+    "resolve|translate|unknown .*host": "there is no such server",
+    "denied": "the user has no right to it",
+    "no module|import": "its driver is not installed",
+    "no such file": "there is no such file",
+    "no known scheme": "its address begins with no known scheme, such as postgresql:// or duckdb://",
+}
 
 
 def own() -> ibis.BaseBackend:
@@ -36,3 +53,45 @@ def close(engine: ibis.BaseBackend) -> None:
     for setting in ("python_enable_replacements = false", "enable_external_access = false"):
         engine.raw_sql(f"SET {setting}")
     engine.raw_sql("SET lock_configuration = true")
+
+
+class _Snapshot(sqlite3.Connection):
+    def commit(self) -> None:
+        """Do nothing: Ibis commits whenever it has looked at a table, but one transaction has to last."""
+
+
+def connect(address: str, folder: Path) -> ibis.BaseBackend:
+    """Return a connection whose statements all see one moment, read-only, as far as the engine can.
+
+    ``folder`` is where a relative path of a file begins. Errors: any; ``fault`` says their class.
+    """
+    scheme, _, rest = address.partition("://")
+    if scheme not in {"postgresql", *(e.name for e in ibis.util.backend_entry_points())}:
+        raise LookupError("no known scheme")
+    if scheme in ("duckdb", "sqlite") and not (folder / rest).is_file():
+        raise FileNotFoundError("no such file")
+    if scheme == "duckdb":
+        return ibis.duckdb.connect(folder / rest, read_only=True)
+    if scheme == "sqlite":
+        file = f"{(folder / rest).resolve().as_uri()}?mode=ro"
+        server = ibis.sqlite.from_connection(sqlite3.connect(file, uri=True, factory=_Snapshot))
+    elif scheme in ("postgres", "postgresql"):
+        import psycopg
+
+        own = psycopg.connect(address, connect_timeout=CONNECT)
+        own.isolation_level, own.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+        own.execute(f"set statement_timeout = {STATEMENT * 1000}")  # begins the transaction that Ibis then stays in
+        server = ibis.postgres.from_connection(own)
+    else:
+        server = ibis.connect(address)
+    if scheme in _BEGIN:
+        server.raw_sql(_BEGIN[scheme])
+    return server
+
+
+def fault(error: Exception) -> str:
+    """Return the class of a fault, and nothing else of what an error says."""
+    text = re.sub(r""""[^"]*"|(?<!\w)'[^']*'|\S+://\S+""", "", " ".join(map(str, error.args)))
+    within = re.findall(r"^(?:\w+\.)*(\w+): ", text.partition("Python exception")[2], re.M)  # passed on by our engine
+    said = [said for words, said in _FAULTS.items() if re.search(words, text, re.I)]
+    return (said or within or [type(error).__name__])[0]
