@@ -54,7 +54,7 @@ class Export:
         sure = {way for c in self.columns for way in c.dates if len(c.dates) == 1 and way}
         self.settle(next(iter(sure)) if len(sure) == 1 else "")
         self.found = {table: self._find(table) for table in FIELDS}
-        few = [c for c in self.columns if 1 < len(c.count) <= 40 and not c.kinds & {"date", "number"}]
+        few = [c for c in self.columns if 1 < len(c.count) <= min(40, c.rows / 3) and not c.kinds & {"date", "number"}]
         rank = {c: (SAID["question"].rank(c.words), any(_metric(plain(v)) for v in c.count)) for c in few}
         asked = [c for c in few if any(rank[c]) and not _metric(c.asked)]
         self.question = max(asked, key=rank.get, default=None)
@@ -337,7 +337,10 @@ class Proposal:
             self.drafts.append(draft)
             kept = [each[asked] for asked in names]
             if "" in names:
-                draft.columns["metric"] = ({"value": names[""]}, "header, file name and scale")
+                told = (
+                    "its header" if _metric(column.asked) else "the name of the file" if _metric(export.words) else ""
+                )
+                draft.columns["metric"] = ({"value": names[""]}, told or "its scale alone")
                 if "touchpoint" not in found and FILES["contacts"].rank(export.words):
                     draft.columns["touchpoint"] = ({"value": "support"}, "the name of the file")
             else:
@@ -416,7 +419,8 @@ class Proposal:
         if name == "ces":
             version, why = self.todo("version")
             return scale | {"version": version}, f"{why}; {said}"
-        return scale | {"good": "high", "satisfied_from": {1: 1, 5: 4, 7: 6, 10: 9}[top]}, f"{said}; the two top boxes"
+        boxes = "; satisfied: the two top boxes" if top > 1 else ""
+        return scale | {"good": "high", "satisfied_from": {1: 1, 5: 4, 7: 6, 10: 9}[top]}, said + boxes
 
     def unused(self) -> list[str]:
         """Return a comment for every file and column that is not used, with the reason where it looks needed."""
@@ -522,8 +526,8 @@ def _pattern(same: list[Path], files: list[Path]) -> str | list[str]:
 def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> Export:
     """Read an export: below its title rows, and without the rows that its recipe leaves out."""
     errors, best, rows = [], None, None
-    for row, mark in ((r, m) for r in range(1, TITLES) for m in (None, *",;\t|") if r > 1 or m is None):
-        tried = how | ({"header_row": row} if row > 1 else {}) | ({"delimiter": mark} if mark else {})
+    for row in range(1, TITLES):
+        tried = how | ({"header_row": row} if row > 1 else {})
         try:
             rows = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW)
         except InputError as error:
