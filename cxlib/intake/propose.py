@@ -35,7 +35,7 @@ _FILES = sorted(Path(__file__).parent.glob("recipes/*.yaml"))
 RECIPES = [recipe | {"vendor": p.stem} for p in _FILES for recipe in yaml.safe_load(p.read_text("utf-8"))]
 Ask = Callable[[str, str, str], str]  # a question, the shape of its answer, and the default: the answer
 Tell = Callable[[int, int, str], None]  # files read, files in all, name of the file
-_quoted = reading.identifier
+_quoted, _TEXT = reading.identifier, ("text", None)
 
 
 class Export:
@@ -73,7 +73,7 @@ class Export:
 
     def _find(self, table: str) -> dict[str, Column]:
         found, given = {}, {n: g for n, g in self.recipe.get(table, {}).items() if self._when(g)}
-        fields = [(n, (_kind(table, n), _headers(g))) for n, g in given.items()]
+        fields = [(n, (FIELDS[table].get(n, _TEXT)[0], _headers(g))) for n, g in given.items()]
         fields += [f for f in FIELDS[table].items() if not self.recipe or (given and f[0] == "customer_id")]
         for name, (kind, words) in fields:
             free = [(i, c) for i, c in enumerate(self.columns) if kind in c.kinds and c not in found.values()]
@@ -125,7 +125,7 @@ class Draft:
 
     def put(self, name: str, column: Column, why: str = "", **keys: Any) -> None:
         """Map a column: its origin, the format of its values, and the evidence."""
-        more, said = column.written("id" if name == "customer_id" else _kind(self.table, name))
+        more, said = column.written("id" if name == "customer_id" else FIELDS[self.table].get(name, _TEXT)[0])
         given = self.export.recipe.get(self.table, {}).get(name)
         more |= (given if isinstance(given, dict) else {}) | keys | {"column": "", "when": ""}
         if more.get("unit") == "cents" and any(n % 1 for n in column.numbers):
@@ -145,7 +145,7 @@ class Draft:
             select = self.select or f"select * from {self.export.alias}"
             rules = [f"{'and' if i else 'where'} {rule}" for i, rule in enumerate(self.where)]
             lines = ["sql: |", *(f"  {line}" for line in (*select.splitlines(), *rules))]
-        dated = [c for n, c in self.used.items() if c.read and _kind(self.table, n) in ("date", "when")]
+        dated = [c for n, c in self.used.items() if c.read and FIELDS[self.table].get(n, _TEXT)[0] in ("date", "when")]
         if never := sorted({t for c in dated for t in (*c.read.never, *c.read.unread)}):
             kept = sorted({b for c in self.used.values() for b in c.blanks})
             lines.append(f"blank: {_guess(['', *kept, *never], f'{never[-1]} means no date')}")
@@ -222,8 +222,8 @@ class Proposal:
             name = next((n for n, c in draft.used.items() if c is column and n in draft.columns), column.words)
             if name in (*CONTRACT["customers"], "") or column in draft.export.scores or not (few or name in draft.used):
                 continue
-            told = left and _tells(draft.export.texts(column), gone)
-            if told or SAID["outcome"].rank(column.words):
+            each = pd.crosstab(draft.export.texts(column), gone) if left else None
+            if SAID["outcome"].rank(column.words) or (left and each.min(axis=1).sum() < each.sum().min() / 4):
                 draft.columns.pop(name, None)
                 self.why[column] = "it tells who left or what was answered, so it is no segment"
             elif name in draft.used or len(draft.columns) < MOST:
@@ -559,15 +559,6 @@ def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) ->
 
 def _metric(words: str) -> str:
     return next((m for m, known in METRICS.items() if known.rank(words)), "")
-
-
-def _tells(texts: pd.Series, gone: pd.Series) -> bool:
-    each = pd.crosstab(texts, gone).to_numpy()
-    return each.min(axis=1).sum() < each.sum(axis=0).min() / 4
-
-
-def _kind(table: str, name: str) -> str:
-    return FIELDS[table].get(name, ("text",))[0]
 
 
 def _headers(given: Any) -> Words:
