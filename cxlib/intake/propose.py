@@ -35,7 +35,7 @@ _FILES = sorted(Path(__file__).parent.glob("recipes/*.yaml"))
 RECIPES = [recipe | {"vendor": p.stem} for p in _FILES for recipe in yaml.safe_load(p.read_text("utf-8"))]
 Ask = Callable[[str, str, str], str]  # a question, the shape of its answer, and the default: the answer
 Tell = Callable[[int, int, str], None]  # files read, files in all, name of the file
-_quoted = reading.identifier
+_quoted, _TEXT = reading.identifier, ("text", None)
 
 
 class Export:
@@ -54,7 +54,7 @@ class Export:
         sure = {way for c in self.columns for way in c.dates if len(c.dates) == 1 and way}
         self.settle(next(iter(sure)) if len(sure) == 1 else "")
         self.found = {table: self._find(table) for table in FIELDS}
-        few = [c for c in self.columns if 1 < len(c.count) <= 40 and not c.kinds & {"date", "number"}]
+        few = [c for c in self.columns if 1 < len(c.count) <= min(40, c.rows / 3) and not c.kinds & {"date", "number"}]
         rank = {c: (SAID["question"].rank(c.words), any(_metric(plain(v)) for v in c.count)) for c in few}
         asked = [c for c in few if any(rank[c]) and not _metric(c.asked)]
         self.question = max(asked, key=rank.get, default=None)
@@ -73,7 +73,7 @@ class Export:
 
     def _find(self, table: str) -> dict[str, Column]:
         found, given = {}, {n: g for n, g in self.recipe.get(table, {}).items() if self._when(g)}
-        fields = [(n, (_kind(table, n), _headers(g))) for n, g in given.items()]
+        fields = [(n, (FIELDS[table].get(n, _TEXT)[0], _headers(g))) for n, g in given.items()]
         fields += [f for f in FIELDS[table].items() if not self.recipe or (given and f[0] == "customer_id")]
         for name, (kind, words) in fields:
             free = [(i, c) for i, c in enumerate(self.columns) if kind in c.kinds and c not in found.values()]
@@ -125,7 +125,7 @@ class Draft:
 
     def put(self, name: str, column: Column, why: str = "", **keys: Any) -> None:
         """Map a column: its origin, the format of its values, and the evidence."""
-        more, said = column.written("id" if name == "customer_id" else _kind(self.table, name))
+        more, said = column.written("id" if name == "customer_id" else FIELDS[self.table].get(name, _TEXT)[0])
         given = self.export.recipe.get(self.table, {}).get(name)
         more |= (given if isinstance(given, dict) else {}) | keys | {"column": "", "when": ""}
         if more.get("unit") == "cents" and any(n % 1 for n in column.numbers):
@@ -145,7 +145,7 @@ class Draft:
             select = self.select or f"select * from {self.export.alias}"
             rules = [f"{'and' if i else 'where'} {rule}" for i, rule in enumerate(self.where)]
             lines = ["sql: |", *(f"  {line}" for line in (*select.splitlines(), *rules))]
-        dated = [c for n, c in self.used.items() if c.read and _kind(self.table, n) in ("date", "when")]
+        dated = [c for n, c in self.used.items() if c.read and FIELDS[self.table].get(n, _TEXT)[0] in ("date", "when")]
         if never := sorted({t for c in dated for t in (*c.read.never, *c.read.unread)}):
             kept = sorted({b for c in self.used.values() for b in c.blanks})
             lines.append(f"blank: {_guess(['', *kept, *never], f'{never[-1]} means no date')}")
@@ -222,8 +222,8 @@ class Proposal:
             name = next((n for n, c in draft.used.items() if c is column and n in draft.columns), column.words)
             if name in (*CONTRACT["customers"], "") or column in draft.export.scores or not (few or name in draft.used):
                 continue
-            told = left and _tells(draft.export.texts(column), gone)
-            if told or SAID["outcome"].rank(column.words):
+            each = pd.crosstab(draft.export.texts(column), gone) if left else None
+            if SAID["outcome"].rank(column.words) or (left and each.min(axis=1).sum() < each.sum().min() / 4):
                 draft.columns.pop(name, None)
                 self.why[column] = "it tells who left or what was answered, so it is no segment"
             elif name in draft.used or len(draft.columns) < MOST:
@@ -337,7 +337,10 @@ class Proposal:
             self.drafts.append(draft)
             kept = [each[asked] for asked in names]
             if "" in names:
-                draft.columns["metric"] = ({"value": names[""]}, "header, file name and scale")
+                told = (
+                    "its header" if _metric(column.asked) else "the name of the file" if _metric(export.words) else ""
+                )
+                draft.columns["metric"] = ({"value": names[""]}, told or "its scale alone")
                 if "touchpoint" not in found and FILES["contacts"].rank(export.words):
                     draft.columns["touchpoint"] = ({"value": "support"}, "the name of the file")
             else:
@@ -416,7 +419,8 @@ class Proposal:
         if name == "ces":
             version, why = self.todo("version")
             return scale | {"version": version}, f"{why}; {said}"
-        return scale | {"good": "high", "satisfied_from": {1: 1, 5: 4, 7: 6, 10: 9}[top]}, f"{said}; the two top boxes"
+        boxes = "; satisfied: the two top boxes" if top > 1 else ""
+        return scale | {"good": "high", "satisfied_from": {1: 1, 5: 4, 7: 6, 10: 9}[top]}, said + boxes
 
     def unused(self) -> list[str]:
         """Return a comment for every file and column that is not used, with the reason where it looks needed."""
@@ -522,8 +526,8 @@ def _pattern(same: list[Path], files: list[Path]) -> str | list[str]:
 def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> Export:
     """Read an export: below its title rows, and without the rows that its recipe leaves out."""
     errors, best, rows = [], None, None
-    for row, mark in ((r, m) for r in range(1, TITLES) for m in (None, *",;\t|") if r > 1 or m is None):
-        tried = how | ({"header_row": row} if row > 1 else {}) | ({"delimiter": mark} if mark else {})
+    for row in range(1, TITLES):
+        tried = how | ({"header_row": row} if row > 1 else {})
         try:
             rows = reading.load(engine, paths, name="export", how=How(**tried)).drop(reading.ROW)
         except InputError as error:
@@ -555,15 +559,6 @@ def _export(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) ->
 
 def _metric(words: str) -> str:
     return next((m for m, known in METRICS.items() if known.rank(words)), "")
-
-
-def _tells(texts: pd.Series, gone: pd.Series) -> bool:
-    each = pd.crosstab(texts, gone).to_numpy()
-    return each.min(axis=1).sum() < each.sum(axis=0).min() / 4
-
-
-def _kind(table: str, name: str) -> str:
-    return FIELDS[table].get(name, ("text",))[0]
 
 
 def _headers(given: Any) -> Words:
