@@ -16,7 +16,7 @@ from cxlib.page import charts, gaps, masking, session
 from cxlib.page.findings import Finding
 from cxlib.publish import html, run
 from cxlib.roi import priorities, returns
-from cxlib.scores import agreement, current, nonresponse, support
+from cxlib.scores import agreement, current, nonresponse, segments, support
 from cxlib.value import acquisition, by_score, forecast
 
 DETRACTORS, PROMOTERS = 200, 100
@@ -45,7 +45,8 @@ def survey(tmp_path_factory):
     (folder / "survey.csv").write_text("\n".join(["id,sent,score", *rows]))
     (folder / "company.yaml").write_text(
         "{name: S, as_of: 2024-06-30, relationship: noncontractual, inactive_after_days: 365, "
-        "metrics: {nps: {scale: [0, 10]}}, sources: {customers: {file: survey.csv, columns: {customer_id: id}}, "
+        "metrics: {nps: {scale: [0, 10]}}, exports: {answers: survey.csv}, "
+        "sources: {customers: {sql: select distinct id from answers, columns: {customer_id: id}}, "
         "responses: {file: survey.csv, columns: "
         "{response_id: id, customer_id: id, metric: {value: nps}, asked_at: sent, score: score}}}}"
     )
@@ -261,3 +262,26 @@ def test_ids_and_addresses_of_examples_are_masked_outside_check(tmp_path):
     from cxlib.publish import record as records
 
     assert "lee.7" not in str(records.of_company(opened, {})) + str(shown.texts)
+
+
+@pytest.mark.parametrize("rule", ["show", "hide"])
+def test_agents_have_numbers_for_names_where_the_company_says_so_the_same_in_both_tables(rule):
+    who = ["Ann", "Bea", "Cem"]
+    n, day = 180, pd.Timestamp("2024-05-01")
+    ids, served = [f"C{i}" for i in range(n)], [who[i % 3] for i in range(n)]
+    waits = pd.Series(pd.to_timedelta([4 + 30 * (i % 3) for i in range(n)], unit="h"))
+    frames = {
+        "customers": pd.DataFrame({"customer_id": ids}),
+        "responses": pd.DataFrame({"response_id": ids, "customer_id": ids, "metric": "nps", "answered_at": day,
+                                   "score": [9.0 if i // 3 % 4 <= i % 3 else 3.0 for i in range(n)], "agent": served}),
+        "contacts": pd.DataFrame({"contact_id": ids, "customer_id": ids, "opened_at": day, "resolved_at": day + waits,
+                                  "agent": served}),
+    }  # fmt: skip
+    opened = company(frames, privacy={"minimum_base": 30, "agents": rule})
+    scores, times = segments.agents(opened, "nps"), support.by_team(opened, "agent")
+    named = dict(zip(scores.table["raw"].round(), scores.table["agent"], strict=True))
+    waited = dict(zip(times.table["value"].round(), times.table["level"], strict=True))
+    assert [named[k] for k in sorted(named)] == [waited[k] for k in sorted(waited)]
+    assert sorted(named.values()) == (who if rule == "show" else ["agent 1", "agent 2", "agent 3"])
+    said = str(scores.texts) + str(times.texts)
+    assert rule == "show" or not any(name in said for name in who)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from cxlib.counts import answers
 from cxlib.intake.company import Company
+from cxlib.intake.sources import Source
 from cxlib.stats import disclosure, intervals
 from cxlib.stats.estimate import Estimate
 
@@ -23,8 +27,25 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
 def drawn_from(company: Company, table: str) -> bool:
     """Tell whether the customers are read from the export of a table itself, so that nobody else is known."""
     sources = company.settings.sources
-    own, rows = ({s.label for s in getattr(sources, t) or []} for t in ("customers", table))
+    own, rows = ({_export(company, s) for s in getattr(sources, t) or []} for t in ("customers", table))
     return own <= rows
+
+
+def _export(company: Company, source: Source) -> str:
+    """Return the label of an export; of a select, that of the export after its first "from"."""
+    named = re.search(r"\bfrom\s+(\w+)", source.sql or "", re.IGNORECASE)
+    return company.settings.exports.get(named[1], source).label if named else source.label
+
+
+@lru_cache(maxsize=2)
+def agents(company: Company) -> dict[str, str]:
+    """Return how a page calls each agent: by name or, where company.yaml says agents: hide, by a number drawn anew."""
+    tables = [getattr(company, t) for t in ("responses", "contacts") if company.has(t, "agent")]
+    names = sorted({n for t in tables for n in t.select("agent").distinct().execute()["agent"].dropna()})
+    if company.settings.privacy.agents == "hide":
+        names = random.SystemRandom().sample(names, len(names))
+        return {name: f"agent {i}" for i, name in enumerate(names, start=1)}
+    return dict(zip(names, names, strict=True))
 
 
 def contributions(company: Company, metric: str, kind: str | answers.Band, scores: pd.Series) -> np.ndarray:

@@ -10,6 +10,7 @@ from cxlib.counts import answers, people
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.page.findings import Answer, answer, finding, table
+from cxlib.scores import estimates
 from cxlib.scores.estimates import change, estimate, hidden, kind_of, since
 from cxlib.stats import intervals, shrinkage
 from cxlib.stats.estimate import Estimate
@@ -84,13 +85,17 @@ def agents(company: Company, metric: str = "", window_months: int = 12, draws: i
     shown = sizes.index[~hidden(company, sizes.to_numpy())] if len(sizes) else []
     if len(shown) < FEWEST_AGENTS:
         raise Unanswered("few-agents", fewest=FEWEST_AGENTS)
-    raw = {a: estimate(company, metric, counted[counted["agent"] == a], kind_of(metric)) for a in shown}
+    raw = {
+        called: estimate(company, metric, counted[counted["agent"] == a], kind_of(metric))
+        for a, called in estimates.agents(company).items()
+        if a in shown
+    }
     found = shrinkage.shrink([e.value for e in raw.values()], [e.se for e in raw.values()])
     ranks = shrinkage.ranks(found, draws, company.settings.seed)
     rows = found.table.assign(
         agent=list(raw), n=[e.n for e in raw.values()], rank_low=ranks["low"], rank_high=ranks["high"]
     )
-    rows = rows.rename(columns={"value": "raw", "shrunken": "value"}).sort_values("agent", ignore_index=True)
+    rows = rows.rename(columns={"value": "raw", "shrunken": "value"})
     apart = rows[(rows["low"] > found.mean) | (rows["high"] < found.mean)]
     return answer(
         "observed", rows[["agent", "value", "low", "high", "n", "raw", "rank_low", "rank_high"]],

@@ -23,7 +23,7 @@ from cxlib.page import words
 from cxlib.page.findings import Answer, Figure, answer, finding, slug, table
 from cxlib.page.numbers import number, percent
 from cxlib.page.resamples import resamples
-from cxlib.scores.estimates import drawn_from, estimate, hidden
+from cxlib.scores.estimates import agents, drawn_from, estimate, hidden
 from cxlib.stats import draws, intervals, survival
 from cxlib.stats.association import rank_correlation
 from cxlib.stats.competing import Course, follow, share
@@ -157,7 +157,7 @@ def curve(company: Company, what: str = "both", window_months: int = 12, hours: 
 
 @finding("support-by", named=lambda company, by="agent", *_, **__: f"support-by-{by}")
 def by_team(company: Company, by: str = "agent", window_months: int = 12) -> Answer:
-    """Answer: how do times differ between agents, topics or channels? Medians in hours, in alphabetical order.
+    """Answer: how do times differ between agents, topics or channels? Medians in hours.
 
     ``by``: a column of the cases, or a segment of the customers.
     """
@@ -170,7 +170,8 @@ def by_team(company: Company, by: str = "agent", window_months: int = 12) -> Ans
         counted = cases.waits(company, what, [by], since, _ages(_clock(company)))
         parts = counted[counted[by].isin(levels)].groupby(by, observed=True)
         mine = {level: _course(part, GOAL[what], weights).quantile(0.5) for level, part in parts}
-        rows += [{"measure": what, "level": level, "estimate": e} for level, e in mine.items()]
+        called = agents(company) if by == "agent" else {level: level for level in mine}
+        rows += [{"measure": what, "level": c, "estimate": mine[level]} for level, c in called.items() if level in mine]
         ends = [e.value for e in mine.values()]
         medians.append({"replied": what == RESPONSE, "shortest": min(ends), "longest": max(ends)})
     unseen = len(cases.customers(company, [by], since)) - len(levels)
