@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 
-from cxlib.counts import answers, people
-from cxlib.errors import Unanswered
+from cxlib.intake import verdict
 from cxlib.intake.company import Company
 from cxlib.page import masking, parameters, words
-from cxlib.page.findings import Answer, Figure, always_of, answer, finding
-from cxlib.page.valuation import money_of
+from cxlib.page.findings import Answer, Figure, answer, finding
 from cxlib.stats.estimate import Estimate
 
 # The column of each table that says when a row happened.
@@ -87,46 +83,7 @@ def coverage(company: Company) -> Answer:
 
 @finding("questions")
 def questions(company: Company) -> Answer:
-    """Answer: which questions can these data answer, and what is missing for the others?"""
-    contractual = company.settings.relationship == "contractual"
-
-    def need(table: str, *columns: str) -> Callable[[], None]:
-        return lambda: people.require(company, table, *columns)
-
-    def dates() -> None:
-        people.require(company, "responses")
-        if not answers.dated(company):
-            raise Unanswered("no-dates")
-
-    outcome = need("customers", "joined_on", "left_on") if contractual else need("orders")
-    worth = need("customers", "monthly_revenue") if contractual else need("orders")
-
-    def money() -> None:
-        money_of(company)
-
-    asked = {
-        "level": ("01_scores", [need("responses")]),
-        "change": ("01_scores", [dates]),
-        "waits": ("01_scores", [need("contacts")]),
-        "churn": ("03_churn", [dates, outcome]),
-        "value": ("04_value", [dates, worth, money]),
-        "returns": ("06_roi", [need("initiatives"), need("orders"), money]),
-    }
-    found = pd.DataFrame(
-        [
-            {"page": page, "question": words.say(__file__, "questions", key), "answer": _whether(company, needs)}
-            for key, (page, needs) in asked.items()
-        ]
-    )
-    return answer("count", found, can=int((found["answer"] == "yes").sum()), several=len(found))
-
-
-def _whether(company: Company, needs: list[Callable[[], None]]) -> str:
-    """Return "yes", or why a question cannot be answered: the first need that is not met."""
-    try:
-        for need in needs:
-            need()
-    except Unanswered as error:
-        why = words.reason(__file__, error, always_of(company))[0]
-        return words.say(__file__, "questions", "no", why=why.rstrip("."))
-    return "yes"
+    """Answer: which pages can these data answer, and what is missing for the others? As ``check`` says it."""
+    found = verdict.pages(company.settings)
+    can, partly = (int((found["answer"] == a).sum()) for a in ("yes", "partly"))
+    return answer("count", found, can=can, partly=partly, several=len(found))

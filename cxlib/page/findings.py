@@ -125,7 +125,7 @@ def finding(
         def ask(*args: P.args, **kwargs: P.kwargs) -> Finding:
             name = named(*args, **kwargs) if named else section
             said = words.section_of(module, section)
-            always = always_of(*args, *kwargs.values())
+            always = _always(*args, *kwargs.values())
             try:
                 found = question(*args, **kwargs)
             except (Unanswered, NotEstimable) as error:
@@ -148,7 +148,7 @@ def finding(
     return wrap
 
 
-def always_of(*args: object) -> dict[str, object]:
+def _always(*args: object) -> dict[str, object]:
     """Return the facts that every template may use, of the company among the arguments of a question."""
     company = next((a for a in args if hasattr(a, "settings") and hasattr(a, "as_of")), None)
     if company is None:
