@@ -483,6 +483,13 @@ def test_dates_that_fit_both_orders_are_left_to_a_person_unless_another_column_t
     assert columns(tmp_path, "customers")["joined_on"]["dates"] == "%d/%m/%Y"
 
 
+def test_a_flag_that_is_yes_or_blank_is_no_where_it_is_blank(tmp_path):
+    flags = {"customer_id": range(1000, 1060), "churned": of(60, "yes", "", "", ""), "tenure_months": range(60)}
+    export(tmp_path, "customers.csv", flags)
+    assert columns(tmp_path, "customers")["left"] == {"column": "churned", "codes": {"": "no"}}
+    assert opened(tmp_path, tmp_path / "data")[0].frame("customers")["left"].sum() == 15
+
+
 def test_a_number_with_one_mark_before_three_digits_is_doubted(tmp_path):
     export(tmp_path, "customers.csv", {"customer_id": range(60), "mrr": [f"{i + 1}.500" for i in range(60)]})
     said = why(propose(tmp_path, "acme"), "monthly_revenue")

@@ -152,7 +152,8 @@ class Column:
             return {k: v for k, v in marks.items() if v} | more, said
         if kind == "flag":
             codes = {v: "yes" if v.lower() in _YES else "no" for v in self.count if v.lower() not in YES + NO}
-            return ({"codes": codes} if codes else {}), "all values are yes or no"
+            codes |= {"": "no"} if self.filled < self.rows else {}
+            return ({"codes": codes} if codes else {}), "all values are yes or no" + ", or blank" * ("" in codes)
         key, many = f"{100 * self.unique:.0f} % of values are unique", f"{len(self.count):,} different values"
         return {}, key if "key" in self.kinds and kind != "text" else many if len(self.count) > 1 else "one value only"
 

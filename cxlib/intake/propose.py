@@ -232,6 +232,7 @@ class Proposal:
     def events(self, table: str) -> None:
         """Add the source of orders, cases, initiatives or exposures: the export that fits best."""
         fits = [e for e in self.exports if e.table and (e.table == table or table in e.recipe)]
+        fits = [] if table == "exposures" and "initiatives" not in [d.table for d in self.drafts] else fits
         fits.sort(key=lambda e: len(e.found[table]), reverse=True)
         self.why |= {e: f"it looks like {table} as well: a second source, if its rows are others" for e in fits[1:]}
         for export in fits[:1]:
@@ -249,6 +250,8 @@ class Proposal:
                     draft.put(name, column, codes=coded if {*coded.values()} <= one_of else {})
             if table != "initiatives":
                 self.customer(draft, called)
+            missing = [n for n, rule in CONTRACT[table].items() if rule.required and n not in draft.columns]
+            draft.columns |= {n: (TODO, f"{TODO}: no column looks like it") for n in missing}
 
     def order(self, draft: Draft, found: dict[str, Column]) -> None:
         """Settle the money of an order: its lines, price times quantity, refunds, or a sum in another export."""
