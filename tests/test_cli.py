@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_run import fake_company
+from test_run import AS_OF, fake_company
 
 import cxlib
 from cxlib import cli
 from cxlib.errors import InputError
+from cxlib.intake import settings
 from cxlib.publish import run
 from cxlib.publish.execute import Event
 
@@ -155,8 +156,16 @@ def test_a_keyboard_interrupt_is_exit_130_with_one_line(shell, report):
     assert (code, len(errors.splitlines())) == (130, 1)
 
 
+def checked_company():
+    """Return a company that is checked, with settings of its own."""
+    found, columns = fake_company(), {"customer_id": "id", "left_on": "left"}
+    sources = {"customers": {"file": "accounts.csv", "columns": columns}}
+    found.settings = settings.check({"name": "Acme", "as_of": AS_OF, "relationship": "contractual", "sources": sources})
+    return found
+
+
 def test_check_prints_files_rows_reasons_and_notes(shell, company):
-    company(fake_company())
+    company(checked_company())
     code, output, errors = shell("check", "acme")
     assert (code, errors) == (0, "")
     for words in (
@@ -165,15 +174,26 @@ def test_check_prints_files_rows_reasons_and_notes(shell, company):
         "left before joined",
         "Correct it.",
         "Two differ.",
+        "What the pages can answer",
+        "a survey export (responses)",
     ):
         assert words in output
 
 
 def test_check_says_so_when_nothing_was_set_aside(shell, company):
-    clean = fake_company()
+    clean = checked_company()
     clean.set_aside = clean.notes = pd.DataFrame()
     company(clean)
     assert "No row was excluded." in shell("check", "acme")[1]
+
+
+def test_ask_writes_what_is_missing_by_owner(shell):
+    code, output, errors = shell("ask", "demo-shop")
+    assert (code, errors) == (0, "")
+    assert "## Finance" in output
+    assert "| order_id (here already) |" in output
+    assert "left_on" not in output  # a shop is not asked who has left
+    assert "initiative_id *" in output
 
 
 def test_list_shows_each_company_with_its_last_whole_report(shell, monkeypatch, tmp_path):

@@ -43,6 +43,7 @@ def fake_company(name: str = "acme", **settings: object) -> SimpleNamespace:
         set_aside=pd.DataFrame([reason | {"column": "left_on", "value": "2020-01-01", "remedy": "Correct it."}]),
         notes=pd.DataFrame([{"check": "two definitions of churn", "rows": 2, "detail": "Two differ."}]),
         inputs=pd.DataFrame([{"file": "accounts.csv", "bytes": 123, "sha256": "ab" * 32}]),
+        ends=pd.DataFrame([{"table": "customers", "last": AS_OF, "days_without": 0, "stale": False}]),
     )
 
 

@@ -203,7 +203,9 @@ class Sources(Model):
     exposures: Many | None = None
 
     @model_validator(mode="after")
-    def _repeats_fit(self) -> Sources:
+    def _together(self) -> Sources:
+        if self.exposures and not self.initiatives:
+            refuse("has exposures without initiatives", "Add the programmes with their costs: initiatives.", "sources")
         for table in TABLES:
             for source in getattr(self, table) or []:
                 if source.repeats not in (None, REPEATS.get(table)):
