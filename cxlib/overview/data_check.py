@@ -49,6 +49,7 @@ def rows(company: Company) -> Answer:
 def set_aside(company: Company) -> Answer:
     """Answer: which rows were set aside, how many, why, and what to do about it?"""
     found = masking.examples(company.set_aside)
+    found = found.dropna(axis=1, how="all") if len(found) else found
     largest = found.loc[found["rows"].idxmax()] if len(found) else {"rows": 0, "reason": "", "table": ""}
     return answer("count", found, rows=largest["rows"], reason=largest["reason"], table=largest["table"])
 
