@@ -205,7 +205,7 @@ class Sources(Model):
     @model_validator(mode="after")
     def _together(self) -> Sources:
         if self.exposures and not self.initiatives:
-            refuse("has exposures without initiatives", "Add the programmes with their costs: initiatives.", "sources")
+            refuse("has exposures without initiatives", "Add the programmes with their costs: initiatives.")
         for table in TABLES:
             for source in getattr(self, table) or []:
                 if source.repeats not in (None, REPEATS.get(table)):
