@@ -285,3 +285,10 @@ def test_agents_have_numbers_for_names_where_the_company_says_so_the_same_in_bot
     assert sorted(named.values()) == (who if rule == "show" else ["agent 1", "agent 2", "agent 3"])
     said = str(scores.texts) + str(times.texts)
     assert rule == "show" or not any(name in said for name in who)
+
+
+def test_where_nobody_comes_or_goes_the_growth_is_0_and_says_why_it_has_no_interval():
+    days = {"joined_on": pd.Timestamp("2020-01-01"), "left_on": pd.NaT}
+    told = retention.growth(company({"customers": pd.DataFrame({"customer_id": [f"C{i}" for i in range(60)]} | days)}))
+    assert told.headline.startswith("The customer base changed by 0%")
+    assert {f.name: f.row()["note"] for f in told.figures}["net-growth"] == "nobody joined or left"

@@ -194,13 +194,12 @@ def _net_growth(company: Company, by: str, quarters: int) -> Answer:
     net, new, lost = year.pop("all")
     levels = {k: v[0] for k, v in year.items()}
     span = {"quarters": len(starts), "start": starts[0]}
-    figures = [
-        Figure("new-customers", words.say(__file__, "growth", "joined", **span), _poisson(new), "customers"),
-        Figure("net-growth", words.say(__file__, "growth", "grown", **span), net, "share of those at the start"),
-    ]
-    figures += [
-        Figure(slug("net-growth", k), f"Net growth of {k}", e, "share of those at the start") for k, e in levels.items()
-    ]
+    figures = [Figure("new-customers", words.say(__file__, "growth", "joined", **span), _poisson(new), "customers")]
+    named = {"net-growth": (words.say(__file__, "growth", "grown", **span), net)}
+    named |= {slug("net-growth", k): (f"Net growth of {k}", e) for k, e in levels.items()}
+    for name, (label, e) in named.items():
+        note = "" if math.isfinite(e.low) else words.say(__file__, "growth", "still")
+        figures.append(Figure(name, label, e, "share of those at the start", note=note))
     order = sorted(levels, key=lambda k: levels[k].value, reverse=True)
     ends = [{"level": k, "net": levels[k]} for k in (order[0], order[-1])] if len(order) > 1 else []
     return answer(
