@@ -176,12 +176,12 @@ def test_the_one_number_in_a_label_is_the_score(small):
 
 def test_a_label_that_holds_no_number_or_two_is_an_error_that_lists_them_all(small):
     small.only("responses")
-    unread = ["Promoter (9-10)", "very good", "3, 4 or 5", "refused -1", "4,7 stars"]
+    unread = ["Promoter (9-10)", "very good", "3, 4 or 5", "refused -1", "4,7 stars", "★★★½"]
     rows = "".join(f'L{i},C1,nps,2024-09-01,,"{label}",\n' for i, label in enumerate(["10 = top", *unread]))
     small.files["responses.csv"] = "rid,cid,kind,sent,answered,rating,text\n" + rows
     error = stops(small.open)
     assert (error.row, error.column, error.value) == (3, "rating", unread[0])
-    assert "4 further rows" in error.problem
+    assert "5 further rows" in error.problem
     assert all(f"{label}: ..." in error.remedy for label in unread)
 
 

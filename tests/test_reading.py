@@ -289,9 +289,9 @@ def test_a_title_above_and_lines_below_are_left_off(engine, tmp_path, kind):
         path = write(tmp_path, (text + "\n\n").encode(kind))
     closing = 2 if kind == "xlsx" else 3
     assert rows(engine, path, header_row=4, footer_rows=closing) == [("1", "x", 5), ("2", "y", 6)]
-    assert (
-        rows(engine, path, header_row=4, footer_rows=closing - 1)[-1] == ("Total", "2", 8) if kind == "xlsx" else True
-    )
+    assert rows(engine, path, header_row=5, footer_rows=closing) == [("2", "y", 6)]
+    assert "no rows" in refusal(engine, path, header_row=4, footer_rows=closing + 2).problem
+    assert "empty" in refusal(engine, path, header_row=99).problem
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -319,6 +319,13 @@ def test_json_is_a_list_one_record_a_line_or_the_one_list_in_a_record(engine, tm
         ("1", "a", "", "x; y", "true", "é\u2028", "", first),
         ("2.5", "b", "", "", "", "", "9", first + 1),
     ]
+
+
+def test_a_key_that_one_file_lacks_is_empty_there(engine, tmp_path):
+    paths = [write(tmp_path, '[{"a": 1, "b": 2}]', "1.json"), write(tmp_path, '{"c": 3, "a": 4}', "2.jsonl")]
+    table = table_of(engine, *paths)
+    assert table.columns == ("a", "b", "_row", "c")
+    assert rows(engine, *paths) == [("1", "2", 1, None), ("4", None, (1 << FILE_BITS) + 1, "3")]
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,10 @@ class Frames:
 
     def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
         """Store one frame as the table ``name``."""
+        if export.label not in self._frames:
+            raise InputError(
+                "There is no such frame", file=export.label, remedy=did_you_mean(export.label, [*self._frames])
+            )
         engine.create_table(name, obj=_arrow(export.label, self._frames[export.label]))
 
     def close(self) -> None:

@@ -91,7 +91,7 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
     Header names are trimmed; a column without one is called column_N; nested keys of JSON are joined by a dot. Rows of
     empty cells only are left out. A missing delimiter (comma, semicolon, tab, bar) or encoding is detected.
 
-    Errors: InputError for a missing, empty, header-only or unreadable file, repeated headers, files with different
+    Errors: InputError for a missing, empty, header-only or unreadable file, repeated headers, tables with different
     columns, a row with too many or too few fields, an unclosed quote, or an unknown sheet.
 
     Example: ``load(engine, ["orders.csv"], name="orders", how=Export(file="orders.csv", delimiter=";"))``.
@@ -108,7 +108,11 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
         if not i:
             first = columns
             continue
-        if odd := sorted(set(first) ^ set(columns)):
+        if path.suffix.lower() in JSON:  # a record has the keys that it needs
+            for column in sorted(set(columns) - set(first)):
+                engine.raw_sql(f"alter table {identifier(name)} add column if not exists {identifier(column)} varchar")
+            first = engine.table(name).columns
+        elif odd := sorted(set(first) ^ set(columns)):
             raise InputError(
                 "The file does not have the columns of the first one",
                 file=path,
@@ -486,7 +490,7 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, how: Export) ->
     _refuse_formulas(path, page.title, how.header_row or 1)
     above = (how.header_row or 1) - 1
     filled = [place for place, row in enumerate(rows) if place >= above and any(c.strip() for c in row)]
-    filled = filled[: len(filled) - how.footer_rows]
+    filled = filled[: max(len(filled) - how.footer_rows, 0)]
     if not filled:
         raise InputError("The sheet is empty", remedy="Export it again.", file=path)
     width = max(place + 1 for i in filled for place, c in enumerate(rows[i]) if c.strip())

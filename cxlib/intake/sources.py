@@ -176,7 +176,7 @@ def _refuse_old(given: Any) -> None:
         "column": f'"{name}"',
         "sign": "in" if "is" in rule else "not in",
         "wanted": ", ".join(f"'{w}'" for w in (wanted if isinstance(wanted, list) else [wanted])),
-        "order": f' order by "{rule["by"]}"' if rule.get("by") else "",
+        "order": f' order by "{rule["by"]}"' if rule.get("by") else " order by _row",
         "value": given[key],
     }
     refuse(f"has the key {key!r}, which is no longer read", _OLD[key].format(**facts))

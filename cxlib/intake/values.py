@@ -193,8 +193,8 @@ def _label(written: ir.StringValue) -> ir.StringValue:
     front, number = r"^(?:\D*(?:[^\d.,−-]|\pL-))?", r"(\d{1,3}(?:[.,]5)?)"
     scale = written.re_extract(rf"{front}{number} ?(?:/|out of|of|von|sur|de|av|di|van) ?\d+\D*$", 1)
     alone = written.re_extract(rf"{front}{number}\D*$", 1)
-    stars = written.re_replace(f"[^{_STARS}]", "").length().cast("string").nullif("0")
-    return ibis.coalesce(scale.nullif(""), alone.nullif(""), stars).replace(",", ".")
+    stars = written.re_extract(rf"^\PN*[{_STARS}]\PN*$", 0).re_replace(f"[^{_STARS}]", "").length()
+    return ibis.coalesce(scale.nullif(""), alone.nullif(""), stars.cast("string").nullif("0")).replace(",", ".")
 
 
 def _moment(written: ir.StringValue, how: Format, odd: bool) -> ir.TimestampValue:
