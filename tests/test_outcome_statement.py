@@ -36,7 +36,9 @@ from cxlib.stats.estimate import Estimate
 
 pytestmark = pytest.mark.filterwarnings("error")
 COMPANY = SimpleNamespace(
-    settings=SimpleNamespace(currency="GBP", privacy=SimpleNamespace(minimum_base=10)), as_of=date(2025, 6, 30)
+    settings=SimpleNamespace(currency="GBP", privacy=SimpleNamespace(minimum_base=10)),
+    as_of=date(2025, 6, 30),
+    has=lambda table, column: False,
 )
 GREETING = Programme("I1", "Welcome calls", "how we greet customers", date(2024, 7, 1), 2000.0, 250.0)
 NOBODY = np.zeros((2, 12))

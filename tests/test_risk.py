@@ -171,8 +171,9 @@ def test_probabilities_out_of_date_are_called_too_low():
 def leak(frames):
     people = frames["customers"]
     gone = people["left_on"].notna()
-    people["why"] = np.where(gone, "words of " + people["customer_id"], None)
-    people["closing"] = np.where(gone, "closed", "open")
+    number = np.arange(len(people))
+    people["why"] = np.where(gone, [f"words {n % 150}" for n in number], None)
+    people["closing"] = np.where(gone & (number % 20 > 0), "closed", "open")  # the intake refuses a perfect one
     late = people[gone].head(40)
     after = pd.DataFrame({"contact_id": [f"X{i}" for i in range(40)], "customer_id": late["customer_id"].to_numpy(),
                           "opened_at": late["left_on"].to_numpy()})  # fmt: skip

@@ -420,7 +420,8 @@ def nothing_left(found: pd.DataFrame, sources: list[Rows], hint: str) -> Iterato
     if (found["_flags"] == 0).any():
         return
     name, aside = sources[0].name, set_aside(found, sources[0].name, sources)
-    if all(line["reason"] in NOT_YET for line in aside) and name != "customers":
+    early = sum(1 << i for i, reason in enumerate(REASONS[name]) if reason.text in NOT_YET)
+    if ((found["_flags"] & early) > 0).all() and name != "customers":
         return
     most = max(aside, key=lambda line: line["rows"])
     place = {k: most[k] for k in ("file", "row", "column", "value")}

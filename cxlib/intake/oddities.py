@@ -97,7 +97,7 @@ def _amounts(name: str, rows: ir.Table, mapped: set[str]) -> Iterator[Line]:
             "top": x.max(),
             "p99": x.quantile(0.99),
         }
-        found = rows.agg(**counts).execute().iloc[0].fillna(0)
+        found = rows.agg(**counts).execute().astype("float64").fillna(0).iloc[0]
         if column not in ("revenue", "margin"):
             yield from _line(f"{column} below 0", found.below, f"{int(found.below):,} {name} have a {column} below 0.")
         if found.n and not found.above:

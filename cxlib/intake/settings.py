@@ -110,7 +110,7 @@ class Settings(Model):
     metrics: dict[str, Metric] = Field({})
     segments: Words = Field([])
     privacy: Privacy = Privacy()
-    draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    draws: Annotated[int, Field(ge=20, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0)] = 1
     database: str | None = Field(None, repr=False)
     folder: str = "."
