@@ -441,7 +441,7 @@ def set_aside(found: pd.DataFrame, name: str, sources: list[Rows]) -> list[dict[
     for i, reason in enumerate(REASONS[name]):
         # The lowest bit set is the first reason that applies.
         first = found[(found["_flags"] & ((2 << i) - 1)) == (1 << i)]
-        for source, group in first.groupby("_source", sort=False):
+        for source, group in first.groupby("_source"):
             example = group.sort_values("row").iloc[0]
             given = sources[int(source)].source
             file, row = sources[int(source)].export.exports.where(given, example["row"])
