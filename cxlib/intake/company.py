@@ -19,7 +19,7 @@ from pyarrow import parquet
 
 from cxlib import paths
 from cxlib.errors import InputError
-from cxlib.intake import checks, engines, initiatives, oddities, tables, values, yaml_file
+from cxlib.intake import checks, engines, initiatives, oddities, tables, yaml_file
 from cxlib.intake import settings as company_yaml
 from cxlib.intake.database import Tables
 from cxlib.intake.exports import Exports, Files, Frames
@@ -273,9 +273,6 @@ class Company:
     def _finish(self, name: str) -> ir.Table:
         rows = self._checked[name]
         rows = rows.filter(rows._flags == 0).select(*checks.columns_of(name, self._sources[name]))
-        if "agent" in rows.columns and self.settings.privacy.agents == "hide":
-            salted = values.md5(ibis.literal(self.settings.name) + rows.agent).substr(0, 4)
-            rows = rows.mutate(agent=ibis.literal("agent ") + salted)
         return self.engine.create_view(name, rows)
 
     # --- the record -----------------------------------------------------------------------------------------------

@@ -88,10 +88,6 @@ class Exports:
         for name in (*self._exports, *self._made.values()):
             self._engine.raw_sql(f"drop table {name}")
 
-    def inputs(self) -> list[Fingerprint]:
-        """Return name, size and SHA-256 of everything that was read."""
-        return self._read.inputs
-
     def where(self, source: Source, row: object) -> tuple[str, int | None]:
         """Return the file of a row number and the row in it."""
         row = whole(row)

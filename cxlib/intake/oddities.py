@@ -51,7 +51,9 @@ def notes(tables: Tables, settings: Settings, mapped: dict[str, set[str]], as_of
     if "responses" in tables:
         yield from _scales(tables["responses"], settings)
         labels = [c for c in ("touchpoint", "channel", "agent", "wave") if c in mapped["responses"]]
-        many = tables["responses"].agg(**{c: tables["responses"][c].nunique() for c in ["metric", *labels]}).execute()
+        many = (
+            tables["responses"].agg(**{c: tables["responses"][c].nunique() for c in labels}).execute() if labels else {}
+        )
         for column in labels:
             said = f"{column} has {many[column].item():,} different values: is it the right column?"
             yield from _line(f"{column} has many values", int(many[column].item() > MANY_LEVELS), said)
