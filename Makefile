@@ -17,11 +17,11 @@ lab: ## open the notebooks in JupyterLab
 	$(IN) -m jupyter lab notebooks
 
 test: lint ## check everything: style, unit and reference tests, the notebooks as committed
-	$(IN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
+	$(IN) -m pytest -p no:nbval -n 2 --dist loadfile --no-loadscope-reorder tests
 	$(IN) -m pytest -n 2 --dist loadfile --nbval --nbval-current-env notebooks
 
 quick: lint ## style, contracts and the tests without an engine: under a minute, for the daily loop
-	$(IN) -m pytest -n 2 --dist loadfile -m "not engine and not browser" tests
+	$(IN) -m pytest -p no:nbval -n 2 --dist loadfile -m "not engine and not browser" tests
 
 lint: ## style, formatting, and who may import whom
 	$(IN) -m ruff check .

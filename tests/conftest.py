@@ -1,10 +1,11 @@
-"""Settings of all tests: repeatable examples, one thread of linear algebra, slow files first.
+"""Settings of all tests: repeatable examples, one thread for each process, slow files first.
 
 Tests that open a company are marked, so that ``make quick`` can leave them out.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from functools import cache
@@ -14,11 +15,18 @@ from pathlib import Path
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
 
+import duckdb  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+
+# Two test processes share two cores: threads of the engine would only wait for each other. Compiling queries makes many
+# short-lived objects, among which the collector would look for cycles far too often.
+_connect = duckdb.connect
+duckdb.connect = lambda *args, config=None, **how: _connect(*args, config={"threads": 1, **(config or {})}, **how)
+gc.set_threshold(20_000, 20, 50)
 
 # With two processes the slow files go first, so that none is left alone at the end (make test keeps this order).
 SLOW_FIRST = (
