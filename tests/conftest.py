@@ -8,12 +8,16 @@ from __future__ import annotations
 import gc
 import os
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
 # Before numpy is imported: on small matrices a second thread costs more than it gives.
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
+
+# As in cxlib.publish.execute: parsers of a URI checker that no field of a notebook needs, seconds for each process.
+sys.modules.setdefault("rfc3987_syntax", None)
 
 import duckdb  # noqa: E402
 import pytest  # noqa: E402

@@ -41,18 +41,12 @@ def test_plain_papermill_gives_the_numbers_of_the_committed_notebook(tmp_path):
     assert len(texts(out)) >= 3
 
 
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        (["-p", "horizn_days", 30], "no parameter 'horizn_days'. Did you mean 'horizon_days'"),
-        (["-r", "horizon_days", "365"], "parameter 'horizon_days' of 03_churn is not allowed"),
-        (["-p", "company", "nobody"], "nobody"),
-    ],
-)
-def test_plain_papermill_stops_at_a_parameter_it_must_not_take(tmp_path, given, says):
+def test_plain_papermill_stops_at_a_parameter_it_must_not_take(tmp_path):
+    """What else a notebook refuses stands in test_page."""
+    given = ("-p", "horizn_days", 30)
     run = papermill("notebooks/03_churn.ipynb", tmp_path / "out.ipynb", *given, "-k", "python3")
     assert run.returncode == 1
-    assert says in run.stderr
+    assert "no parameter 'horizn_days'. Did you mean 'horizon_days'" in run.stderr
 
 
 def test_the_figures_of_a_report_are_those_of_its_notebooks(tmp_path):

@@ -38,9 +38,17 @@ def test_unknown_ill_typed_and_impossible_parameters_are_refused(given, says):
         parameters.check("03_churn", given)
 
 
-def test_a_fresh_kernel_refuses_a_name_nobody_knows():
-    with pytest.raises(InputError, match="no parameter 'horizn'"):
-        session.open_page("03_churn", {"company": "demo", "horizn": 30})
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"company": "demo", "horizn_days": 30}, "no parameter 'horizn_days'. Did you mean 'horizon_days'"),
+        ({"company": "demo", "horizon_days": "365"}, "parameter 'horizon_days' of 03_churn is not allowed"),
+        ({"company": "nobody"}, "nobody"),
+    ],
+)
+def test_a_fresh_kernel_refuses_names_values_and_companies_nobody_knows(given, says):
+    with pytest.raises(InputError, match=says):
+        session.open_page("03_churn", given)
 
 
 def test_later_an_analysts_own_variables_are_left_alone():
