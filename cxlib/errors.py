@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+PLACES = ("file", "row", "column", "value")
 
 
 class InputError(Exception):
@@ -38,6 +42,25 @@ class InputError(Exception):
         if errors:
             errors[0].others += errors[1:]
             raise errors[0]
+
+
+def words(module: str) -> dict[str, tuple[str, str]]:
+    """Return the words of a module's errors, problem and remedy by name: [errors] of the TOML file beside it."""
+    return tomllib.loads(Path(module).with_suffix(".toml").read_text(encoding="utf-8"))["errors"]
+
+
+def faults(module: str) -> Callable[..., InputError]:
+    """Return the maker of a module's errors by the name of their ``words``, with the facts that these ask for.
+
+    Example: ``fault = faults(__file__)``, then ``raise fault("no_sheet", file=path, sheet="May", known="April, June")``.
+    """
+    said = words(module)
+
+    def fault(name: str, **facts: object) -> InputError:
+        problem, remedy = (text.format(**facts) for text in said[name])
+        return InputError(problem, remedy=remedy, **{k: facts[k] for k in PLACES if k in facts})
+
+    return fault
 
 
 def _short(value: object, most: int = 80) -> object:

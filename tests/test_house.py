@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_the_library_stays_small():
 def test_a_reader_finds_things_by_their_names():
     assert {p.name for p in (ROOT / "cxlib").glob("*.py")} == TOP
     assert not {p.stem for p in MODULES} & PUZZLING
+
+
+def test_every_error_is_raised_and_has_its_words():
+    """The words of a module's errors stand in the TOML beside it: none is missing, and none is left over."""
+    for path in (ROOT / "cxlib").rglob("*.toml"):
+        errors = tomllib.loads(path.read_text()).get("errors")
+        if errors is not None:
+            raised = set(re.findall(r"(?:fault|refuse|stop)\(\s*\"(\w+)\"", path.with_suffix(".py").read_text()))
+            assert raised == set(errors), path.name
+            assert all(len(pair) == 2 and all(text.strip() for text in pair) for pair in errors.values()), path.name
 
 
 def tracked() -> list[Path]:
