@@ -56,7 +56,7 @@ def faults(module: str) -> Callable[..., InputError]:
     """
     said = words(module)
 
-    def fault(name: str, **facts: object) -> InputError:
+    def fault(name: str, /, **facts: object) -> InputError:
         problem, remedy = (text.format(**facts) for text in said[name])
         return InputError(problem, remedy=remedy, **{k: facts[k] for k in PLACES if k in facts})
 

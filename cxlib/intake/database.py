@@ -19,13 +19,14 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cxlib.errors import InputError
+from cxlib.errors import InputError, faults
 from cxlib.intake import engines, reading, values
 from cxlib.intake.models import FILE, did_you_mean
 from cxlib.intake.settings import Settings
-from cxlib.intake.sources import TABLES, Export
+from cxlib.intake.sources import Export
 
 _BATCH = 20_000
+fault = faults(__file__)
 
 
 class Tables:
@@ -36,19 +37,18 @@ class Tables:
         self.inputs = [(FILE, len(text), hashlib.sha256(text).hexdigest())]
         self.files: dict[str, list[str]] = {}
         self._columns: dict[str | None, set[str] | None] = {}
-        for source in (s for t in TABLES for s in getattr(settings.sources, t) or []):
+        for _, source in settings.sources.each():
             self._columns.setdefault(source.table, set()).update(source.named)
         self._columns |= {e.table: None for e in settings.exports.values()}
         address = settings.database
         for name in re.findall(r"\$\{(\w+)\}", address):
             if name not in os.environ:
-                raise _refused(f"the environment variable {name} is not set", f"Set it: export {name}=...")
+                raise fault("no_variable", file=FILE, name=name)
             address = address.replace(f"${{{name}}}", os.environ[name])
         try:
             self._server = engines.connect(address, settings_file.parent)
         except Exception as error:
-            cure = "See to the address, the server and the driver: pip install 'ibis-framework[postgres]' or the like."
-            raise _refused(engines.fault(error), cure) from None
+            raise fault("no_connection", file=FILE, said=engines.class_of(error)) from None
 
     def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
         """Copy one table into the table ``name``; ``inputs`` gets a hash of its rows."""
@@ -62,10 +62,9 @@ class Tables:
         except InputError:
             raise
         except Exception as error:
-            said, cure = f"The table cannot be read: {engines.fault(error)}", "See to its columns and to the rights."
-            raise InputError(said, file=export.label, remedy=cure) from None
+            raise fault("unreadable", file=export.label, said=engines.class_of(error)) from None
         if not engine.raw_sql(f"select 1 from {name} limit 1").fetchall():
-            raise InputError("The table has no rows", file=export.label, remedy="Leave it out, or fill it.")
+            raise fault("no_rows", file=export.label)
 
     def _rows(self, export: Export) -> ir.Table:
         """Return what is copied of a table. Errors: InputError if the table or one of its columns is not there."""
@@ -76,12 +75,11 @@ class Tables:
         except Exception:
             if name in (known := self._server.list_tables(**place)):
                 raise
-            remedy = f"Write table: schema.name. {did_you_mean(name, known)}"
-            raise InputError("There is no such table", file=export.label, remedy=remedy) from None
+            raise fault("no_table", file=export.label, remedy=did_you_mean(name, known)) from None
         named = self._columns[export.table]
         for column in sorted((named or set()) - set(table.columns)):
             remedy = did_you_mean(column, table.columns, "table's")
-            raise InputError(f"There is no column {column!r}", file=export.label, column=column, remedy=remedy)
+            raise fault("no_column", file=export.label, column=column, remedy=remedy)
         kept = [c for c in table.columns if named is None or c in named or values.CURRENCY.search(c.lower())]
         return table.select(**{c: self._readable(table[c]) for c in kept})
 
@@ -111,7 +109,3 @@ def _digest(batches: Iterable[pa.RecordBatch]) -> str:
             texts = pc.fill_null(cells.cast(pa.string()), "\0").to_pylist()
             sums.setdefault(name, hashlib.sha256()).update("".join(f"{t}\x1f" for t in texts).encode())
     return hashlib.sha256("".join(f"{n}\x1f{s.hexdigest()}\x1f" for n, s in sums.items()).encode()).hexdigest()
-
-
-def _refused(problem: str, remedy: str) -> InputError:
-    return InputError(f"The database cannot be opened: {problem}", file=FILE, remedy=remedy)

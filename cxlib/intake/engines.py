@@ -63,7 +63,7 @@ class _Snapshot(sqlite3.Connection):
 def connect(address: str, folder: Path) -> ibis.BaseBackend:
     """Return a connection whose statements all see one moment, read-only, as far as the engine can.
 
-    ``folder`` is where a relative path of a file begins. Errors: any; ``fault`` says their class.
+    ``folder`` is where a relative path of a file begins. Errors: any; ``class_of`` says their class.
     """
     scheme, _, rest = address.partition("://")
     if scheme not in {"postgresql", *(e.name for e in ibis.util.backend_entry_points())}:
@@ -89,7 +89,7 @@ def connect(address: str, folder: Path) -> ibis.BaseBackend:
     return server
 
 
-def fault(error: Exception) -> str:
+def class_of(error: Exception) -> str:
     """Return the class of a fault, and nothing else of what an error says."""
     text = re.sub(r""""[^"]*"|(?<!\w)'[^']*'|\S+://\S+""", "", " ".join(map(str, error.args)))
     within = re.findall(r"^(?:\w+\.)*(\w+): ", text.partition("Python exception")[2], re.M)  # passed on by our engine

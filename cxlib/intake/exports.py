@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cxlib.errors import InputError
+from cxlib.errors import InputError, faults
 from cxlib.intake import database, engines, reading, values
 from cxlib.intake.models import FILE, did_you_mean
 from cxlib.intake.settings import Settings
-from cxlib.intake.sources import TABLES, Export, Source
+from cxlib.intake.sources import Export, Source
 
+fault = faults(__file__)
 Fingerprint = tuple[str, int | None, str | None]  # name, bytes, SHA-256
 
 
@@ -33,9 +34,8 @@ class Exports:
 
     def __init__(self, engine: ibis.BaseBackend, settings: Settings, read: Files | Frames | database.Tables) -> None:
         self._engine, self._read, self._made = engine, read, {}
-        sources = [s for t in TABLES for s in getattr(settings.sources, t) or []]
         found, self.read_as, errors = {}, {}, []
-        for export in (*settings.exports.values(), *(s for s in sources if s.sql is None)):
+        for export in (*settings.exports.values(), *(s for _, s in settings.sources.each() if s.sql is None)):
             if (key := _how(export)) not in found:
                 found[key] = f"_export_{len(found)}"
                 try:
@@ -50,12 +50,12 @@ class Exports:
             engine.raw_sql(f"create view {reading.identifier(name)} as select * from {found[_how(export)]}")
         engines.close(engine)
         self._named = list(settings.exports)
-        for table in TABLES:
-            for source in (s for s in getattr(settings.sources, table) or [] if s.sql and s.sql not in self._made):
-                try:
+        for table, source in settings.sources.each():
+            try:
+                if source.sql and source.sql not in self._made:
                     self._made[source.sql] = self._select(source.sql, f"sources.{table}")
-                except InputError as error:
-                    errors.append(error)
+            except InputError as error:
+                errors.append(error)
         InputError.raise_all(errors)
         for name in self._named:
             engine.raw_sql(f"drop view {reading.identifier(name)}")
@@ -66,21 +66,22 @@ class Exports:
 
     def _select(self, sql: str, key: str) -> str:
         """Store the rows of a select, in an order that depends on the rows alone."""
-        name, given = f"_select_{len(self._made)}", f"The exports are: {', '.join(self._named) or 'none (exports:)'}."
+        name, known = f"_select_{len(self._made)}", ", ".join(self._named) or "none (exports:)"
+        facts = {"file": FILE, "key": key, "exports": f"The exports are: {known}."}
         try:
             statements = duckdb.extract_statements(sql)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise InputError(f"{key}.sql is not one select", file=FILE, remedy=f"Write one select. {given}")
+                raise fault("not_one_select", **facts)
             inner = sql.strip().rstrip(";")
             self._engine.raw_sql(
                 f"create table {name} as select *, row_number() over () as {reading.ROW} from "
                 f"(select columns(c -> not starts_with(c, '{reading.ROW}')) from ({inner}\n) order by all)"
             )
             if not self._engine.raw_sql(f"select 1 from {name} limit 1").fetchall():
-                raise InputError(f"{key}.sql gives no rows", file=FILE, remedy=f"Check its conditions. {given}")
+                raise fault("nothing_selected", **facts)
         except duckdb.Error as error:
             said = re.split(r"\n\s*\n|\nLINE|\nDid you mean", str(error).strip())[0].replace("\n", " ")
-            raise InputError(f"{key}.sql cannot be run: {said}", file=FILE, remedy=given) from None
+            raise fault("select_fails", said=said, **facts) from None
         return name
 
     def forget(self) -> None:
@@ -114,7 +115,7 @@ class Files:
     def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
         """Read one export into the table ``name``."""
         if export.file is None:
-            raise InputError(f"There is no database for the table {export.table}", file=FILE, remedy="Add database:.")
+            raise fault("no_database", file=FILE, table=export.table)
         paths = reading.matching(self._folder, export.file)
         self.files[name] = [
             str(p.relative_to(self._folder)) if p.is_relative_to(self._folder) else str(p) for p in paths
@@ -128,9 +129,7 @@ class Files:
         """Refuse files that changed while they were read."""
         for label, *was in self._seen.values():
             if [*reading.fingerprint(self._folder / label)] != was:
-                raise InputError(
-                    "The file changed while it was read", file=label, remedy="Wait until the export is complete; retry."
-                )
+                raise fault("changed", file=label)
         self.inputs += self._seen.values()
 
 
@@ -145,9 +144,7 @@ class Frames:
     def __call__(self, engine: ibis.BaseBackend, export: Export, name: str) -> None:
         """Store one frame as the table ``name``."""
         if export.label not in self._frames:
-            raise InputError(
-                "There is no such frame", file=export.label, remedy=did_you_mean(export.label, [*self._frames])
-            )
+            raise fault("no_frame", file=export.label, remedy=did_you_mean(export.label, [*self._frames]))
         engine.create_table(name, obj=_arrow(export.label, self._frames[export.label]))
 
     def close(self) -> None:
@@ -156,13 +153,11 @@ class Frames:
 
 def _arrow(name: str, frame: pd.DataFrame) -> pa.Table:
     if not len(frame):
-        raise InputError("The frame has no rows", file=name, remedy="Leave the table out.")
+        raise fault("empty_frame", file=name)
     columns = {}
     for column, cells in frame.items():
         if isinstance(cells, pd.DataFrame) or str(column) in columns:
-            raise InputError(
-                "Two columns have the same name", file=name, column=str(column), remedy="Rename one of them."
-            )
+            raise fault("same_name", file=name, column=str(column))
         if isinstance(cells.dtype, pd.DatetimeTZDtype):
             cells = cells.dt.tz_convert("UTC").dt.tz_localize(None)
         try:
@@ -210,12 +205,8 @@ class Prepared:
         if written not in self._have:
             titled = any(re.fullmatch(r"column_\d+", c) for c in self._have)
             hint = " If a title stands above the header, name the header's row: header_row: 3." if titled else ""
-            raise InputError(
-                f"There is no column {written!r}, which {where} names",
-                file=self.source.label,
-                column=written,
-                remedy=did_you_mean(written, self._have, "export's") + hint,
-            )
+            remedy = did_you_mean(written, self._have, "export's") + hint
+            raise fault("no_column", file=self.source.label, column=written, where=where, remedy=remedy)
 
 
 def rank(rows: ir.Table, within: Iterable[str], order: Iterable[str | ir.Value]) -> ir.IntegerValue:

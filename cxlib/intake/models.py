@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Annotated, Any, NoReturn
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
+
+from cxlib.errors import words
 
 FILE = "company.yaml"
 BLANK = ("", "NA", "N/A", "NULL", "null", "None", "NaN", "nan", "\\N")
@@ -21,17 +23,26 @@ def did_you_mean(name: object, known: list[str] | tuple[str, ...], what: str = "
     return f"{hint}The {what} ones are: {', '.join(known) or 'none'}."
 
 
-def refuse(problem: str, remedy: str, key: str = "") -> NoReturn:
-    """Raise the error of a value; ``key`` is its path below the value being checked."""
-    # Passed as context, so that braces in a value are not read as a template.
-    raise PydanticCustomError("rule", "{problem}", {"problem": problem, "remedy": remedy, "key": key})
+def refusals(module: str) -> Callable[..., NoReturn]:
+    """Return the raiser of a module's errors about values; ``at`` is the path below the value being checked."""
+    said = words(module)
+
+    def refuse(name: str, /, at: str = "", **facts: object) -> NoReturn:
+        problem, remedy = (text.format(**facts) for text in said[name])
+        # Passed as context, so that braces in a value are not read as a template.
+        raise PydanticCustomError("rule", "{problem}", {"problem": problem, "remedy": remedy, "key": at})
+
+    return refuse
+
+
+refuse = refusals(__file__)
 
 
 def _words(value: Any) -> Any:
     """Return one text or number, or a list of them, as a list of texts."""
     values = value if isinstance(value, (list, tuple)) else [value]
     if any(isinstance(v, (list, tuple, dict, set)) for v in values):
-        refuse("should be a text or a list of texts", "Write for instance [yes, no].")
+        refuse("no_text")
     return [_word(v) for v in values]
 
 
@@ -55,11 +66,11 @@ class Model(BaseModel):
     @classmethod
     def _known_keys_only(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
-            refuse("should be a mapping of keys to values", f"Allowed keys: {', '.join(cls._keys())}.")
+            refuse("no_mapping", known=", ".join(cls._keys()))
         known = cls._keys()
         for key in given:
             if key not in known and key not in cls.model_fields:
-                refuse(f"has the unknown key {str(key)!r}", did_you_mean(key, known))
+                refuse("unknown_key", key=str(key), remedy=did_you_mean(key, known))
         # The empty text is a valid value of the key value.
         absent = {k for k, v in given.items() if v is None or (v in ("", "null", "~") and k != "value")}
         return {k: v for k, v in given.items() if k not in absent}

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
+from itertools import chain, count
 from pathlib import Path
 
 import duckdb
@@ -31,7 +32,7 @@ import ibis
 import openpyxl
 import pyarrow as pa
 
-from cxlib.errors import InputError
+from cxlib.errors import faults
 from cxlib.intake.sources import Export
 
 TEXT = (".csv", ".tsv", ".txt")
@@ -56,6 +57,7 @@ _SIGNATURES = {
 _ENCODING = re.compile("utf|cp|iso8859|ascii|mac|shift|euc|gb|big5|koi8|tis")
 _BACKSLASH = re.compile(rb'\\"[^,;\t|\r\n"]')  # a quote inside a quoted text, as databases write it
 csv.field_size_limit(1 << 28)
+fault = faults(__file__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def matching(folder: Path, names: Iterable[str]) -> list[Path]:
         if re.search(r"[*?]", name):  # a bracket is only a sign; the files that Excel keeps beside an open one are none
             fits = sorted(f for f in glob.glob(name.replace("[", "[[]"), root_dir=folder) if f[:2] != "~$")
         if not fits:
-            raise InputError("No file has such a name", file=name, remedy=_there(folder, name))
+            raise fault("no_match", file=name, there=_there(folder, name))
         found += [folder / f for f in fits]
     return found
 
@@ -101,9 +103,9 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
         part = f"{name}_part" if i else name
         path = _existing(path)
         try:
-            _readers(path)(engine, path, part, how)
+            _READERS[path.suffix.lower()](engine, path, part, how)
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise fault("unreadable", file=path, said=error.strerror) from None
         columns = engine.table(part).columns
         if not i:
             first = columns
@@ -113,36 +115,17 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
                 engine.raw_sql(f"alter table {identifier(name)} add column if not exists {identifier(column)} varchar")
             first = engine.table(name).columns
         elif odd := sorted(set(first) ^ set(columns)):
-            raise InputError(
-                "The file does not have the columns of the first one",
-                file=path,
-                column=odd[0],
-                remedy="Name it as its own source.",
-            )
+            raise fault("other_columns", file=path, column=odd[0])
         try:
             engine.raw_sql(
                 f"insert into {identifier(name)} by name select * replace ({ROW} + {i << FILE_BITS} as {ROW}) "
                 f"from {identifier(part)}; drop table {identifier(part)}"
             )
         except duckdb.ConversionException as error:
-            said = str(error).splitlines()[0]
-            raise InputError(f"The columns have other types: {said}", file=path, remedy="Export both alike.") from None
+            raise fault("other_types", file=path, said=str(error).splitlines()[0]) from None
     if not engine.raw_sql(f"select 1 from {identifier(name)} limit 1").fetchall():
-        raise InputError("The file has a header but no rows", remedy="Export it again with its rows.", file=path)
+        raise fault("no_rows", file=path)
     return engine.table(name)
-
-
-def _readers(path: Path):
-    kind = path.suffix.lower()
-    return (
-        _load_text
-        if kind in TEXT
-        else _load_json
-        if kind in JSON
-        else _load_excel
-        if kind == ".xlsx"
-        else _load_parquet
-    )
 
 
 def fingerprint(path: str | Path) -> tuple[int, str]:
@@ -152,11 +135,7 @@ def fingerprint(path: str | Path) -> tuple[int, str]:
         with open(path, "rb") as file:
             return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"The file cannot be read: {error.strerror}", file=path, remedy="Check its name and rights.")
+        raise fault("unreadable", file=path, said=error.strerror) from None
 
 
 def sheets(path: str | Path) -> list[str]:
@@ -189,7 +168,7 @@ def detect(
     filled = ((row, r) for row, r in records if row >= (header_row or 1) and any(f.strip() for f in r))
     header_row, header = next(filled, (0, []))
     if not header:
-        raise InputError("The file is empty", remedy="Export it again.", file=path)
+        raise fault("empty", file=path)
     return Detected(found, delimiter, names(header, path), header_row, bool(sep), direct and header_row == 1, escape)
 
 
@@ -202,16 +181,10 @@ def names(header: Iterable[object], path: Path) -> tuple[str, ...]:
     for place, cell in enumerate(header, 1):
         name = ("" if cell is None else str(cell)).strip(_UNSEEN) or f"column_{place}"
         twin = found.get(name.casefold())
-        if twin is not None or name.casefold() == ROW:
-            raise InputError(
-                f"Two columns have the same header: {twin!r} and {name!r}"
-                if twin
-                else f"No column may be called {ROW}",
-                remedy="Rename one of them in the file (capitals make no difference)." if twin else "Rename it.",
-                file=path,
-                row=1,
-                column=name,
-            )
+        if twin is not None:
+            raise fault("same_header", file=path, row=1, column=name, twin=twin)
+        if name.casefold() == ROW:
+            raise fault("own_header", file=path, row=1, column=name)
         found[name.casefold()] = name
     return tuple(found.values())
 
@@ -232,9 +205,7 @@ def _load_text(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> 
         try:
             _read_csv(engine, clean, name, found, ",")
         except duckdb.Error as error:
-            raise InputError(
-                f"The file cannot be read: {str(error).splitlines()[0]}", remedy="Export it again.", file=path
-            ) from None
+            raise fault("damaged", file=path, said=str(error).splitlines()[0]) from None
 
 
 def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, delimiter: str, skip: int = 0) -> None:
@@ -277,28 +248,15 @@ def _write_clean(path: Path, target: Path, found: Detected, footer_rows: int) ->
 
 def _sound(row: int, record: list[str], found: Detected, path: Path) -> list[str]:
     """Return a record that is as wide as the header and holds nothing impossible. Errors: InputError."""
-    width = len(found.columns)
-    if len(record) != width:
-        raise InputError(
-            f"The row has {len(record)} fields, the header has {width}",
-            remedy=f"Quote the texts that contain {found.delimiter!r}, or correct the row. company.yaml can name a "
-            "`delimiter:`, the `header_row:` below a title, and `footer_rows:` that close the file.",
-            file=path,
-            row=row,
-            column=found.columns[len(record)] if len(record) < width else None,
-            value=record[width] if len(record) > width else None,
-        )
+    width, n = len(found.columns), len(record)
+    if n != width:
+        place = {"column": found.columns[n]} if n < width else {"value": record[width]}
+        raise fault("fields", file=path, row=row, n=n, width=width, delimiter=found.delimiter, **place)
     for column, cell in zip(found.columns, record, strict=True):
-        if "\0" in cell or len(cell) > _CELL:
-            problem = "contains a null byte" if "\0" in cell else f"has {len(cell) / 1e6:.1f} million characters"
-            raise InputError(
-                f"The cell {problem}",
-                remedy="The file is damaged, or a quote is missing: export it again.",
-                file=path,
-                row=row,
-                column=column,
-                value=cell[:40],
-            )
+        if "\0" in cell:
+            raise fault("null_byte", file=path, row=row, column=column, value=cell[:40])
+        if len(cell) > _CELL:
+            raise fault("huge_cell", file=path, row=row, column=column, value=cell[:40], millions=len(cell) / 1e6)
     return record
 
 
@@ -308,29 +266,17 @@ def _records(lines: Iterable[str], delimiter: str, path: Path, escape: bool) -> 
         null = re.compile(rf"(?:^|(?<={re.escape(delimiter)}))\\N(?={re.escape(delimiter)}|\s*$)")
         lines = (null.sub(r"\\\\N", line) for line in lines)
     reader = csv.reader(lines, delimiter=delimiter, strict=True, escapechar="\\" if escape else None)
-    row = 0
-    while True:
-        row += 1
+    for row in count(1):
         try:
             record = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             unclosed = "unexpected end" in str(error) or "field limit" in str(error)
-            raise InputError(
-                "A quote is opened and never closed" if unclosed else "Text follows a closing quote",
-                remedy='Close the quote; a quote inside a quoted text is written twice ("").',
-                file=path,
-                row=row,
-            ) from error
+            raise fault("open_quote" if unclosed else "after_quote", file=path, row=row) from None
         except UnicodeDecodeError as error:
-            raise InputError(
-                f"The bytes are not valid {error.encoding}",
-                remedy="Leave `encoding:` out, so that it is detected, or name the right one.",
-                file=path,
-                row=row,
-                value=error.object[error.start : error.start + 4],
-            ) from error
+            odd = error.object[error.start : error.start + 4]
+            raise fault("bytes", file=path, row=row, value=odd, encoding=error.encoding) from None
         yield row, record
 
 
@@ -340,36 +286,27 @@ def _scan(path: Path, encoding: str | None) -> tuple[str, bool, bool]:
         start = file.read(4096)
     for signature, what in _SIGNATURES.items():
         if start.startswith(signature):
-            raise InputError(f"The file is {what}, not text", remedy="Unpack it or export it again as CSV.", file=path)
-    if encoding is None:
-        encoding = _utf16(start) or "utf-8"
-        asked = False
-    else:
-        asked = True
-        try:
-            encoding = codecs.lookup(encoding).name
-            if not _ENCODING.match(encoding):
-                raise LookupError
-        except (LookupError, ValueError):
-            raise InputError(
-                f"Unknown encoding {encoding!r}", remedy="Use utf-8, cp1252, latin-1, cp850 or utf-16.", file=path
-            ) from None
-    if encoding != "utf-8":
-        return encoding, False, encoding[:3] != "utf" and any(_BACKSLASH.search(c) for c in _chunks(path))
-    decoder, carry, direct, escape = codecs.getincrementaldecoder("utf-8")(), b"", True, False
+            raise fault("not_text", file=path, what=what)
     try:
-        for chunk in _chunks(path):
-            escape = escape or bool(_BACKSLASH.search(chunk))
-            decoder.decode(chunk)
-            body = carry + chunk
-            text = body.rstrip(b"\r\n")  # blank lines at the end shift no row; elsewhere they do
-            carry = body[len(text) :]
-            if b"\n\n" in text or b"\n\r\n" in text or b"\r\r" in text or b"\0" in text:
-                direct = False
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return ("utf-8" if asked else BY_LINE), False, escape
-    return "utf-8", direct and not escape, escape
+        found = codecs.lookup(encoding or _utf16(start) or "utf-8").name
+        if not _ENCODING.match(found):
+            raise LookupError
+    except (LookupError, ValueError):
+        raise fault("unknown_encoding", file=path, encoding=encoding) from None
+    decoder, valid, blank, escape, tail = codecs.getincrementaldecoder("utf-8")(), True, False, False, b""
+    for chunk in chain(_chunks(path), [b""]):
+        body = tail + chunk
+        text = body.rstrip(b"\r\n")  # blank lines at the end shift no row; elsewhere they do
+        tail = body[len(text) :]
+        blank = blank or any(sign in text for sign in (b"\n\n", b"\n\r\n", b"\r\r", b"\0"))
+        escape = escape or bool(_BACKSLASH.search(chunk))
+        try:
+            valid and decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError:
+            valid = False
+    if found == "utf-8" and not valid and encoding is None:
+        found = BY_LINE
+    return found, found == "utf-8" and valid and not blank and not escape, escape
 
 
 def _utf16(start: bytes) -> str | None:
@@ -413,22 +350,12 @@ def _byte_lines(path: Path, encoding: str) -> Iterator[str]:
 
 # Bytes 0x80-0x9f are signs in Windows-1252 and accented letters in DOS code page 850: where a sign is impossible, the
 # letter is meant. The ellipsis, the apostrophe and the letters of 1252 (0x85, 0x92, 0x9a, 0x9c, 0x9e) are left alone.
-_CP1252 = "".join(  # the five bytes that Windows-1252 does not define are code page 850
-    bytes([b]).decode("cp850" if b in b"\x81\x8d\x8f\x90\x9d" else "cp1252") for b in range(256)
+_CP1252 = {b: bytes([b]).decode("cp850" if b in b"\x81\x8d\x8f\x90\x9d" else "cp1252") for b in range(0x80, 0xA0)}
+_DOS = re.compile(
+    r"(?<=L)[\x82\x83\x84\x87\x88\x89\x8b]|[\x82\x83\x87\x88\x89](?=L)(?![^\x91]*\x91)"  # é â ä ç ê ë ï by a letter
+    r"|(?<=[a-zß-ÿ])[\x8a\x8c]|(?<=L)[\x86\x93-\x97](?=L)"  # è î: Š and Œ are capitals; å ô ö ò û ù: inside a word
+    r"|(?<!\d)(?<!\d\s)\x80(?=L)".replace("L", r"[^\W\d_]")  # Ç: before a letter and after no number
 )
-_SIGNS = re.compile(rb"[\x80-\x9f]")
-_LETTER = r"[^\W\d_]"
-_DOS = [
-    re.compile(place.replace("X", f"[{signs.decode('cp1252')}]").replace("L", _LETTER))
-    for place, signs in (
-        # é â ç ê ë: beside a letter, unless it opens a ‚quotation‘
-        (r"(?<=L)X|X(?=L)(?![^‘]*‘)", b"\x82\x83\x87\x88\x89"),
-        (r"(?<=L)X", b"\x84\x8b"),  # ä ï: the signs „ and ‹ follow no letter
-        (r"(?<=[a-zß-ÿ])X", b"\x8a\x8c"),  # è î: Š and Œ are capitals
-        (r"(?<=L)X(?=L)", b"\x86\x93\x94\x95\x96\x97"),  # å ô ö ò û ù: inside a word
-        (r"(?<!\d)(?<!\d\s)X(?=L)", b"\x80"),  # Ç: before a letter and after no number
-    )
-]
 
 
 def decode_line(line: bytes) -> str:
@@ -436,18 +363,14 @@ def decode_line(line: bytes) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError:
-        text = codecs.charmap_decode(line, "strict", _CP1252)[0]
-    for pattern in _DOS if _SIGNS.search(line) else ():
-        text = pattern.sub(lambda sign: sign[0].encode("cp1252").decode("cp850"), text)
-    return text
+        text = _DOS.sub(lambda sign: sign[0].encode("latin-1").decode("cp850"), line.decode("latin-1"))
+    return text.translate(_CP1252)
 
 
 def _delimiter(given: str | None, path: Path) -> str | None:
     given = "\t" if given in ("tab", "\\t") else given
     if given is not None and (len(given) != 1 or given in '"\r\n'):
-        raise InputError(
-            "A delimiter is one character", remedy='Write for instance delimiter: ";".', file=path, value=given
-        )
+        raise fault("delimiter", file=path, value=given)
     return given
 
 
@@ -473,18 +396,14 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, how: Export) ->
     try:
         known = ", ".join(workbook.sheetnames)
         if sheet is None and len(workbook.sheetnames) > 1:
-            raise InputError(
-                "The workbook has several sheets",
-                remedy=f"Name one of them with `sheet:`. They are: {known}.",
-                file=path,
-            )
+            raise fault("several_sheets", file=path, known=known)
         if sheet is not None and sheet not in workbook.sheetnames:
-            raise InputError(f"No sheet {sheet!r}", remedy=f"The sheets are: {known}.", file=path)
-        page = workbook[sheet] if sheet is not None else workbook[workbook.sheetnames[0]]
+            raise fault("no_sheet", file=path, sheet=sheet, known=known)
+        page = workbook[sheet or workbook.sheetnames[0]]
         page.reset_dimensions()  # some tools write a wrong size
         rows = [[_cell(v) for v in row] for row in page.iter_rows(values_only=True)]
     except (KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"The sheet cannot be read: {error}", remedy="Save it again or as CSV.", file=path) from error
+        raise fault("bad_sheet", file=path, said=error) from error
     finally:
         workbook.close()
     _refuse_formulas(path, page.title, how.header_row or 1)
@@ -492,7 +411,7 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, how: Export) ->
     filled = [place for place, row in enumerate(rows) if place >= above and any(c.strip() for c in row)]
     filled = filled[: max(len(filled) - how.footer_rows, 0)]
     if not filled:
-        raise InputError("The sheet is empty", remedy="Export it again.", file=path)
+        raise fault("empty_sheet", file=path)
     width = max(place + 1 for i in filled for place, c in enumerate(rows[i]) if c.strip())
     cells = [[*rows[i][:width], *[""] * (width - len(rows[i]))] for i in filled]
     columns = names(cells[0], path)
@@ -515,14 +434,8 @@ def _refuse_formulas(path: Path, sheet: str, header_row: int) -> None:
         for place, (value, formula) in enumerate(zip(values, formulas, strict=True)):
             # "str" is the type of a formula whose stored value is the empty text
             if formula.data_type == "f" and value.value is None and value.data_type != "str":
-                raise InputError(
-                    "The formula has no stored value",
-                    remedy="Open the workbook in a spreadsheet program and save it, or export it as CSV.",
-                    file=path,
-                    row=row,
-                    column=str(header[place].value) if place < len(header) else None,
-                    value=formula.value,
-                )
+                column = str(header[place].value) if place < len(header) else None
+                raise fault("formula", file=path, row=row, column=column, value=formula.value)
     for book in books:
         book.close()
 
@@ -547,13 +460,11 @@ def _workbook(path: Path, values: bool = True) -> openpyxl.Workbook:
     with open(path, "rb") as file:
         locked = file.read(4) == b"\xd0\xcf\x11\xe0"
     if locked:
-        raise InputError(
-            "The workbook is password-protected or an old .xls", remedy="Save it as plain .xlsx.", file=path
-        )
+        raise fault("locked", file=path)
     try:
         return openpyxl.load_workbook(path, read_only=True, data_only=values)
     except Exception as error:  # openpyxl lets through all errors of its zip and XML readers
-        raise InputError("This is not an Excel workbook", remedy="Save it again as .xlsx or CSV.", file=path) from error
+        raise fault("no_workbook", file=path) from error
 
 
 def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> None:
@@ -569,9 +480,7 @@ def _load_parquet(engine: ibis.BaseBackend, path: Path, name: str, how: Export) 
             f"select {aliases}, file_row_number + 2 as {ROW} from {source}"
         )
     except duckdb.Error as error:
-        raise InputError(
-            f"The Parquet file cannot be read: {str(error).splitlines()[0]}", remedy="Export it again.", file=path
-        ) from None
+        raise fault("parquet", file=path, said=str(error).splitlines()[0]) from None
 
 
 def _load_json(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> None:
@@ -580,8 +489,7 @@ def _load_json(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> 
     try:
         text = "".join(_lines(path, encoding))
     except UnicodeDecodeError as error:
-        remedy = "Leave `encoding:` out, so that it is detected, or name the right one."
-        raise InputError(f"The bytes are not valid {error.encoding}", file=path, remedy=remedy) from None
+        raise fault("bytes", file=path, encoding=error.encoding) from None
     if path.suffix.lower() == ".json":
         with contextlib.suppress(ValueError, RecursionError):  # else one record a line, under the name .json
             whole = json.loads(text)
@@ -596,9 +504,9 @@ def _load_json(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> 
         try:
             record = json.loads(given) if by_line else given
         except (ValueError, RecursionError) as error:
-            raise InputError(f"The line is not JSON: {error}", file=path, row=row, remedy="Export it again.") from None
+            raise fault("json_line", file=path, row=row, said=error) from None
         if not isinstance(record, dict):
-            raise InputError("The line is not a record", file=path, row=row, remedy='Write {"score": 9, ...}.')
+            raise fault("no_record", file=path, row=row)
         records.append((row, dict(_flat(record, ""))))
     found = dict.fromkeys(k for _, r in records for k in r)
     data = {
@@ -627,24 +535,17 @@ def _existing(path: str | Path) -> Path:
     try:
         there = path.is_file()
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise fault("unreadable", file=path, said=error.strerror) from None
+    if path.is_dir():
+        raise fault("a_folder", file=path)
+    if not there and not path.parent.is_dir():
+        raise fault("no_folder", file=path, folder=path.parent)
     if not there:
-        folder = path.parent
-        if path.is_dir():
-            problem, remedy = "This is a folder, not a file", "Name a file in it."
-        elif not folder.is_dir():
-            problem, remedy = f"There is no folder {folder}", "Correct `folder:` or `file:` in company.yaml."
-        else:
-            problem, remedy = "There is no such file", _there(folder, path.name)
-        raise InputError(problem, remedy=remedy, file=path)
+        raise fault("no_file", file=path, there=_there(path.parent, path.name))
     if path.suffix.lower() not in READABLE:
-        raise InputError(
-            f"Files of type {path.suffix or 'without ending'!r} are not supported",
-            remedy=f"Save it as one of {', '.join(READABLE)}.",
-            file=path,
-        )
+        raise fault("ending", file=path, ending=path.suffix or "without ending", known=", ".join(READABLE))
     if path.stat().st_size == 0:
-        raise InputError("The file is empty", remedy="Export it again.", file=path)
+        raise fault("empty", file=path)
     return path
 
 
@@ -662,3 +563,7 @@ def _there(folder: Path, name: str) -> str:
     there = sorted(f.name for f in folder.iterdir() if f.is_file()) if folder.is_dir() else []
     close = get_close_matches(name, there, 3, 0.5) or [f for f in there if f.lower().endswith(READABLE)][:5]
     return f"The folder has: {', '.join(close)}." if close else "The folder has no data files."
+
+
+_READERS = dict.fromkeys(TEXT, _load_text) | dict.fromkeys(JSON, _load_json)
+_READERS |= {".xlsx": _load_excel, ".parquet": _load_parquet}

@@ -14,11 +14,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cxlib.errors import InputError
-from cxlib.intake.models import FILE, Model, Words, did_you_mean, refuse
-from cxlib.intake.sources import TABLES, Named, Sources
+from cxlib.intake.models import FILE, Model, Words, did_you_mean, refusals
+from cxlib.intake.sources import Named, Sources
 
 GOOD_END = {"1.0": "low", "2.0": "high"}  # 1.0 asks about effort (less is better), 2.0 about ease (more is better)
 METRICS = ("nps", "csat", "psat", "ces")  # any other name is the company's own signal
+refuse = refusals(__file__)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -44,7 +45,7 @@ class Metric(Model):
     @classmethod
     def _low_first(cls, scale: tuple[int, int]) -> tuple[int, int]:
         if scale[0] >= scale[1]:
-            refuse("should name the low end first", "Write for instance [0, 10].")
+            refuse("ends_swapped")
         return scale
 
     @field_validator("version", mode="before")
@@ -56,7 +57,7 @@ class Metric(Model):
     def _inside(self) -> Metric:
         low, high = self.scale
         if self.satisfied_from is not None and not low <= self.satisfied_from <= high:
-            refuse("has satisfied_from outside its scale", f"Choose a score from {low} to {high}.")
+            refuse("satisfied_from", low=low, high=high)
         return self
 
 
@@ -84,7 +85,7 @@ class Money(Model):
     @classmethod
     def _lowest_first(cls, kept: tuple[float, float] | None) -> tuple[float, float] | None:
         if kept is not None and kept[0] > kept[1]:
-            refuse("should name the lower share first", "Write for instance [0, 0.5].")
+            refuse("shares_swapped")
         return kept
 
 
@@ -125,8 +126,7 @@ class Settings(Model):
             return given
         for key in given:
             if key not in METRICS and (not re.fullmatch("[a-z][a-z0-9_]*", key) or _close(key, METRICS)):
-                remedy = "Give your own signal a lower-case name that is not close to one of these."
-                refuse(f"has the unknown metric {key!r}", did_you_mean(key, METRICS) + " " + remedy)
+                refuse("unknown_metric", name=key, remedy=did_you_mean(key, METRICS))
         return {k: _with_direction(k, v) for k, v in given.items()}
 
     @model_validator(mode="after")
@@ -135,44 +135,28 @@ class Settings(Model):
             low, high = (-100, 100) if name == "nps" else metric.scale
             for key in ("target", "benchmark"):
                 if (aim := getattr(metric, key)) is not None and not low <= aim <= high:
-                    refuse("is outside the scale", f"Write a number from {low} to {high}.", f"metrics.{name}.{key}")
+                    refuse("off_scale", at=f"metrics.{name}.{key}", low=low, high=high)
         return self
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:
         needs_rule = self.relationship == "noncontractual"
         if needs_rule and self.inactive_after_days is None:
-            refuse(
-                "needs inactive_after_days, because the relationship is noncontractual",
-                "State after how many days without an order a customer counts as gone: inactive_after_days: 180.",
-            )
+            refuse("inactive_missing")
         if not needs_rule and self.inactive_after_days is not None:
-            refuse(
-                "has inactive_after_days although the relationship is contractual",
-                "Leave it out: with contracts, customers leave on left_on.",
-            )
+            refuse("inactive_given")
         if (self.as_of - date.today()).days > 366:
-            refuse("is in the future", "Give the last day that the exports are complete for.", "as_of")
+            refuse("future", at="as_of")
         if self.leavers_since is not None and self.leavers_since > self.as_of:
-            refuse(
-                "has leavers_since after as_of",
-                "Give the first day from which the exports include customers who left, or leave it out.",
-            )
+            refuse("leavers_since")
         if self.money is not None and not self.currency:
-            refuse("has money without a currency", "Write for instance currency: GBP.")
-        self._origins()
-        return self
-
-    def _origins(self) -> None:
-        sources = [s for t in TABLES for s in getattr(self.sources, t) or []]
-        for export in (*sources, *self.exports.values()):
+            refuse("currency")
+        for export in (*(s for _, s in self.sources.each()), *self.exports.values()):
             if export.table is not None and self.database is None:
-                refuse(f"names the table {export.table}, but there is no database", "Add database: ${CX_DATABASE}.")
+                refuse("no_database", table=export.table)
             if export.file is not None and self.database is not None:
-                refuse(
-                    f"names the file {export.label} although there is a database",
-                    "Take all sources from the database (table:) or all from files (file:).",
-                )
+                refuse("file_and_database", label=export.label)
+        return self
 
 
 def _with_direction(name: str, given: Any) -> Any:
@@ -186,29 +170,23 @@ def _with_direction(name: str, given: Any) -> Any:
         return given  # the model reports it, with the path of the key
     if name == "nps":
         if scale == [-100, 100]:
-            refuse("is -100 to 100, the scale of the result", "Give the 0-10 answers per person: [0, 10].", "nps.scale")
+            refuse("nps_result", at="nps.scale")
         if len(scale) == 2 and scale not in ([0, 10], [1, 10]):
-            refuse(
-                f"is {scale[0]} to {scale[1]}", "NPS is asked from 0 to 10: write [0, 10] (or [1, 10]).", "nps.scale"
-            )
+            refuse("nps_scale", at="nps.scale", low=scale[0], high=scale[1])
         if good not in (None, "high"):
-            refuse(f"is {good!r}", "Leave it out: for nps, 10 is the good end.", "nps.good")
+            refuse("nps_good", at="nps.good", good=good)
         given["good"] = "high"
     if name == "ces":
         version = {"1": "1.0", "2": "2.0"}.get(str(given.get("version")), str(given.get("version")))
         if version not in GOOD_END:
-            refuse(
-                "must be declared, because the good end depends on it",
-                'Write version: "1.0" (how much effort: low is good) or version: "2.0" (how easy: high is good).',
-                "ces.version",
-            )
+            refuse("ces_version", at="ces.version")
         if good not in (None, GOOD_END[version]):
-            refuse(f"is {good!r} with version {version}", "Leave it out: it follows from the version.", "ces.good")
+            refuse("ces_good", at="ces.good", good=good, version=version)
         given["good"] = GOOD_END[version]
     elif given.get("version") not in (None, ""):
-        refuse("is declared", "Only ces has versions: leave it out.", f"{name}.version")
+        refuse("no_version", at=f"{name}.version")
     if name not in ("nps", "ces") and good in (None, ""):
-        refuse("is missing: which end of the scale is good?", "Write good: high or good: low.", f"{name}.good")
+        refuse("good_missing", at=f"{name}.good")
     return given
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Iterator, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from cxlib.intake.models import BLANK, Model, Word, Words, refuse
+from cxlib.intake.models import BLANK, Model, Word, Words, refusals
 
 TABLES = ("customers", "responses", "orders", "contacts", "initiatives", "exposures")
 CLOCKS = ("unix", "unix_ms", "serial")  # words under dates: seconds, milliseconds, days of a spreadsheet
 REPEATS = {"orders": "sum", "customers": "span"}
+refuse = refusals(__file__)
 Thousands = Literal[",", ".", "'", " ", "_"]
 
 
@@ -31,17 +34,13 @@ class Format(Model):
             codes = set(re.findall(r"%[-]?(.)", pattern))
             whole = codes & set("yY") and ((codes & set("mbB") and "d" in codes) or "j" in codes)
             if pattern not in CLOCKS and (not whole or codes - set("yYmbBdjHIMSfpaA%")):
-                refuse(
-                    f"has {pattern!r}, which is not a date pattern",
-                    "Write day, month and year as strftime does, for instance %d/%m/%Y or %d.%m.%Y %H:%M:%S; or "
-                    "unix (seconds), unix_ms, serial (days of a spreadsheet); leave `dates` out for ISO dates.",
-                )
+                refuse("date_pattern", pattern=pattern)
         return patterns
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Format:
         if self.thousands == self.decimal:
-            refuse("has the same sign for thousands and decimals", 'Write for instance decimal: ",", thousands: ".".')
+            refuse("same_sign")
         return self
 
 
@@ -63,10 +62,7 @@ class Export(Format):
     @model_validator(mode="after")
     def _one_origin(self) -> Export:
         if (self.file is not None) + (self.table is not None) + (getattr(self, "sql", None) is not None) != 1:
-            refuse(
-                "needs exactly one of file, table and sql",
-                "Write file: name.csv; or table: schema.name with a database; or sql: select ... from exports.",
-            )
+            refuse("one_origin")
         return self
 
     @property
@@ -106,14 +102,12 @@ class Column(Model):
     @model_validator(mode="after")
     def _one_origin(self) -> Column:
         if (self.column is None) == (self.value is None):
-            refuse("needs either column or value", "Write the name of an export column, or {value: nps}.")
+            refuse("column_or_value")
         rules = self.codes or self.no_answer or self.not_asked or self.after or self.times or self.minus or self.unit
         if self.column is None and rules:
-            refuse("has rules for values without a column", "Name the export column: {column: ...}.")
+            refuse("no_column")
         if (self.after is None) != (self.unit in (None, "cents")):
-            refuse(
-                "needs after and unit together", "Write {column: minutes_to_reply, after: opened_at, unit: minutes}."
-            )
+            refuse("after_and_unit")
         return self
 
 
@@ -142,16 +136,7 @@ class Source(Export):
         return {n for c in self.columns.values() for n in (c.column, c.times, c.minus)} - {None}
 
 
-_OLD = {  # the keys that sql has replaced, and the select to write
-    "join": "Write exports: {{a: {file}, b: {other}}} and sql: select a.*, b.* exclude ({right}) from a left join b on "
-    "a.{left} = b.{right}; columns then names the columns of the select.",
-    "filter": "Write exports: {{a: {file}}} and sql: select * from a where {column} {sign} ({wanted}).",
-    "one_row_per": "Write exports: {{a: {file}}} and sql: select distinct on ({column}) * from a{order}; lines of an "
-    "order are added up with repeats: sum, contracts of a customer with repeats: span.",
-    "row_number": "Leave the id out: without one, file and row are the id.",
-    "otherwise": "Write it in sql: select *, if({column} = '...', '...', '{value}') as x from a.",
-    "later_than": "Write it in sql: select *, if({column} > \"{value}\", 'yes', 'no') as late from a.",
-}
+_OLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["old"]
 
 
 def _refuse_old(given: Any) -> None:
@@ -179,12 +164,12 @@ def _refuse_old(given: Any) -> None:
         "order": f' order by "{rule["by"]}"' if rule.get("by") else " order by _row",
         "value": given[key],
     }
-    refuse(f"has the key {key!r}, which is no longer read", _OLD[key].format(**facts))
+    refuse("old_key", old=key, remedy=_OLD[key].format(**facts))
 
 
 def _one_or_many_sources(given: Any) -> Any:
     if given in ([], ""):
-        refuse("is empty", "Name a file and its columns, or leave the table out.")
+        refuse("no_sources")
     return [given] if isinstance(given, Mapping) else given
 
 
@@ -205,11 +190,16 @@ class Sources(Model):
     @model_validator(mode="after")
     def _together(self) -> Sources:
         if self.exposures and not self.initiatives:
-            refuse("has exposures without initiatives", "Add the programmes with their costs: initiatives.")
-        for table in TABLES:
-            for source in getattr(self, table) or []:
-                if source.repeats not in (None, REPEATS.get(table)):
-                    refuse(
-                        f"has repeats: {source.repeats}", "Write repeats: sum for orders, repeats: span for customers."
-                    )
+            refuse("no_initiatives")
+        for table, source in self.each():
+            if source.repeats not in (None, REPEATS.get(table)):
+                refuse("repeats", rule=source.repeats)
         return self
+
+    def of(self, table: str) -> list[Source]:
+        """Return the sources of a table, in order."""
+        return getattr(self, table) or []
+
+    def each(self) -> Iterator[tuple[str, Source]]:
+        """Yield every source with the name of its table."""
+        yield from ((t, s) for t in TABLES for s in self.of(t))

@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-from cxlib.errors import InputError
+from cxlib.errors import faults
+
+fault = faults(__file__)
 
 
 class _Texts(yaml.BaseLoader):
@@ -26,9 +28,8 @@ class _Texts(yaml.BaseLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} appears twice", key.start_mark
-                )
+                twice = f"the key {key.value!r} appears twice"
+                raise yaml.constructor.ConstructorError(None, None, twice, key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
         return super().construct_mapping(node, deep)
 
@@ -38,23 +39,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         given = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Texts)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise InputError(
-            f"The file is not valid YAML: {error.problem or error.context}",
-            file=path.name,
-            row=mark.line + 1 if mark else None,
-            remedy="Check indentation, colons, and quotation marks around signs such as *, % and &.",
-        ) from None
+        mark, said = error.problem_mark or error.context_mark, error.problem or error.context
+        raise fault("not_valid", file=path.name, row=mark.line + 1 if mark else None, said=said) from None
     except OSError as error:
-        raise InputError(
-            f"The file cannot be read: {error.strerror}", file=path.name, remedy="Check that it exists and is readable."
-        ) from None
+        raise fault("unreadable", file=path.name, said=error.strerror) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"The file is not YAML text: {line}", file=path.name, remedy="Save it as plain text in UTF-8."
-        ) from None
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise fault("no_text", file=path.name, said=said) from None
     if not isinstance(given, dict):
-        what = "is empty" if given in (None, "") else "should be a mapping of keys to values"
-        raise InputError(f"The file {what}", file=path.name, remedy="Start with name:, as_of: and relationship:.")
+        raise fault("empty" if given in (None, "") else "no_mapping", file=path.name)
     return given
