@@ -29,7 +29,7 @@ def settings_of(part: str, key: str, loader: type) -> dict:
     elif not {"sources", "exports"} & set(given):
         given = given if "columns" in given or part != "column" else {"columns": given}
         columns = {"customer_id": "id", "opened_at": "day"} | given.pop("columns", {})
-        table = "orders" if "repeats" in given else "customers"
+        table = "orders" if "repeats" in given else "responses" if "scores" in given else "customers"
         source = {} if {"file", "table", "sql"} & set(given) else {"file": "a.csv"}
         source |= given | {"columns": columns}
         given = {"sources": SOURCES | {table: source}}

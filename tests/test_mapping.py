@@ -32,6 +32,42 @@ def orders_of(small: Small, *parts: tuple[dict, list[str]]) -> None:
     small.settings["sources"]["orders"] = sources
 
 
+def test_several_questions_of_one_row_are_as_many_answers(small):
+    small.only("responses")
+    small.files["survey.csv"] = "who,day,q1,q2,why\nC1,2024-07-01,9,4,fine\nC2,2024-07-02,,2,\n"
+    columns = {"customer_id": "who", "asked_at": "day", "comment": "why"}
+    scores = {"nps": "q1", "csat": {"column": "q2", "no_answer": ["2"]}}
+    small.settings["sources"]["responses"] = {"file": "survey.csv", "scores": scores, "columns": columns}
+    company = small.open()
+    adds_up(company)
+    found = company.frame("responses")
+    assert found[["customer_id", "metric", "score", "comment"]].astype(object).replace(
+        np.nan, None
+    ).values.tolist() == [
+        ["C1", "nps", 9, "fine"],
+        ["C2", "nps", None, None],
+        ["C1", "csat", 4, None],
+        ["C2", "csat", None, None],
+    ]
+    columns["score"] = "q1"
+    assert "Name each question once" in stops(small.open).remedy
+    del columns["score"], small.settings["sources"]["responses"]
+    small.source("customers")["scores"] = scores
+    assert "Answers stand under responses" in stops(small.open).remedy
+
+
+def test_columns_that_have_our_names_are_a_list(small):
+    small.only("orders")
+    sql = "select oid as order_id, cid as customer_id, day as ordered_at, amount as revenue from o"
+    small.settings["exports"] = {"o": "orders.csv"}
+    before = small.open().frame("orders")
+    names = ["order_id", "customer_id", "ordered_at", "revenue"]
+    small.settings["sources"]["orders"] = {"sql": sql, "columns": names}
+    pd.testing.assert_frame_equal(small.open().frame("orders")[names], before[names])
+    small.source("orders")["columns"] = [*names[:3], ["revenue"]]
+    assert "sources.orders.columns" in stops(small.open).problem
+
+
 # --- numbers and money ----------------------------------------------------------------------------------------------
 
 

@@ -208,6 +208,12 @@ def test_settings_stop(small, name):
     assert remedy in error.remedy
 
 
+def test_a_survey_without_orders_needs_no_rule_of_inactivity(small):
+    small.settings["relationship"] = "noncontractual"
+    small.only("responses")
+    assert small.open().settings.inactive_after_days is None
+
+
 def test_all_wrong_settings_are_said(small):
     put("as_of", "never")(small.settings)
     put("draws", "many")(small.settings)

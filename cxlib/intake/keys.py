@@ -50,6 +50,8 @@ def schema() -> dict[str, Any]:
             )
     for name, short in {"Column": TEXT, "Export": TEXT | {"type": ["string", "array"]}}.items():
         parts[name] = {"anyOf": [short, parts[name]]}
+    columns = parts["Source"]["properties"]["columns"]
+    parts["Source"]["properties"]["columns"] = {"anyOf": [{"type": "array", "items": {"type": "string"}}, columns]}
     parts["Sources"]["properties"] = {
         k: {"anyOf": [{"$ref": "#/$defs/Source"}, {"type": "array", "items": {"$ref": "#/$defs/Source"}}]}
         for k in parts["Sources"]["properties"]

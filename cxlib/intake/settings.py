@@ -141,7 +141,7 @@ class Settings(Model):
     @model_validator(mode="after")
     def _whole(self) -> Settings:
         needs_rule = self.relationship == "noncontractual"
-        if needs_rule and self.inactive_after_days is None:
+        if needs_rule and self.sources.orders and self.inactive_after_days is None:
             refuse("inactive_missing")
         if not needs_rule and self.inactive_after_days is not None:
             refuse("inactive_given")

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from cxlib.intake.models import BLANK, Model, Word, Words, refusals
 
@@ -111,24 +111,39 @@ class Column(Model):
         return self
 
 
+def _by_name(given: Any) -> Any:
+    return (
+        {name: name for name in given} if isinstance(given, list) and all(isinstance(n, str) for n in given) else given
+    )
+
+
 class Source(Export):
     """One export, or a select over the exports, with its columns under the names of the contract.
 
-    ``repeats``: what several rows with one id are: the lines of an order (sum), the contracts of a customer (span).
-    ``ends_on``: the last day of an export that is known to have ended.
+    ``columns`` can be a list, of columns that already have the names of the contract. ``scores``: the columns of
+    several questions, by metric; a comment goes with the first. ``repeats``: what several rows with one id are, the
+    lines of an order (sum) or the contracts of a customer (span). ``ends_on``: the last day of an export that is known
+    to have ended.
     """
 
     sql: str | None = None
     repeats: Literal["sum", "span"] | None = None
     ends_on: date | None = None
     tenure_unit: Literal["days", "months", "years"] | None = None
-    columns: dict[str, Column]
+    scores: dict[str, Column] = Field({})
+    columns: Annotated[dict[str, Column], BeforeValidator(_by_name)]
 
     @model_validator(mode="before")
     @classmethod
     def _of_this_form(cls, given: Any) -> Any:
         _refuse_old(given)
         return given
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Source:
+        if self.scores and {"metric", "score"} & set(self.columns):
+            refuse("scores_and_score")
+        return self
 
     @property
     def named(self) -> set[str]:
@@ -173,7 +188,21 @@ def _one_or_many_sources(given: Any) -> Any:
     return [given] if isinstance(given, Mapping) else given
 
 
+def _one_question_each(sources: list[Source]) -> list[Source]:
+    """Return the sources with one of its ``scores`` each."""
+    made = []
+    for source in sources:
+        for metric, score in source.scores.items():
+            columns = source.columns | {"metric": Column(value=metric), "score": score}
+            again = made and made[-1].scores is source.scores
+            columns = {n: c for n, c in columns.items() if n != "comment" or not again}
+            made.append(source.model_copy(update={"columns": columns}))
+        made += [] if source.scores else [source]
+    return made
+
+
 Many = Annotated[list[Source], BeforeValidator(_one_or_many_sources)]
+Answers = Annotated[Many, AfterValidator(_one_question_each)]
 Named = Annotated[Export, BeforeValidator(lambda given: given if isinstance(given, Mapping) else {"file": given})]
 
 
@@ -181,7 +210,7 @@ class Sources(Model):
     """The exports behind each of the six tables."""
 
     customers: Many
-    responses: Many | None = None
+    responses: Answers | None = None
     orders: Many | None = None
     contacts: Many | None = None
     initiatives: Many | None = None
@@ -194,6 +223,8 @@ class Sources(Model):
         for table, source in self.each():
             if source.repeats not in (None, REPEATS.get(table)):
                 refuse("repeats", rule=source.repeats)
+            if source.scores and table != "responses":
+                refuse("scores_elsewhere", table=table)
         return self
 
     def of(self, table: str) -> list[Source]:
