@@ -52,7 +52,7 @@ def words(module: str) -> dict[str, tuple[str, str]]:
 def faults(module: str) -> Callable[..., InputError]:
     """Return the maker of a module's errors by the name of their ``words``, with the facts that these ask for.
 
-    Example: ``fault = faults(__file__)``, then ``raise fault("no_sheet", file=path, sheet="May", known="April, June")``.
+    Example: ``fault = faults(__file__)``, then ``raise fault("no_sheet", file=path, sheet="May", known="June")``.
     """
     said = words(module)
 

@@ -1,222 +1,243 @@
 """What is odd in the rows that are used: whole tables, data that end too early, segments that tell the outcome.
 
-Each is one small query on the checked tables. None changes a number; ``company.notes`` shows them.
+Each is one small query on the checked tables, and none changes a number. Their words stand in oddities.toml.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
+from functools import cached_property, reduce
+from itertools import chain
+from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
+from ibis import _
 
-from cxlib.errors import InputError
+from cxlib.errors import InputError, faults
 from cxlib.intake.models import FILE
 from cxlib.intake.settings import Settings
-from cxlib.intake.tables import MONEY
+from cxlib.intake.tables import MONEY, sources_of
 
 Line = tuple[str, int, str]
-_FORMS = {  # what can differ between the ids of two exports: in words, in SQL, in pandas
-    "in capitals": ("upper({})", lambda ids: ids.str.upper()),
-    "in leading zeros": ("ltrim({}, '0')", lambda ids: ids.str.lstrip("0")),
-    "in length (15 and 18 characters)": ("left({}, 15)", lambda ids: ids.str[:15]),
-    "in signs between the letters": (
-        "regexp_replace({}, '[^A-Za-z0-9]', '', 'g')",
-        lambda ids: ids.str.replace("[^A-Za-z0-9]", "", regex=True),
-    ),
-    "in a prefix": ("regexp_extract({}, '[0-9]+$')", lambda ids: ids.str.extract("([0-9]+)$")[0]),
-}
-Tables = dict[str, ir.Table]
-DATED = {  # the columns that say how far a table reaches
-    "customers": ("joined_on", "left_on"),
-    "responses": ("asked_at", "answered_at"),
-    "orders": ("ordered_at",),
-    "contacts": ("opened_at",),
+_FORMS = {  # what can differ between the ids of two exports; oddities.toml says it in words and in SQL
+    "capitals": lambda ids: ids.str.upper(),
+    "zeros": lambda ids: ids.str.lstrip("0"),
+    "length": lambda ids: ids.str[:15],
+    "signs": lambda ids: ids.str.replace("[^A-Za-z0-9]", "", regex=True),
+    "prefix": lambda ids: ids.str.extract("([0-9]+)$")[0],
 }
 MANY_LEVELS = 200
+_NO_DAYS = pd.Series(dtype="int64", index=pd.DatetimeIndex([]))
 _DEFAULTS = (date(1900, 1, 1), date(1970, 1, 1), date(2000, 1, 1))
-
-
-def notes(tables: Tables, settings: Settings, mapped: dict[str, set[str]], as_of: date) -> Iterator[Line]:
-    """Yield (check, rows, sentence) for what is odd in the tables; ``mapped``: the columns that exports fill."""
-    for name, rows in tables.items():
-        yield from _amounts(name, rows, mapped[name])
-        for column in DATED.get(name, ()):
-            if column in mapped[name]:
-                yield from _last_month(name, column, _days(rows, column), as_of)
-    yield from _customers(tables["customers"], settings, mapped["customers"])
-    if "responses" in tables:
-        yield from _scales(tables["responses"], settings)
-        labels = [c for c in ("touchpoint", "channel", "agent", "wave") if c in mapped["responses"]]
-        many = (
-            tables["responses"].agg(**{c: tables["responses"][c].nunique() for c in labels}).execute() if labels else {}
-        )
-        for column in labels:
-            said = f"{column} has {many[column].item():,} different values: is it the right column?"
-            yield from _line(f"{column} has many values", int(many[column].item() > MANY_LEVELS), said)
-    if settings.privacy.minimum_base < 5:
-        said = f"privacy.minimum_base is {settings.privacy.minimum_base}: single customers could be recognised."
-        yield "few customers in a group are shown", settings.privacy.minimum_base, said
-    if "contacts" in tables and {"reopened_at", "opened_at"} <= mapped["contacts"]:
-        n = tables["contacts"].filter(lambda t: t.reopened_at < t.opened_at).count().execute()
-        yield from _line("reopened before opened", n, f"{n:,} cases were reopened before they were opened.")
-    if "exposures" in tables and "arm" in mapped["exposures"]:
-        each = tables["exposures"].group_by("initiative_id", "customer_id").agg(arms=lambda t: t.arm.nunique())
-        n = each.filter(each.arms > 1).count().execute()
-        said = f"{n:,} customers stand in both groups of one programme; comparisons leave them out."
-        yield from _line("customers in both groups", n, said)
+fault = faults(__file__)
+_SAID = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+DATED = _SAID["dated"]  # the columns that say how far a table reaches
 
 
 def id_forms(unknown: ir.Table, customers: ir.Table) -> str:
     """Return how the ids of a table differ in form from those of customers, with the SQL that cures it; else ""."""
     theirs = unknown.select("customer_id").distinct().limit(2_000).execute()["customer_id"].astype(str)
     known = customers.select("customer_id").distinct().execute()["customer_id"].astype(str)
-    for what, (sql, change) in _FORMS.items():
+    for form, change in _FORMS.items():
         here, there = change(theirs), change(known)
         if there.nunique() == len(known) and (fits := here.isin(set(there.dropna()) - {""})).mean() > 0.5:
             one = theirs[fits].iloc[0]
             twin = known[there == change(pd.Series([one]))[0]].iloc[0]
-            changed = sql.format('"..."')
-            return f" The ids differ {what}: {one} here, {twin} in customers. sql: select * replace ({changed} as ...)."
+            what, sql = _SAID["ids"][form]
+            return _SAID["ids"]["said"].format(what=what, one=one, twin=twin, sql=sql)
     return ""
 
 
-def _line(check: str, n: int, said: str) -> Iterator[Line]:
-    if n:
-        yield check, int(n), said
+def stale(ends: pd.DataFrame, as_of: date) -> Iterator[InputError]:
+    """Yield the errors of the tables that end too early; ``ends``: see ``Oddities``."""
+    for line in ends[ends["stale"]].itertuples():
+        yield fault("ends_early", file=FILE, as_of=as_of, table=line.table, last=line.last, days=line.days_without)
 
 
-def _amounts(name: str, rows: ir.Table, mapped: set[str]) -> Iterator[Line]:
-    for column in (c for c in MONEY if c in mapped and c in rows.columns):
-        x = rows[column]
-        counts = {
-            "n": x.count(),
-            "below": (x < 0).sum(),
-            "above": (x > 0).sum(),
-            "top": x.max(),
-            "p99": x.quantile(0.99),
-        }
-        found = rows.agg(**counts).execute().astype("float64").fillna(0).iloc[0]
-        if column not in ("revenue", "margin"):
-            yield from _line(f"{column} below 0", found.below, f"{int(found.below):,} {name} have a {column} below 0.")
-        if found.n and not found.above:
-            yield f"{column} is never above 0", int(found.n), f"No {column} of {int(found.n):,} {name} is above 0."
-        if found.n >= 100 and found.top > 100 * max(found.p99, 1):
-            said = f"The largest {column} is {found.top:,.0f}; 99 of 100 are at most {found.p99:,.0f}."
-            yield f"one {column} is very large", 1, said
+@dataclass(frozen=True)
+class Oddities:
+    """Looks at the rows used of a company. ``mapped``: the columns of the contract that exports fill, by table."""
 
+    tables: Mapping[str, ir.Table]
+    settings: Settings
+    mapped: Mapping[str, set[str]]
+    as_of: date
 
-def _customers(rows: ir.Table, settings: Settings, mapped: set[str]) -> Iterator[Line]:
-    same = rows.agg(n=rows.count(), ids=rows.customer_id.lower().nunique()).execute().iloc[0]
-    n = int(same.n - same.ids)
-    yield from _line("ids that differ in capitals only", n, f"{n:,} customer ids differ from another in capitals only.")
-    if "joined_on" in mapped:
-        days = rows.joined_on.value_counts(name="n").order_by(ibis.desc("n")).limit(50).execute().dropna()
-        for day, many in zip(days["joined_on"], days["n"], strict=True):
-            default = pd.Timestamp(day).date() in _DEFAULTS and many >= 3
-            if default or many > max(50, 0.05 * same.n, 20 * days["n"].median()):
-                said = f"{many:,} customers joined on {pd.Timestamp(day).date()}: is it a system's default?"
-                yield "many customers joined on one day", int(many), said
-    for segment in settings.segments:
-        levels = rows[segment].value_counts(name="n").execute().dropna()
-        plain = levels[segment].str.strip().str.lower()
-        twins = sorted(levels.loc[plain.duplicated(keep=False), segment])
-        said = f"The segment {segment} writes one value in several ways: {', '.join(twins[:6])}."
-        yield from _line("one value in several spellings", len(twins), said)
+    def _has(self, table: str, *columns: str) -> bool:
+        return table in self.tables and self.mapped[table].issuperset(columns)
 
+    @cached_property
+    def days(self) -> dict[tuple[str, str], pd.Series]:
+        """The rows of each day, by day, of each table and column in ``DATED``."""
+        counts = []
+        for table, column in ((t, c) for t, columns in DATED.items() for c in columns if self._has(t, c)):
+            days = self.tables[table].select(day=_[column].cast("date")).filter(_.day.notnull())
+            names = {"table": ibis.literal(table), "column": ibis.literal(column)}
+            counts.append(days.group_by("day").agg(n=_.count()).mutate(**names))
+        found = reduce(ibis.union, counts).execute() if counts else pd.DataFrame(columns=["table", "column"])
+        each = found.groupby(["table", "column"])
+        return {key: some.set_index(pd.to_datetime(some["day"]))["n"].sort_index() for key, some in each}
 
-def _scales(rows: ir.Table, settings: Settings) -> Iterator[Line]:
-    answered = rows.filter(rows.score.notnull())
-    counts = answered.group_by("metric", "score").agg(n=answered.count()).execute()
-    for name, metric in settings.metrics.items():
-        mine = counts[counts["metric"] == name]
-        total = int(mine["n"].sum())
-        span = metric.scale[1] - metric.scale[0]
-        near = 1.0 if span < 8 else span / 3  # of a long scale, the outer third
-        for end in metric.scale:
-            if total >= 100 and mine.loc[(mine["score"] - end).abs() < near, "n"].sum() <= total / 1000:
-                said = f"Of {total:,} answers on {name}, next to none is near {end}: is its scale right?"
-                yield f"{name}: an end of the scale is not used", total, said
+    @cached_property
+    def levels(self) -> dict[str, pd.DataFrame]:
+        """The customers of each level of a segment: level, n, gone (have left)."""
+        rows, told = self.tables["customers"], [c for c in ("left_on", "left") if self._has("customers", c)]
+        gone = rows.customer_id.isnull() if not told else rows.left if told == ["left"] else rows.left_on.notnull()
+        counts = {"n": rows.count(), "gone": gone.ifelse(1, 0).sum()}
+        return {s: rows.group_by(level=rows[s]).agg(**counts).execute().dropna() for s in self.settings.segments}
 
+    @cached_property
+    def ends(self) -> pd.DataFrame:
+        """How far each dated table reaches: table, last (day), days_without (to ``as_of``), stale.
 
-def _days(rows: ir.Table, column: str) -> pd.Series:
-    """Return the rows of each day, by day."""
-    days = rows.filter(rows[column].notnull()).select(day=rows[column].cast("date"))
-    counted = days.group_by("day").agg(n=days.count()).execute()
-    return counted.set_index(pd.to_datetime(counted["day"]))["n"].sort_index()
-
-
-def _last_month(name: str, column: str, days: pd.Series, as_of: date) -> Iterator[Line]:
-    whole = (pd.Timestamp(as_of) + pd.Timedelta(days=1)).to_period("M") - 1  # the last month that has ended
-    months = days.groupby(days.index.to_period("M")).sum()
-    if len(months) < 7 or months.index[0] > whole:
-        return
-    months = months.reindex(pd.period_range(months.index[0], whole, freq="M"), fill_value=0)
-    last, before = int(months.iloc[-1]), float(months.iloc[-13:-1].median())
-    if before >= 10 and last < before / 4:
-        said = f"{name}.{column}: {last:,} in {whole}, {before:,.0f} in a usual month of the year before."
-        yield f"few {column} in the last month", last, said
-
-
-def ends(tables: Tables, settings: Settings, mapped: dict[str, set[str]], as_of: date) -> pd.DataFrame:
-    """Return how far each dated table reaches: table, last (day), days_without (to ``as_of``), stale.
-
-    ``stale``: more than one and a half of the longest gap of the two years before, and more than 20 days.
-    """
-    lines = []
-    for name, columns in DATED.items():
-        columns = () if name == "customers" and "left_on" not in mapped[name] else columns  # nobody may have joined
-        each = [_days(tables[name], c) for c in columns if name in tables and c in mapped[name]]
-        days = pd.DatetimeIndex(sorted({d for some in each for d in some.index if d <= pd.Timestamp(as_of)}))
-        if len(days):
+        ``stale``: more than one and a half of the longest gap of the two years before, and more than 20 days.
+        """
+        lines, as_of = [], pd.Timestamp(self.as_of)
+        for table in DATED:
+            each = [days.index for (name, column), days in self.days.items() if name == table]
+            days = pd.DatetimeIndex(sorted({day for some in each for day in some if day <= as_of}))
+            if not len(days) or (table == "customers" and not self._has(table, "left_on")):  # nobody may have joined
+                continue
             recent = days[days > days[-1] - pd.Timedelta(days=730)]
             gap = float(np.diff(recent.to_numpy()).max() / np.timedelta64(1, "D")) if len(recent) >= 10 else 400.0
-            closed = {s.ends_on for s in getattr(settings.sources, name)} - {None}
-            silent = (pd.Timestamp(as_of) - days[-1]).days
+            closed = {s.ends_on for s in sources_of(self.settings, table)} - {None}
+            silent = (as_of - days[-1]).days
             stale = silent > max(1.5 * gap + 3, 20) and not (closed and max(closed) >= days[-1].date())
-            lines.append((name, days[-1].date(), silent, stale))
-    return pd.DataFrame(lines, columns=["table", "last", "days_without", "stale"])
+            lines.append((table, days[-1].date(), silent, stale))
+        return pd.DataFrame(lines, columns=["table", "last", "days_without", "stale"])
+
+    def segments(self) -> Iterator[InputError]:
+        """Yield the errors of segments that cannot be broken down by: ids, and fields that tell who left."""
+        for segment, each in self.levels.items():
+            if len(each) > MANY_LEVELS:
+                yield fault("many_values", file=FILE, segment=segment, n=len(each), most=MANY_LEVELS)
+            stayed = each["n"] - each["gone"]
+            fewer, odd = min(each["gone"].sum(), stayed.sum()), int(np.minimum(each["gone"], stayed).sum())
+            if fewer >= 20 and odd <= 0.02 * fewer:
+                yield fault("tells_who_left", file=FILE, segment=segment, odd=odd, n=int(each["n"].sum()))
+
+    def notes(self) -> Iterator[Line]:
+        """Yield (check, rows, sentence) for what is odd in a table."""
+        yield from self._two_definitions()
+        for table in self.tables:
+            yield from self._amounts(table)
+            for column in DATED.get(table, ()):
+                yield from self._last_month(table, column)
+        yield from chain(self._customers(), self._scales(), self._labels())
+        if self.settings.privacy.minimum_base < 5:
+            yield _note("few_shown", self.settings.privacy.minimum_base)
+        if self._has("contacts", "reopened_at", "opened_at"):
+            early = self.tables["contacts"].filter(_.reopened_at < _.opened_at)
+            yield from _some("reopened", early.count().execute())
+        if self._has("exposures", "arm"):
+            each = self.tables["exposures"].group_by("initiative_id", "customer_id").agg(arms=_.arm.nunique())
+            yield from _some("both_groups", each.filter(_.arms > 1).count().execute())
+        for line in self.ends[self.ends["stale"]].itertuples():
+            yield _note("old_export", 0, table=line.table, last=line.last, days=line.days_without, as_of=self.as_of)
+
+    def contradictions(self) -> Iterator[Line]:
+        """Yield (check, rows, sentence) for rows, tables or settings that do not fit each other."""
+        if "responses" in self.tables:
+            each = self.tables["responses"].group_by("customer_id", "metric", "asked_at", "touchpoint")
+            yield from _some("same_question", each.agg(n=_.count() - 1).n.sum().fill_null(0).execute())
+        if declared := self.settings.involuntary_reasons:
+            seen = set(self.tables["customers"].left_reason.value_counts(name="n").execute()["left_reason"])
+            unseen = [reason for reason in declared if reason not in seen]
+            yield from _some("unseen", len(unseen), reasons=" or ".join(map(repr, unseen)))
+        if "orders" in self.tables and self._has("customers", "monthly_revenue"):
+            yield from self._two_revenues()
+
+    def _two_definitions(self) -> Iterator[Line]:
+        if self._has("customers", "left_on", "left"):
+            rows = self.tables["customers"]
+            dated, flagged = rows.left_on.notnull(), rows.left
+            sums = {"dated": dated.sum(), "flagged": flagged.sum(), "both": (dated & flagged).sum(), "n": rows.count()}
+            dated, flagged, both, n = (int(v) for v in rows.agg(**sums).execute().astype("float64").fillna(0).iloc[0])
+            facts = {"dated": dated, "flagged": flagged, "both": both, "neither": n - dated - flagged + both}
+            yield from _some("two_definitions", dated + flagged - 2 * both, **facts)
+
+    def _amounts(self, table: str) -> Iterator[Line]:
+        for column in (c for c in MONEY if self._has(table, c)):
+            x = self.tables[table][column]
+            counts = {"n": x.count(), "below": (x < 0).sum(), "above": (x > 0).sum()}
+            counts |= {"top": x.max(), "p99": x.quantile(0.99)}
+            found = self.tables[table].agg(**counts).execute().astype("float64").fillna(0).iloc[0]
+            if column not in ("revenue", "margin"):
+                yield from _some("below", found.below, column=column, table=table)
+            if found.n and not found.above:
+                yield _note("never_above", int(found.n), column=column, table=table)
+            if found.n >= 100 and found.top > 100 * max(found.p99, 1):
+                yield _note("very_large", 1, column=column, top=found.top, usual=found.p99)
+
+    def _last_month(self, table: str, column: str) -> Iterator[Line]:
+        whole = (pd.Timestamp(self.as_of) + pd.Timedelta(days=1)).to_period("M") - 1  # the last month that has ended
+        days = self.days.get((table, column), _NO_DAYS)
+        months = days.groupby(days.index.to_period("M")).sum()
+        if len(months) < 7 or months.index[0] > whole:
+            return
+        months = months.reindex(pd.period_range(months.index[0], whole, freq="M"), fill_value=0)
+        last, usual = int(months.iloc[-1]), float(months.iloc[-13:-1].median())
+        if usual >= 10 and last < usual / 4:
+            yield _note("last_month", last, column=column, table=table, month=whole, usual=usual)
+
+    def _customers(self) -> Iterator[Line]:
+        rows = self.tables["customers"]
+        n, ids = rows.agg(n=rows.count(), ids=rows.customer_id.lower().nunique()).execute().iloc[0]
+        yield from _some("capitals", n - ids)
+        top = self.days.get(("customers", "joined_on"), _NO_DAYS).nlargest(50)
+        for day, many in top.items():
+            if (day.date() in _DEFAULTS and many >= 3) or many > max(50, 0.05 * n, 20 * top.median()):
+                yield _note("one_day", many, day=day.date())
+        for segment, levels in self.levels.items():
+            plain = levels["level"].str.strip().str.lower()
+            twins = sorted(levels.loc[plain.duplicated(keep=False), "level"])
+            yield from _some("spellings", len(twins), segment=segment, twins=", ".join(twins[:6]))
+
+    def _scales(self) -> Iterator[Line]:
+        if "responses" not in self.tables:
+            return
+        answered = self.tables["responses"].filter(_.score.notnull())
+        counts = answered.group_by("metric", "score").agg(n=_.count()).execute()
+        for name, metric in self.settings.metrics.items():
+            mine = counts[counts["metric"] == name]
+            total, span = int(mine["n"].sum()), metric.scale[1] - metric.scale[0]
+            near = 1.0 if span < 8 else span / 3  # of a long scale, the outer third
+            for end in metric.scale:
+                if total >= 100 and mine.loc[(mine["score"] - end).abs() < near, "n"].sum() <= total / 1000:
+                    yield _note("scale", total, metric=name, end=end)
+
+    def _labels(self) -> Iterator[Line]:
+        labels = [c for c in ("touchpoint", "channel", "agent", "wave") if self._has("responses", c)]
+        if labels:
+            rows = self.tables["responses"]
+            many = rows.agg(**{c: rows[c].nunique() for c in labels}).execute().iloc[0]
+            for column in (c for c in labels if many[c] > MANY_LEVELS):
+                yield _note("many_labels", 1, column=column, levels=many[column])
+
+    def _two_revenues(self) -> Iterator[Line]:
+        """Compare monthly_revenue of customers here with a twelfth of their orders of the last year."""
+        here = self.tables["customers"].filter(_.left_on.isnull() & (_.monthly_revenue > 0))
+        start = date(self.as_of.year - 1, self.as_of.month, min(self.as_of.day, 28))
+        orders = self.tables["orders"].semi_join(here, "customer_id").filter(_.ordered_at.cast("date") > start)
+        sums = here.agg(stated=here.monthly_revenue.sum(), n=here.count())
+        sums = sums.cross_join(orders.agg(ordered=orders.revenue.sum() / 12)).execute().fillna(0.0).iloc[0]
+        stated, ordered = sums["stated"], sums["ordered"]
+        if abs(stated - ordered) > 0.2 * max(stated, ordered):
+            yield _note("two_revenues", int(sums["n"]), stated=stated, ordered=ordered)
 
 
-def stale(found: pd.DataFrame, as_of: date) -> Iterator[InputError]:
-    """Yield the errors of the tables that end too early."""
-    for line in found[found["stale"]].itertuples():
-        yield InputError(
-            f"The data end before {as_of}: {line.table} reach {line.last}, {line.days_without} days earlier",
-            file=FILE,
-            remedy=f"Export {line.table} again, choose an earlier as_of, or write ends_on: {line.last} in its source.",
-        )
+def _note(name: str, n: int, **facts: object) -> Line:
+    check, said = (text.format(n=int(n), **facts) for text in _SAID["notes"][name])
+    return check, int(n), said
 
 
-def old_exports(found: pd.DataFrame, as_of: date) -> Iterator[Line]:
-    """Yield a note on each table that ends too early."""
-    for line in found[found["stale"]].itertuples():
-        said = f"{line.table} end on {line.last}, {line.days_without} days before {as_of}: were they exported again?"
-        yield "an export ends early", 0, said
-
-
-def segments(rows: ir.Table, settings: Settings, mapped: set[str]) -> Iterator[InputError]:
-    """Yield the errors of segments that cannot be broken down by: ids, and fields that tell who left."""
-    told = "left_on" if "left_on" in mapped else "left" if "left" in mapped else None
-    for segment in settings.segments:
-        gone = (
-            rows.left_on.notnull() if told == "left_on" else rows.left if told else rows.customer_id.isnull()
-        ).ifelse(1, 0)
-        each = rows.group_by(level=rows[segment]).agg(n=rows.count(), gone=gone.sum()).execute().dropna()
-        if len(each) > MANY_LEVELS:
-            yield InputError(
-                f"segments: {segment} has {len(each):,} values",
-                file=FILE,
-                remedy=f"Choose columns of at most {MANY_LEVELS} values: an id is no segment.",
-            )
-        left, stayed = int(each["gone"].sum()), int((each["n"] - each["gone"]).sum())
-        odd = int(np.minimum(each["gone"], each["n"] - each["gone"]).sum())
-        if min(left, stayed) >= 20 and odd <= 0.02 * min(left, stayed):
-            yield InputError(
-                f"segments: {segment} says who left: all but {odd:,} of {left + stayed:,} customers follow from it",
-                file=FILE,
-                remedy="A field that is set when customers leave explains nothing: leave it out.",
-            )
+def _some(name: str, n: int, **facts: object) -> Iterator[Line]:
+    """Yield a note on ``n`` rows if there are any."""
+    if n:
+        yield _note(name, n, **facts)
