@@ -17,14 +17,13 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 
 import duckdb
@@ -57,6 +56,8 @@ _SIGNATURES = {
 _ENCODING = re.compile("utf|cp|iso8859|ascii|mac|shift|euc|gb|big5|koi8|tis")
 _BACKSLASH = re.compile(rb'\\"[^,;\t|\r\n"]')  # a quote inside a quoted text, as databases write it
 csv.field_size_limit(1 << 28)
+_BATCH = 50_000
+Row = tuple[int, list[str]]  # its number, as a spreadsheet shows it, and its cells
 fault = faults(__file__)
 
 
@@ -165,8 +166,7 @@ def detect(
     below = sample[(header_row or 1) - 1 :]  # a title above the header says nothing of the delimiter
     delimiter = _delimiter(delimiter, path) or (sep[1] if sep else _guess_delimiter(below))
     records = _records(_lines(path, found, skip=bool(sep)), delimiter, path, escape)
-    filled = ((row, r) for row, r in records if row >= (header_row or 1) and any(f.strip() for f in r))
-    header_row, header = next(filled, (0, []))
+    header_row, header = next(_filled((r for r in records if r[0] >= (header_row or 1)), 0), (0, []))
     if not header:
         raise fault("empty", file=path)
     return Detected(found, delimiter, names(header, path), header_row, bool(sep), direct and header_row == 1, escape)
@@ -196,19 +196,15 @@ def _load_text(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> 
     found = detect(path, delimiter=how.delimiter, encoding=how.encoding, header_row=how.header_row)
     if found.direct and not how.footer_rows:
         try:
-            return _read_csv(engine, path, name, found, found.delimiter, skip=int(found.sep_line))
+            return _read_csv(engine, path, name, found)
         except duckdb.Error:
             pass  # read again below, to name the faulty row; odd line ends are harmless
-    with tempfile.TemporaryDirectory() as folder:
-        clean = Path(folder) / "clean.csv"
-        _write_clean(path, clean, found, how.footer_rows)
-        try:
-            _read_csv(engine, clean, name, found, ",")
-        except duckdb.Error as error:
-            raise fault("damaged", file=path, said=str(error).splitlines()[0]) from None
+    records = _records(_lines(path, found.encoding, skip=found.sep_line), found.delimiter, path, found.escape)
+    filled = _filled((r for r in records if r[0] > found.header_row), how.footer_rows)
+    _store(engine, name, found.columns, ((row, _sound(row, record, found, path)) for row, record in filled))
 
 
-def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, delimiter: str, skip: int = 0) -> None:
+def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected) -> None:
     """Create one table of text. Header names from the file appear only as aliases, never in the reader's options."""
     cells = [f"c{i}" for i in range(len(found.columns))]
     columns = ", ".join(f"'{c}': 'VARCHAR'" for c in cells)
@@ -221,29 +217,36 @@ def _read_csv(engine: ibis.BaseBackend, path: Path, name: str, found: Detected, 
         select {aliases}, {ROW} from (
             select *, row_number() over () + {found.header_row} as {ROW} from read_csv(
                 {literal(glob.escape(str(path)))}, auto_detect=false, strict_mode=true, all_varchar=true,
-                header=true, skip={skip}, delim={literal(delimiter)}, quote='"', escape='"',
+                header=true, skip={int(found.sep_line)}, delim={literal(found.delimiter)}, quote='"', escape='"',
                 columns={{{columns}}}, force_not_null=[{as_text}], hive_partitioning=false, compression='none')
         ) where {filled}
         """
     )
 
 
-def _write_clean(path: Path, target: Path, found: Detected, footer_rows: int) -> None:
-    """Write the records as comma-separated UTF-8; a blank line becomes a row of empty cells."""
-    empty, waiting, filled = [""] * len(found.columns), deque(), 0
-    with open(target, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\r\n")
-        lines = _lines(path, found.encoding, skip=found.sep_line)
-        for row, record in _records(lines, found.delimiter, path, found.escape):
-            if row < found.header_row:
-                continue
-            record = record if any(cell.strip() for cell in record) else empty
-            waiting.append((row, record))
-            filled += record is not empty
-            while filled > footer_rows:
-                row, record = waiting.popleft()
-                filled -= record is not empty
-                writer.writerow(_sound(row, record, found, path))
+def _filled(rows: Iterable[Row], footer_rows: int) -> Iterator[Row]:
+    """Yield the rows that hold anything, without the last ``footer_rows`` of them."""
+    waiting: deque[Row] = deque()
+    for row in rows:
+        if any(cell.strip() for cell in row[1]):
+            waiting.append(row)
+            if len(waiting) > footer_rows:
+                yield waiting.popleft()
+
+
+def _store(engine: ibis.BaseBackend, name: str, columns: Iterable[str], rows: Iterable[Row]) -> None:
+    """Create one table of text from rows, a part of them at a time."""
+    schema, rows = pa.schema([*((c, pa.string()) for c in columns), (ROW, pa.int64())]), iter(rows)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        while part := list(islice(rows, _BATCH)):
+            cells = [*zip(*(record for _, record in part), strict=True), [row for row, _ in part]]
+            yield pa.record_batch([pa.array(c, kind) for c, kind in zip(cells, schema.types, strict=True)], schema)
+
+    # Made before it is registered: what reads the rows raises our own errors, which DuckDB would wrap.
+    engine.con.register("_rows", pa.Table.from_batches(batches(), schema))
+    engine.raw_sql(f"create or replace table {identifier(name)} as select * from _rows")
+    engine.con.unregister("_rows")
 
 
 def _sound(row: int, record: list[str], found: Detected, path: Path) -> list[str]:
@@ -260,7 +263,7 @@ def _sound(row: int, record: list[str], found: Detected, path: Path) -> list[str
     return record
 
 
-def _records(lines: Iterable[str], delimiter: str, path: Path, escape: bool) -> Iterator[tuple[int, list[str]]]:
+def _records(lines: Iterable[str], delimiter: str, path: Path, escape: bool) -> Iterator[Row]:
     """Yield the records with the row a spreadsheet would show; a line break in quotes starts no new row."""
     if escape:  # such files write \N for nothing: it stays what it is
         null = re.compile(rf"(?:^|(?<={re.escape(delimiter)}))\\N(?={re.escape(delimiter)}|\s*$)")
@@ -401,23 +404,18 @@ def _load_excel(engine: ibis.BaseBackend, path: Path, name: str, how: Export) ->
             raise fault("no_sheet", file=path, sheet=sheet, known=known)
         page = workbook[sheet or workbook.sheetnames[0]]
         page.reset_dimensions()  # some tools write a wrong size
-        rows = [[_cell(v) for v in row] for row in page.iter_rows(values_only=True)]
+        cells = ([_cell(v) for v in row] for row in page.iter_rows(values_only=True, min_row=how.header_row))
+        rows = [*_filled(enumerate(cells, how.header_row or 1), how.footer_rows)]
     except (KeyError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise fault("bad_sheet", file=path, said=error) from error
     finally:
         workbook.close()
     _refuse_formulas(path, page.title, how.header_row or 1)
-    above = (how.header_row or 1) - 1
-    filled = [place for place, row in enumerate(rows) if place >= above and any(c.strip() for c in row)]
-    filled = filled[: max(len(filled) - how.footer_rows, 0)]
-    if not filled:
+    if not rows:
         raise fault("empty_sheet", file=path)
-    width = max(place + 1 for i in filled for place, c in enumerate(rows[i]) if c.strip())
-    cells = [[*rows[i][:width], *[""] * (width - len(rows[i]))] for i in filled]
-    columns = names(cells[0], path)
-    data = {n: pa.array([row[i] for row in cells[1:]], pa.string()) for i, n in enumerate(columns)}
-    data[ROW] = pa.array([i + 1 for i in filled[1:]], pa.int64())
-    engine.create_table(name, obj=pa.table(data), overwrite=True)
+    width = max(place + 1 for _, row in rows for place, c in enumerate(row) if c.strip())
+    (_, header), *below = ((i, [*row[:width], *[""] * (width - len(row))]) for i, row in rows)
+    _store(engine, name, names(header, path), below)
 
 
 def _refuse_formulas(path: Path, sheet: str, header_row: int) -> None:
@@ -509,12 +507,7 @@ def _load_json(engine: ibis.BaseBackend, path: Path, name: str, how: Export) -> 
             raise fault("no_record", file=path, row=row)
         records.append((row, dict(_flat(record, ""))))
     found = dict.fromkeys(k for _, r in records for k in r)
-    data = {
-        n: pa.array([r.get(k, "") for _, r in records], pa.string())
-        for k, n in zip(found, names(found, path), strict=True)
-    }
-    data[ROW] = pa.array([row for row, _ in records], pa.int64())
-    engine.create_table(name, obj=pa.table(data), overwrite=True)
+    _store(engine, name, names(found, path), ((row, [r.get(k, "") for k in found]) for row, r in records))
 
 
 def _flat(record: dict, above: str) -> Iterator[tuple[str, str]]:
