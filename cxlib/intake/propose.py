@@ -69,9 +69,9 @@ class Export:
         fields = [(n, (FIELDS[table].get(n, _TEXT)[0], _headers(g))) for n, g in given.items()]
         fields += [f for f in FIELDS[table].items() if not self.recipe or (given and f[0] == "customer_id")]
         for name, (kind, words) in fields:
-            free = [(i, c) for i, c in enumerate(self.columns) if kind in c.kinds and c not in found.values()]
-            fits = [(kind == "when" and bool(c.dates), rank, -i) for i, c in free if (rank := words.rank(c.words))]
-            found |= {name: self.columns[-max(fits)[2]]} if fits and name not in found else {}
+            free = [c for c in self.columns if kind in c.kinds and c not in found.values()]
+            fits = {c: (kind == "when" and bool(c.dates), rank) for c in free if (rank := words.rank(c.words))}
+            found |= {name: max(fits, key=fits.get)} if fits and name not in found else {}
         return found
 
     def _when(self, given: Any) -> bool:
@@ -266,11 +266,9 @@ class Proposal:
         ids, home = self.home.used.get("customer_id"), self.home.export
 
         def known(export: Export) -> list[Column]:
-            if export is home:
-                return [ids]
-            long = [c for c in export.columns if "id" in c.kinds and ids and c.among(ids) >= 0.5]
-            long = [c for c in long if c is called or (len(c.count) >= 20 and min(map(len, c.count)) > 3)]
-            return sorted(long, key=lambda c: (c is not called, -c.among(ids)))
+            fits = [c for c in export.columns if "id" in c.kinds and c.among(ids) >= 0.5]
+            long = (c for c in fits if len(c.count) >= 20 and min(map(len, c.count)) > 3)  # no flag, no small number
+            return [c for c in (ids, called) if c in fits] + sorted(long, key=lambda c: -c.among(ids))
 
         if not ids and called:
             draft.put("customer_id", called, f"by {say('header')}")
@@ -294,15 +292,16 @@ class Proposal:
         for other, column in sorted(fits, key=lambda fit: -rank(fit[1].words)):
             twins = {t.words: t for t in other.columns if t is not column and ("key" in t.kinds or name == "revenue")}
             for key in (k for k in draft.export.columns if "id" in k.kinds and k.words in twins):
-                share, cell, on = key.among(twins[key.words]), _quoted(column.name), _quoted(twins[key.words].name)
-                if share >= 0.5:
-                    summed = f"(select {on}, sum({cell}::double) as {cell} from {other.alias} group by all)"
-                    right = summed if name == "revenue" else other.alias
-                    draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\n"
-                    draft.select += f"left join {right} b on b.{on} = a.{_quoted(key.name)}"
-                    said = say("among", share=100 * share, name=key.name, where=other.label)
-                    draft.columns[name], draft.joined = (column.name, said), other
-                    return True
+                share, on, cell = key.among(twins[key.words]), _quoted(twins[key.words].name), _quoted(column.name)
+                if share < 0.5:
+                    continue
+                summed = f"(select {on}, sum({cell}::double) as {cell} from {other.alias} group by all)"
+                right = summed if name == "revenue" else other.alias
+                draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join {right} b "
+                draft.select += f"on b.{on} = a.{_quoted(key.name)}"
+                draft.columns[name] = (column.name, say("among", share=100 * share, name=key.name, where=other.label))
+                draft.joined = other
+                return True
         return False
 
     def answers(self, export: Export) -> None:
@@ -315,7 +314,7 @@ class Proposal:
         if len(export.scores) > 1 or "contact_id" in found:
             found.pop("response_id", None)
         if "resolved_at" in case and case["resolved_at"].dates:
-            found.setdefault("asked_at", case["resolved_at"])
+            found = {"asked_at": case["resolved_at"]} | found
         for column, each in export.scores.items():
             draft = Draft("responses", export)
             for name, other in found.items():
@@ -397,8 +396,7 @@ class Proposal:
             "folder": (entry, ""),
             "exports": ({e.alias: e.how["file"] if len(e.how) == 1 else e.how for e in selected}, ""),
         }
-        head = "# Proposed from the exports: check every guess, replace every TODO."
-        return [head, *(f"{k}: {_guess(v, w)}".rstrip() for k, (v, w) in lines.items() if v or v is None), "sources:"]
+        return [*(f"{k}: {_guess(v, w)}".rstrip() for k, (v, w) in lines.items() if v or v is None), "sources:"]
 
     def scale(self, name: str, scores: list[Score]) -> tuple[dict[str, Any], str]:
         """Return what to declare of a metric, and why."""
@@ -437,7 +435,7 @@ def propose(path: str | Path, name: str, *, entry: str = "", ask: Ask | None = N
     path = Path(path).expanduser()
     exports, remarks = _exports(path, tell or (lambda *_: None))
     made = Proposal(exports, ask)
-    lines = made.settings(name, entry or (path.parent if path.is_file() else path).as_posix())
+    lines = [say("head"), *made.settings(name, entry or (path.parent if path.is_file() else path).as_posix())]
     for table in FIELDS:
         sources = [d.lines() for d in made.drafts if d.table == table]
         first, other = ("- ", "  ") if len(sources) > 1 else ("", "")
@@ -501,7 +499,8 @@ def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
         except InputError as error:
             remarks.append(str(error))
     if not exports:
-        raise fault("no_export", file=path, endings=", ".join(reading.READABLE), remarks="".join(f" {r}" for r in remarks))
+        said = {"endings": ", ".join(reading.READABLE), "remarks": "".join(f" {r}" for r in remarks)}
+        raise fault("no_export", file=path, **said)
     return exports, remarks
 
 
@@ -516,15 +515,11 @@ def _load(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> d
     """Read files into the table ``export``, from the first row that looks like a header, and return how."""
     for row in range(1, TITLES):
         tried = how | ({"header_row": row} if row > 1 else {})
-        try:
+        with contextlib.suppress(InputError):  # a title is narrower than the rows
             names = reading.load(engine, paths, name="export", how=How(**tried)).columns[:-1]  # without _row
-        except InputError as error:
-            if "fields" in error.problem:  # a title is narrower than the rows
-                continue
-            break
-        unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in names)
-        if len(names) > 1 + (row > 1) and unnamed <= len(names) / 2:
-            return tried
+            unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in names)
+            if len(names) > 1 + (row > 1) and unnamed <= len(names) / 2:
+                return tried
     reading.load(engine, paths, name="export", how=How(**how))
     return how
 
@@ -574,8 +569,9 @@ def _looks(column: Column, drafts: list[Draft]) -> str:
     """Return why a column that looks like one we need is not used, "" for any other."""
     score, days = Score(column.count), column.read.days if column.read and not column.style else ()
     amounts = column.style and (SAID["money"].rank(column.words) or any(n % 1 for n in column.numbers))
-    answers = say("answers", low=score.low, high=score.high) + "?"
-    answers = answers if score.holds and score.high == score.top > 4 else ""
+    answers = (
+        say("answers", low=score.low, high=score.high) + "?" if score.holds and score.high == score.top > 4 else ""
+    )
     what = f"dates, {min(days)} to {max(days)}" if days else "amounts" if amounts else answers
     rivals = ((d.used[n].name, words) for d in drafts for n, (_, words) in FIELDS[d.table].items() if n in d.used)
     same = next((name for name, words in rivals if words.rank(column.words)), "")
