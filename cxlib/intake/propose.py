@@ -34,8 +34,7 @@ _FILES = sorted(Path(__file__).parent.glob("recipes/*.yaml"))
 RECIPES = [recipe | {"vendor": p.stem} for p in _FILES for recipe in yaml.safe_load(p.read_text("utf-8"))]
 Ask = Callable[[str, str, str], str]  # a question, the shape of its answer, and the default: the answer
 Tell = Callable[[int, int, str], None]  # files read, files in all, name of the file
-fault = faults(__file__)
-_quoted, _TEXT = reading.identifier, ("text", None)
+fault, _quoted, _TEXT = faults(__file__), reading.identifier, ("text", None)
 
 
 class Export:
@@ -54,8 +53,7 @@ class Export:
         self.found = {table: self._find(table) for table in FIELDS}
         few = [c for c in self.columns if 1 < len(c.count) <= min(40, c.rows / 3) and not c.kinds & {"date", "number"}]
         rank = {c: (SAID["question"].rank(c.words), any(_metric(plain(v)) for v in c.count)) for c in few}
-        asked = [c for c in few if any(rank[c]) and not _metric(c.asked)]
-        self.question = max(asked, key=rank.get, default=None)
+        self.question = max((c for c in few if any(rank[c]) and not _metric(c.asked)), key=rank.get, default=None)
         self.scores = self._scores()
         self.table = self._table()
 
@@ -322,8 +320,7 @@ class Proposal:
             if not self.customer(draft, called):
                 self.why[export] = say("nobody", where=self.home.export.label)
                 return
-            names = {asked: self.named(export, column, asked, score) for asked, score in each.items()}
-            names = {asked: name for asked, name in names.items() if name}
+            names = {asked: n for asked, score in each.items() if (n := self.named(export, column, asked, score))}
             if not names:
                 continue
             self.drafts.append(draft)
@@ -515,11 +512,14 @@ def _load(engine: ibis.BaseBackend, paths: list[Path], how: dict[str, Any]) -> d
     """Read files into the table ``export``, from the first row that looks like a header, and return how."""
     for row in range(1, TITLES):
         tried = how | ({"header_row": row} if row > 1 else {})
-        with contextlib.suppress(InputError):  # a title is narrower than the rows
+        try:
             names = reading.load(engine, paths, name="export", how=How(**tried)).columns[:-1]  # without _row
-            unnamed = sum(bool(re.fullmatch(r"column_\d+", n)) for n in names)
-            if len(names) > 1 + (row > 1) and unnamed <= len(names) / 2:
-                return tried
+        except InputError as error:
+            if "fields" not in error.problem:
+                break
+            names = ()  # a title is narrower than the rows
+        if len(names) > 1 + (row > 1) and 2 * sum(bool(re.fullmatch(r"column_\d+", n)) for n in names) <= len(names):
+            return tried
     reading.load(engine, paths, name="export", how=How(**how))
     return how
 
