@@ -44,11 +44,13 @@ class Words:
     def __init__(self, *lists: str) -> None:
         best_first = [word for _, word in sorted((i, word) for text in lists for i, word in enumerate(text.split()))]
         self._known = re.compile("|".join(_shape(w) for w in best_first if w[0] != "!"))
+        self._parts = re.compile("|".join(w.strip("=*").replace("_", "") for w in best_first))  # quick where none is
         self._never = re.compile("|".join(_shape(w[1:]) for w in best_first if w[0] == "!") or r"\b\B")
 
     def rank(self, header: str) -> int:
         """Return how well a plain header fits: 0 not at all, more for earlier words and for whole headers."""
-        found = None if self._never.match(header) else self._known.match(header)
+        likely = self._parts.search(header.replace("_", "")) and not self._never.match(header)
+        found = self._known.match(header) if likely else None
         return 1000 - 2 * found.lastindex + (found.span(found.lastindex) == (0, len(header))) if found else 0
 
 

@@ -289,10 +289,9 @@ class Proposal:
         fits = [(other, column) for other in self.exports if other is not draft.export for column in wanted(other)]
         for other, column in sorted(fits, key=lambda fit: -rank(fit[1].words)):
             twins = {t.words: t for t in other.columns if t is not column and ("key" in t.kinds or name == "revenue")}
-            for key in (k for k in draft.export.columns if "id" in k.kinds and k.words in twins):
-                share, on, cell = key.among(twins[key.words]), _quoted(twins[key.words].name), _quoted(column.name)
-                if share < 0.5:
-                    continue
+            shares = {k: k.among(twins[k.words]) for k in draft.export.columns if "id" in k.kinds and k.words in twins}
+            for key, share in ((k, share) for k, share in shares.items() if share >= 0.5):
+                on, cell = _quoted(twins[key.words].name), _quoted(column.name)
                 summed = f"(select {on}, sum({cell}::double) as {cell} from {other.alias} group by all)"
                 right = summed if name == "revenue" else other.alias
                 draft.select = f"select a.*, b.{cell} from {draft.export.alias} a\nleft join {right} b "
@@ -339,8 +338,8 @@ class Proposal:
                     draft.where.append(f"{_quoted(export.question.name)} in ({', '.join(map(reading.literal, names))})")
                     self.why.setdefault(column, say("no_scale", questions=", ".join(sorted(left))))
             rules = Score({t: n for score in kept for t, n in score.count.items()}).rules
-            said = say("answers", low=min(s.low for s in kept), high=max(s.high for s in kept))
-            draft.put("score", column, said, **rules)
+            low, high = min(s.low for s in kept), max(s.high for s in kept)
+            draft.put("score", column, say("answers", low=low, high=high), **rules)
 
     def named(self, export: Export, column: Column, asked: str, score: Score) -> str:
         """Return the metric of a question and note its scale; "" if it has none, or another scale than before."""
@@ -397,16 +396,16 @@ class Proposal:
 
     def scale(self, name: str, scores: list[Score]) -> tuple[dict[str, Any], str]:
         """Return what to declare of a metric, and why."""
-        n, low, top = sum(s.n for s in scores), min(s.low for s in scores), scores[0].top
-        said = f"{n:,} {say('answers', low=low, high=max(s.high for s in scores))}"
+        n, low, high = sum(s.n for s in scores), min(s.low for s in scores), max(s.high for s in scores)
+        said, top = f"{n:,} {say('answers', low=low, high=high)}", scores[0].top
         if name == "nps":  # the odd scale from 1 only if there are many answers and none is 0
             return {"scale": [int(low == 1 and n >= 200), 10]}, said
         scale = {"scale": [0 if top == 1 else int(min(low, 1)), top]}
         if name == "ces":
             version, why = self.todo("version")
             return scale | {"version": version}, f"{why}; {said}"
-        satisfied = {"good": "high", "satisfied_from": WORDS["satisfied_from"][top]}
-        return scale | satisfied, said + (say("boxes") if top > 1 else "")
+        scale |= {"good": "high", "satisfied_from": WORDS["satisfied_from"][top]}
+        return scale, said + (say("boxes") if top > 1 else "")
 
     def unused(self) -> list[str]:
         """Return a comment for every file and column that is not used, with the reason where it looks needed."""
@@ -496,8 +495,7 @@ def _exports(path: Path, tell: Tell) -> tuple[list[Export], list[str]]:
         except InputError as error:
             remarks.append(str(error))
     if not exports:
-        said = {"endings": ", ".join(reading.READABLE), "remarks": "".join(f" {r}" for r in remarks)}
-        raise fault("no_export", file=path, **said)
+        raise fault("no_export", file=path, endings=", ".join(reading.READABLE), remarks=" ".join(["", *remarks]))
     return exports, remarks
 
 
