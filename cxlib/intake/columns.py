@@ -23,7 +23,7 @@ _CODES = WORDS["currencies"].replace(" ", "|")
 _MONEY = re.compile(rf"(?<![A-Z])({_CODES})(?![A-Z])|([€£$¥₹])")
 _FEW, _FAR = 3, date.today().year + 20  # texts in a column of dates that are none, as "unknown"; a year nobody means
 _WAYS = {"d": WORDS["days"] + WORDS["day_first"], "m": WORDS["days"] + WORDS["month_first"]}
-_CLOCKS = {"unix": r"1\d{9}", "unix_ms": r"1\d{12}", "serial": r"[2-5]\d{4}(\.\d+)?"}
+_CLOCKS = {name: (re.compile(shape), *units) for name, (shape, *units) in WORDS["clocks"].items()}
 _ZONE = r" ?[A-Z]{0,5} ?([+-]\d{1,2}(:?\d{2})?)?( ?\([^)]*\))?"
 _STAMP = re.compile(rf"(.{{4,}}?\d{{2}})(?:(,? |T)(\d{{1,2}}:\d\d(?::\d\d(?:[.,]\d+)?)?)( ?[AaPp][Mm])?{_ZONE})?")
 _DEFAULT = re.compile(rf"\d{{4}}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?{_ZONE})?")  # needs no pattern
@@ -33,18 +33,25 @@ _LABEL = re.compile(r"\D*?(\d{1,2}(?:[.,]\d+)?)\D*|(\d{1,2}(?:[.,]5)?) ?(?:/|out
 _CODE = re.compile(r"(-\d+|77|88|9[789]|777|888|99[789]|9999)([.,]0+)?")  # "no answer" as a number
 
 
+def say(what: str, **facts: object) -> str:
+    """Return a reason of words.yaml, with its facts."""
+    return WORDS["why"][what].format(**facts)
+
+
 class Words:
     """Words by language, in the notation of words.yaml."""
 
     def __init__(self, *lists: str) -> None:
-        words = [text.split() for text in lists]
-        self._lists = [re.compile("|".join(_shape(w) for w in each if w[0] != "!")) for each in words]
-        self._never = re.compile("|".join(_shape(w[1:]) for each in words for w in each if w[0] == "!") or r"\b\B")
+        best_first = [word for _, word in sorted((i, word) for text in lists for i, word in enumerate(text.split()))]
+        self._known = re.compile("|".join(_shape(w) for w in best_first if w[0] != "!"))
+        self._parts = re.compile("|".join(w.strip("=*").replace("_", "") for w in best_first))  # quick where none is
+        self._never = re.compile("|".join(_shape(w[1:]) for w in best_first if w[0] == "!") or r"\b\B")
 
     def rank(self, header: str) -> int:
         """Return how well a plain header fits: 0 not at all, more for earlier words and for whole headers."""
-        found = [] if self._never.match(header) else [m for words in self._lists if (m := words.match(header))]
-        return max((1000 - 2 * m.lastindex + (m.span(m.lastindex) == (0, len(header))) for m in found), default=0)
+        likely = self._parts.search(header.replace("_", "")) and not self._never.match(header)
+        found = self._known.match(header) if likely else None
+        return 1000 - 2 * found.lastindex + (found.span(found.lastindex) == (0, len(header))) if found else 0
 
 
 def _shape(word: str) -> str:
@@ -52,17 +59,17 @@ def _shape(word: str) -> str:
     return f"({bare})$" if word[0] == "=" else f".*?({bare})" if word[-1] == "*" else f".*?(?<![^_])({bare})(?![^_])"
 
 
-def _fields(table: str, fields: dict[str, dict[str, str]]) -> dict[str, tuple[str, Words]]:
-    fields = fields | (WORDS["everywhere"] if table in ("responses", "contacts") else {})
-    fields = fields | (WORDS["whose"] if table not in ("customers", "initiatives") else {})
-    return {name: (how["is"], Words(*(how[k] for k in how if k != "is"))) for name, how in fields.items()}
-
-
-FIELDS = {table: _fields(table, fields) for table, fields in WORDS["tables"].items()}  # table: column: (kind, words)
+FIELDS = {  # table: column: (kind, words)
+    table: {name: (how["is"], Words(*(how[k] for k in how if k != "is"))) for name, how in fields.items()}
+    for table, fields in WORDS["tables"].items()
+}
 SAID = {key: Words(text) for key, text in WORDS.items() if isinstance(text, str)}
 METRICS, FILES, KINDS = ({k: Words(t) for k, t in WORDS[key].items()} for key in ("metrics", "files", "kinds"))
 _YES, _NO, _NO_ANSWER, _NOT_ASKED = ({*WORDS[key].split()} for key in ("yes", "no", "no_answer", "not_asked"))
-_SCALES = [[entry.split("|") for entry in re.split(r",\s*", scale)] for scale in WORDS["scales"]]
+_SCALES = [  # points of words: 1, 2, 3 ...; 0 and 1 if there are two
+    {word: point for point, same in enumerate(scale, len(scale) > 2) for word in same.split("|")}
+    for scale in (re.split(r",\s*", text) for text in WORDS["scales"])
+]
 
 
 class Dates:
@@ -130,32 +137,31 @@ class Column:
 
     def written(self, kind: str) -> tuple[dict[str, Any], str]:
         """Return how company.yaml must describe the values (nothing for the default), and the evidence."""
-        if kind in ("date", "when") and self.dates:
-            if self.read is None:
-                two = " or ".join(max(d.forms, key=d.forms.get) for d in self.dates.values())
-                return {"dates": TODO}, f"{TODO}: {two}? Both read every value"
+        if kind in ("date", "when") and self.read:
             forms = {f or "%Y-%m-%d": n for f, n in self.read.forms.items()}
-            said = f"all values are dates, {min(self.read.days)} to {max(self.read.days)}"
+            said = say("dates", first=min(self.read.days), last=max(self.read.days))
             said += f" ({', '.join(f'{n:,} {f}' for f, n in forms.items())})" if len(forms) > 1 else ""
-            said += "; no other order reads them all" if self.dates.keys() in ({"d"}, {"m"}) else ""
+            said += say("one_order") if self.dates.keys() in ({"d"}, {"m"}) else ""
             more = sorted(forms, key=lambda f: ("%y" not in f, f))  # DuckDB's %Y would read the year 24
             return ({} if set(self.read.forms) == {""} else {"dates": more if len(more) > 1 else more[0]}), said
+        if kind in ("date", "when") and self.dates:
+            two = " or ".join(max(d.forms, key=d.forms.get) for d in self.dates.values())
+            return {"dates": TODO}, say("two_orders", forms=two)
         if kind in ("number", "when"):
             more = {"after": "opened_at", "unit": self.unit} if kind == "when" else {}
             if not self.style:
-                return more, "all values are durations"
-            said = f"all values are numbers, {min(self.numbers):g} to {max(self.numbers):g}"
+                return more, say("durations")
             marked = [v for v in self.count if "," in v or "." in v]
-            if marked and all(re.fullmatch(r"-?\d{1,3}([.,]\d{3})+", v) for v in marked):
-                said += "; three digits after every mark: thousands or decimals?"
+            doubt = marked and all(re.fullmatch(r"-?\d{1,3}([.,]\d{3})+", v) for v in marked)
+            said = say("numbers", low=min(self.numbers), high=max(self.numbers)) + (say("thousands") if doubt else "")
             marks = {"decimal": self.style[0].strip("."), "thousands": self.style[1]}
             return {k: v for k, v in marks.items() if v} | more, said
         if kind == "flag":
             codes = {v: "yes" if v.lower() in _YES else "no" for v in self.count if v.lower() not in YES + NO}
             codes |= {"": "no"} if self.filled < self.rows else {}
-            return ({"codes": codes} if codes else {}), "all values are yes or no" + ", or blank" * ("" in codes)
-        key, many = f"{100 * self.unique:.0f} % of values are unique", f"{len(self.count):,} different values"
-        return {}, key if "key" in self.kinds and kind != "text" else many if len(self.count) > 1 else "one value only"
+            return ({"codes": codes} if codes else {}), say("flags_or_blank" if "" in codes else "flags")
+        said = "key" if "key" in self.kinds and kind != "text" else "many" if len(self.count) > 1 else "one"
+        return {}, say(said, share=100 * self.unique, n=len(self.count))
 
     def among(self, other: Column) -> float:
         """Return the share of the different values that are in another column."""
@@ -172,13 +178,12 @@ class Score:
         unasked = [t for t, p in texts.items() if p in _NOT_ASKED]
         left = [t for t in texts if t not in none + unasked]
         labels = [t for t in left if not re.search(r"[\d★⭐]", t)]
-        scale = next((s for s in _SCALES if all(any(texts[t] in same for same in s) for t in labels)), [])
-        first = 1 if len(scale) > 2 else 0
-        codes = {t: next((i + first for i, same in enumerate(scale) if texts[t] in same), TODO) for t in labels}
+        scale = next((s for s in _SCALES if all(texts[t] in s for t in labels)), {})
+        codes = {t: scale.get(texts[t], TODO) for t in labels}
         read = {t: p for t in left if t not in labels and (p := _points(t)) is not None}
         points = {t: p for t, p in (read | codes).items() if p != TODO}
         self.high = max(points.values(), default=0)
-        named = len(scale) - 1 + first if labels and not read else self.high
+        named = max(scale.values(), default=0) if labels and not read else self.high
         self.top = next((t for t in (1, 5, 7, 10) if named <= t), 0)
         none += [t for t, p in points.items() if p == 0 and self.top in (5, 7)]  # on a scale from 1
         points = {t: p for t, p in points.items() if t not in none}
@@ -209,9 +214,9 @@ def _stamp(text: str, way: str) -> tuple[date | None, str]:
     """Return the day of a date, and the pattern that reads it; None if it is no date."""
     found = _STAMP.fullmatch(text)
     day, pattern = _day(found[1], way) if found else (None, "")
-    if day is None and (clock := next((c for c, shape in _CLOCKS.items() if re.fullmatch(shape, text)), None)):
-        seconds = float(text) / (1000 if clock == "unix_ms" else 1)
-        return date(1970, 1, 1) + timedelta(int(float(text) - 25_569 if clock == "serial" else seconds / 86_400)), clock
+    for clock, (shape, start, units) in _CLOCKS.items() if day is None else ():
+        if shape.fullmatch(text):
+            return start + timedelta(int(float(text) / units)), clock
     if day is None or _DEFAULT.fullmatch(text):
         return day, ""
     lead, time, half = found.groups()[1:4]
