@@ -52,7 +52,7 @@ def test_every_error_is_raised_and_has_its_words():
         errors = tomllib.loads(path.read_text()).get("errors")
         if errors is not None:
             source = path.with_suffix(".py").read_text()
-            assert not set(re.findall(r"(?:fault|refuse|stop)\(\s*\"(\w+)\"", source)) - set(errors), path.name
+            assert not set(re.findall(r"\b(?:fault|refuse|stop)\(\s*\"(\w+)\"", source)) - set(errors), path.name
             assert not [name for name in errors if f'"{name}"' not in source], path.name
             assert all(len(pair) == 2 and all(text.strip() for text in pair) for pair in errors.values()), path.name
 

@@ -173,7 +173,7 @@ class Proposal:
                 column.read = column.dates.get(way)
 
     def customers(self) -> Draft:
-        """Return a row per customer or contract; else the customers whom orders or cases name; else TODO."""
+        """Return a row per customer or contract; else the customers whom orders, cases or answers name; else TODO."""
         if fits := {e: fit for e in self.exports if (fit := _customers(e))}:
             draft = Draft("customers", max(fits, key=fits.get))
             self.why |= dict.fromkeys(fits, say("again_customers"))
@@ -191,8 +191,13 @@ class Proposal:
                 draft.top.append(f"tenure_unit: {_guess(*unit)}")
             self.attributes(draft)
             return draft
-        for table, export in ((t, e) for t in ("orders", "contacts") for e in self.exports if e.table == t):
-            if ids := export.found[table].get("customer_id"):
+        for table, export in (
+            (t, e) for t in ("orders", "contacts", "responses") for e in self.exports if e.table == t
+        ):
+            found = export.found[table]
+            if "customer_id" not in found and "order_id" in found and "key" not in found["order_id"].kinds:
+                found["customer_id"] = found.pop("order_id")  # a number that returns is the customer's
+            if ids := found.get("customer_id"):
                 draft = Draft("customers", export)
                 draft.put("customer_id", ids, say("named", table=table))
                 draft.select = f"select distinct {_quoted(ids.name)} from {export.alias}"
@@ -268,7 +273,9 @@ class Proposal:
             long = (c for c in fits if len(c.count) >= 20 and min(map(len, c.count)) > 3)  # no flag, no small number
             return [c for c in (ids, called) if c in fits] + sorted(long, key=lambda c: -c.among(ids))
 
-        if not ids and called:
+        if home is draft.export and self.home.columns["customer_id"][0] == "customer":  # by number of row
+            draft.select, draft.columns["customer_id"] = self.home.select, self.home.columns["customer_id"]
+        elif not ids and called:
             draft.put("customer_id", called, f"by {say('header')}")
         elif ids and (fits := known(draft.export)):
             share = say("among", share=100 * fits[0].among(ids), name="its values", where=home.label)
