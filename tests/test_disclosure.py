@@ -185,8 +185,6 @@ def test_people_of_no_cell_make_no_table():
         ([3, -1], [[1, 1]], 5, None, "size is not a whole number from 0 in row 1"),
         ([3, 2.5], [[1, 1]], 5, None, "size is not a whole number from 0 in row 1"),
         ([3, np.nan], [[1, 1]], 5, None, "size is missing in row 1"),
-        ([3, 4], [[1, 1]], 0, None, "least is 0"),
-        ([3, 4], [[1, 1]], 2.5, None, "least is 2.5"),
         ([3, 4], [[1, 1, 1]], 5, None, "there are 2 cells"),
         ([3, 4], [1, 1], 5, None, "there are 2 cells"),
         ([3, 4], [[1, 1]], 5, [True], "there are 2 cells"),

@@ -91,8 +91,6 @@ def _checked(
     """Return the sizes (float), the totals as 0 and 1 (t x k) and the mask of cells that are never shown."""
     sizes = column(sizes, "size")
     refuse((sizes < 0) | (sizes != np.round(sizes)), "the size is not a whole number from 0", "Sizes count people.")
-    if not (least >= 1 and least % 1 == 0):
-        raise ValueError(f"least is {least}: give the smallest number of people to publish, 1 or more.")
     sums = np.asarray(totals, dtype=float) if np.size(totals) else np.zeros((0, sizes.size))
     never = np.zeros(sizes.size, dtype=bool) if never_shown is None else np.asarray(never_shown, dtype=bool)
     if sums.ndim != 2 or sums.shape[1] != sizes.size or never.shape != sizes.shape:
