@@ -74,10 +74,6 @@ def test_a_change_of_many_spreads_needs_a_handful():
     ("call", "message"),
     [
         (lambda: customers_needed(0.1, 0), "other than 0"),
-        (lambda: customers_needed(0.1, -0.2), "must be shares between 0 and 1"),
-        (lambda: customers_needed(math.nan, 0.1), "must be shares"),
-        (lambda: customers_needed(15, -1), "must be shares"),
-        (lambda: smallest_change(0, 1000), "level must be a share above 0"),
         (lambda: smallest_change(0.1, 3), "fewer than 2 in a group"),
         (lambda: smallest_change(0.1, math.nan), "fewer than 2 in a group"),
         (lambda: customers_needed_mean(1, 0), "other than 0"),

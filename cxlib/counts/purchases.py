@@ -171,9 +171,8 @@ def _buyers(company: Company, cut: date) -> ir.Table:
     rows, many = _purchase_days(company, cut), repeat_buyers(company)[1] > MANY
 
     def weeks(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
-        since = people.days(later, earlier)
-        exact = since / 7
-        return ibis.greatest(exact.round(), (since > 0).cast("float64")).cast("float64") if many else exact
+        exact = people.days(later, earlier) / 7
+        return ibis.greatest(exact.round(), (exact > 0).cast("int64")).cast("float64") if many else exact
 
     kept = rows.known & (rows.day > rows.first_day) & (rows.net > 0)
     return rows.group_by(["customer_id", "fold"]).agg(

@@ -36,11 +36,16 @@ def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: Arr
     is hidden too; without one, the smallest of these totals is. Empty cells count as known and stay visible.
 
     Returns a Suppression. Readers who already know a cell, or combine very many crossing totals, can deduce more.
-    ValueError if sizes are not whole numbers, shapes do not match, or a total has no cells.
+    ValueError if sizes are not whole numbers, or shapes do not match.
 
     Example: ``hide_small([50, 3, 20, 20], [[1, 1, 1, 1]], 5).cells`` hides the 3 and the first 20.
     """
-    sizes, sums, never = _checked(sizes, totals, least, never_shown)
+    sizes = column(sizes, "size")
+    refuse((sizes < 0) | (sizes != np.round(sizes)), "the size is not a whole number from 0", "Sizes count people.")
+    sums = np.asarray(totals, dtype=float) if np.size(totals) else np.zeros((0, sizes.size))
+    never = np.zeros(sizes.size, dtype=bool) if never_shown is None else np.asarray(never_shown, dtype=bool)
+    if sums.ndim != 2 or sums.shape[1] != sizes.size or never.shape != sizes.shape:
+        raise ValueError(f"there are {sizes.size} cells: give a row of that length for each total, and never_shown.")
     people = sums @ sizes
     hidden, dropped = never | ((sizes > 0) & (sizes < least)), (people > 0) & (people < least)
     while True:
@@ -83,23 +88,6 @@ def _subtractions(sums: np.ndarray, unknown: np.ndarray, shown: np.ndarray) -> I
                     if (sums[other] <= rest).all():
                         used[other], rest = -1, rest - sums[other]
                 yield used
-
-
-def _checked(
-    sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: ArrayLike | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the sizes (float), the totals as 0 and 1 (t x k) and the mask of cells that are never shown."""
-    sizes = column(sizes, "size")
-    refuse((sizes < 0) | (sizes != np.round(sizes)), "the size is not a whole number from 0", "Sizes count people.")
-    sums = np.asarray(totals, dtype=float) if np.size(totals) else np.zeros((0, sizes.size))
-    never = np.zeros(sizes.size, dtype=bool) if never_shown is None else np.asarray(never_shown, dtype=bool)
-    if sums.ndim != 2 or sums.shape[1] != sizes.size or never.shape != sizes.shape:
-        raise ValueError(
-            f"totals have shape {sums.shape} and never_shown {never.shape}: there are {sizes.size} cells, "
-            "so give a row of that length for each total, and never_shown of that length."
-        )
-    refuse(~sums.any(axis=1), "the total holds no cell", "Exclude such totals.")
-    return sizes, sums, never
 
 
 def _smallest(sizes: np.ndarray, among: np.ndarray) -> int:

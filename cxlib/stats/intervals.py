@@ -179,8 +179,6 @@ def weighted_sum(parts: Sequence[Estimate], weights: Sequence[float]) -> Estimat
 
     As in ``difference``, the squared distances to the limits add up (Zou & Donner 2008). ``n`` adds up.
     """
-    if len(parts) != len(weights) or min(weights, default=0) < 0:
-        raise ValueError(f"{len(parts)} estimates need as many weights, none negative, not {list(weights)}.")
     value = sum(w * e.value for w, e in zip(weights, parts, strict=True))
     down, up, se = (
         math.sqrt(sum((w * reach) ** 2 for w, reach in zip(weights, reaches, strict=True)))

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
-from statsmodels.stats.proportion import proportion_effectsize
 
 ALPHA, POWER = 0.05, 0.8
 FEWEST = 4.0  # customers of both groups, two in each
@@ -28,9 +27,7 @@ def customers_needed(level: float, change: float) -> float:
 
     Example: ``customers_needed(0.08, -0.02)`` for a churn rate to fall from 8 % to 6 %.
     """
-    if not (0 <= level <= 1 and 0 <= level + change <= 1):
-        raise ValueError(f"level {level} and level + change {level + change} must be shares between 0 and 1.")
-    return _total(NormalIndPower(), proportion_effectsize(level, level + change))
+    return _total(NormalIndPower(), 2 * math.asin(math.sqrt(level + change)) - 2 * math.asin(math.sqrt(level)))
 
 
 def smallest_change(level: float, customers: float) -> float:
@@ -38,8 +35,6 @@ def smallest_change(level: float, customers: float) -> float:
 
     ``math.inf`` if even a fall to 0 is not detectable.
     """
-    if not 0 < level <= 1:
-        raise ValueError(f"level must be a share above 0 and at most 1, not {level}.")
     angle = math.asin(math.sqrt(level)) - _effect_size(NormalIndPower(), customers) / 2
     return level - math.sin(angle) ** 2 if angle >= 0 else math.inf
 
