@@ -365,6 +365,7 @@ def test_without_a_comparison_nothing_is_identified(starts, control, message):
         (lambda f: f.assign(period=f["period"] / 2), "period is not a whole number"),
         (lambda f: f.assign(start=f["start"].replace(3, 2.5)), "start is not a whole number"),
         (lambda f: f.assign(y=f["y"].mask(f.index == 7)), r"y \(1\) of 32 rows"),
+        (lambda f: f.assign(period=f["period"] - 3), "0 means never, but 0 is also a period"),
         (lambda f: f.drop(columns="start"), "no column start"),
         (lambda f: f.iloc[:0], "no rows"),
     ],

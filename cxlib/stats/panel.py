@@ -92,6 +92,8 @@ def balanced_panel(
     if wide.isna().to_numpy().any():
         raise ValueError("A unit has no row for a period that others have: fill the gaps or exclude such units.")
     periods, first = _whole(wide.columns, period), _whole(each[first_treated], first_treated)
+    if periods[0] < 0 and (first == 0).any():
+        raise ValueError(f"In {first_treated} 0 means never, but 0 is also a period: count the periods from 1.")
     first[~((first != 0) & (first <= periods[-1]))] = math.inf
     names = each[cluster or unit]
     codes, names = (None, names) if cluster is None else pd.factorize(names)

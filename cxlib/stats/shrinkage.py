@@ -76,9 +76,7 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
         },
         index=names,
     )
-    return Shrunken(
-        table=table, mean=centre + unit * float(mean), between_sd=unit * math.sqrt(between), confidence=confidence
-    )
+    return Shrunken(table, centre + unit * float(mean), unit * math.sqrt(between), confidence)
 
 
 def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
