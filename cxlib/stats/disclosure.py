@@ -68,8 +68,8 @@ def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: Arr
 def _subtractions(sums: np.ndarray, unknown: np.ndarray, shown: np.ndarray) -> Iterator[np.ndarray]:
     """Yield what tells of unknown cells, as 1 or -1 for each total (t): published totals, and these less others.
 
-    A total is taken off others that have its unknown cells and none in common, such as a column off its rows; then all
-    totals that lie in the rest are.
+    A total is taken off others that have its unknown cells and none in common, such as a column off its rows; then
+    further totals are that lie in the rest, or whose unknown cells do.
     """
     within, each = sums * unknown, np.eye(len(sums))
     share, meet = within @ within.T > 0, sums @ sums.T > 0
@@ -84,10 +84,12 @@ def _subtractions(sums: np.ndarray, unknown: np.ndarray, shown: np.ndarray) -> I
             rest = used @ sums - sums[less]
             if (rest[within[less] > 0] == 0).all():
                 used[less] = -1
-                for other in order:
-                    if (sums[other] <= rest).all():
-                        used[other], rest = -1, rest - sums[other]
-                yield used
+                for fits in (sums, within):
+                    taken, left = used.copy(), rest
+                    for other in order:
+                        if fits[other].any() and (left[fits[other] > 0] == 1).all():
+                            taken[other], left = -1, left - sums[other]
+                    yield taken
 
 
 def _smallest(sizes: np.ndarray, among: np.ndarray) -> int:
