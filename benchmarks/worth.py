@@ -169,7 +169,7 @@ def one(seed: int, setting: Setting) -> dict[str, float]:
     """Value one simulated base; return the truth, the estimate, both intervals and what the year brought."""
     from cxlib.stats import draws
 
-    resampling = draws.with_plain(draws.fold_weights(DRAWS, 1, FOLDS))
+    resampling = draws.with_plain(draws.group_weights(DRAWS, 1, FOLDS))
     value = _of_subscribers if setting.model == "ShiftedBetaGeometric" else _of_buyers
     true, drawn, folds, came, n = value(setting, np.random.default_rng(seed), resampling)
     these = draws.estimate(drawn[0], drawn[1:], n, low=0)

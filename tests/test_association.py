@@ -37,7 +37,7 @@ def test_rank_correlation_of_counts_is_scipys_on_expanded_rows_in_each_resample(
 def test_rank_correlation_sees_only_the_order_and_does_not_depend_on_blocks(monkeypatch):
     rng = np.random.default_rng(3)
     x, y, fold = rng.integers(0, 30, 400), rng.integers(0, 5, 400), rng.integers(0, 256, 400)
-    weights = draws.fold_weights(60, 1)
+    weights = draws.group_weights(60, 1)
     value, drawn = rank_correlation(x, y, fold, None, weights)
     monkeypatch.setattr("cxlib.stats.association._CELLS", 2_000)
     again, redrawn = rank_correlation(np.exp(x), -(np.asarray(y) ** 3), fold, None, weights)
@@ -49,7 +49,6 @@ def test_rank_correlation_sees_only_the_order_and_does_not_depend_on_blocks(monk
     ("columns", "says"),
     [
         (([1, 2], [1], [0, 1], [1, 1]), "y_codes has shape"),
-        (([1, 2], [1, 2], [0], [1, 1]), "fold has 1 rows"),
         (([1, math.nan], [1, 2], [0, 1], [1, 1]), "x_codes is missing"),
         (([1, 2], [1, 2], [0, 9], [1, 1]), "code from 0 to 3"),
         (([1, 2], [1, 2], [0, 1], [1, -1]), "negative"),
@@ -62,7 +61,7 @@ def test_rank_correlation_refuses(columns, says):
 
 def test_repeated_rows_of_one_customer_do_not_make_a_link():
     """Both values belong to the customer, who is there five times: the textbook p value claims a link far too often."""
-    weights, ours, textbook = draws.fold_weights(300, 1), 0, 0
+    weights, ours, textbook = draws.group_weights(300, 1), 0, 0
     for seed in range(150):
         rng = np.random.default_rng(seed)
         each = rng.integers(0, 6, (2, 100))

@@ -91,6 +91,22 @@ def test_purchases_of_one_day_are_one_and_refunds_are_none(few):
     assert purchases.repeat_buyers(few) == (1, 1)
 
 
+def test_where_very_many_came_back_histories_are_in_whole_weeks(shop, monkeypatch):
+    exact = purchases.purchases(shop)
+    monkeypatch.setattr(purchases, "MANY", 400)
+    weeks = purchases.purchases(shop, by=shop.settings.segments)
+    assert weeks["n"].sum() == exact["n"].sum()
+    assert weeks.groupby("frequency")["n"].sum().equals(exact.groupby("frequency")["n"].sum())
+    for column in ("recency", "age"):
+        assert (weeks[column] % 1 == 0).all()
+        assert weeks[column] @ weeks["n"] == pytest.approx(exact[column] @ exact["n"], rel=0.02)
+    assert ((weeks["recency"] > 0) == (weeks["frequency"] > 0)).all()
+    assert (weeks["recency"] <= weeks["age"]).all()
+    model, rounded = (BetaGeoNBD().fit(*(f[c] for c in purchases.PAST[:3]), weights=f["n"]) for f in (exact, weeks))
+    ahead = [m.predict(26, *(f[c] for c in purchases.PAST[:3])) @ f["n"] for m, f in ((model, exact), (rounded, weeks))]
+    assert ahead[1] == pytest.approx(ahead[0], rel=0.01)
+
+
 def test_what_is_held_out_belongs_to_those_known_by_the_cut(few):
     held = purchases.held_out(few, date(2024, 1, 31))
     assert held[["n", "purchases", "revenue"]].sum().tolist() == [1, 1, 40]

@@ -385,7 +385,7 @@ def test_intervals_of_gain_and_net_present_value_cover_a_known_truth():
     # The set-up cost is chosen so that the true net present value is 0: a loss and a win are equally near.
     upfront = n * float((net[0] - net[1]) @ (1 + rate) ** -t) - 50 * float(((1 + rate) ** -t).sum())
     stayed = n * ((0.98**t - 0.97**t) * 30).sum()
-    rng, weights = np.random.default_rng(20), draws.with_plain(draws.fold_weights(200, 3, folds))
+    rng, weights = np.random.default_rng(20), draws.with_plain(draws.group_weights(200, 3, folds))
     found = []
     for _ in range(runs):
         paths = simulated(rng, weights, n, months, rates)

@@ -10,7 +10,7 @@ import pytest
 from cxlib.stats import draws, survival
 from cxlib.stats.competing import follow, share
 
-MATRIX = draws.with_plain(draws.fold_weights(200, 1))
+MATRIX = draws.with_plain(draws.group_weights(200, 1))
 
 
 def test_without_repeats_it_is_the_cumulative_incidence():

@@ -15,7 +15,7 @@ from cxlib.counts.people import DAYS_A_MONTH, STAGE
 from cxlib.demo import paths
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.stats.draws import fold_weights, with_plain
+from cxlib.stats.draws import group_weights, with_plain
 from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
 from cxlib.stats.renewal_draws import ConstantRate, RenewalFit, refits
 from cxlib.value import contracts, renewal_models
@@ -177,7 +177,7 @@ def test_refits_to_all_resamples_are_the_fits_to_each(kind):
     luck = np.random.default_rng(4)
     stay, fold = luck.geometric(luck.beta(0.8, 6, 20_000)) - 1, luck.integers(0, 256, 20_000)
     table = np.stack([np.bincount(fold, stay >= t, minlength=256) for t in range(13)], axis=1)
-    matrix = with_plain(fold_weights(30, 3))
+    matrix = with_plain(group_weights(30, 3))
     kept = matrix @ table
     model = kind().fit(table.sum(axis=0))
     found = refits(model, kept[:, :-1], kept[:, :-1] - kept[:, 1:])
@@ -188,7 +188,7 @@ def test_refits_to_all_resamples_are_the_fits_to_each(kind):
 
 
 def test_where_people_are_alike_refits_keep_to_the_curve():
-    matrix = with_plain(fold_weights(200, 3))
+    matrix = with_plain(group_weights(200, 3))
     luck = np.random.default_rng(1)
     stay, fold = luck.geometric(0.02, 3000) - 1, luck.integers(0, 256, 3000)
     table = np.stack([np.bincount(fold, stay >= t, minlength=256) for t in range(25)], axis=1)

@@ -80,15 +80,9 @@ def test_clusters_are_named_in_the_order_of_the_draws():
     assert fit(early, cluster="region").clusters == [f"r{i}" for i in range(12) if i != 4]
 
 
-def test_draws_refuse_other_clusters_and_rows_of_several_units():
-    result = fit(stepped(), cluster="region")
-    for wrong in (np.ones((5, 36)), np.ones(12)):
-        with pytest.raises(ValueError, match="draws x clusters, here 12"):
-            result.drawn(2, wrong)
-    with pytest.raises(ValueError, match="name the column of its cluster"):
-        fit(stepped(), weights="count").drawn(2, np.ones((1, 36)))
+def test_paths_longer_than_any_group_is_followed_are_refused():
     with pytest.raises(ValueError, match="for 9 periods; the longest is 6"):
-        result.reached_path(9, np.ones((1, 12)))
+        fit(stepped(), cluster="region").reached_path(9, np.ones((1, 12)))
 
 
 def test_leaving_one_group_out_is_the_fit_without_its_units():

@@ -30,49 +30,35 @@ def test_shares_of_cohen_1988_table_6_4_1(size, per_arm):
     assert smallest_change(0.5, 2 * per_arm) == pytest.approx(0.5 - moved, rel=0.01)
 
 
-@pytest.mark.parametrize(("level", "change", "share"), [(0.30, 0.06, 0.5), (0.08, -0.02, 0.5), (0.08, -0.02, 0.8)])
-def test_simulated_trials_of_shares_find_the_change_as_often_as_planned(level, change, share):
-    treated, control = (
-        round(customers_needed(level, change, share_treated=part) * part) for part in (share, 1 - share)
-    )
+@pytest.mark.parametrize(("level", "change"), [(0.30, 0.06), (0.08, -0.02)])
+def test_simulated_trials_of_shares_find_the_change_as_often_as_planned(level, change):
+    each = round(customers_needed(level, change) / 2)
     rng = np.random.default_rng(1)
-    a = rng.binomial(treated, level + change, 20_000) / treated
-    b = rng.binomial(control, level, 20_000) / control
-    se = np.sqrt(a * (1 - a) / treated + b * (1 - b) / control)
+    a, b = (rng.binomial(each, share, 20_000) / each for share in (level + change, level))
+    se = np.sqrt(a * (1 - a) / each + b * (1 - b) / each)
     assert (np.abs(a - b) / se > 1.96).mean() == pytest.approx(0.8, abs=0.02)
 
 
 def test_simulated_trials_of_means_find_the_change_as_often_as_planned():
-    customers = customers_needed_mean(2.0, 1.0, power=0.9, alpha=0.01, share_treated=0.25)
-    treated, control = round(customers / 4), round(customers * 3 / 4)
+    each = round(customers_needed_mean(2.0, 1.0) / 2)
     rng = np.random.default_rng(2)
-    a, b = rng.normal(1, 2, (20_000, treated)), rng.normal(0, 2, (20_000, control))
-    assert (stats.ttest_ind(a, b, axis=1).pvalue < 0.01).mean() == pytest.approx(0.9, abs=0.015)
+    a, b = rng.normal(1, 2, (20_000, each)), rng.normal(0, 2, (20_000, each))
+    assert (stats.ttest_ind(a, b, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.015)
 
 
-PLAN = {
-    "power": st.floats(0.5, 0.99),
-    "alpha": st.floats(0.001, 0.2),
-    "share_treated": st.floats(0.02, 0.98),
-}
-
-
-@given(sd=st.floats(1e-3, 1e3), size=st.floats(1e-3, 1), **PLAN)
+@given(sd=st.floats(1e-3, 1e3), size=st.floats(1e-3, 1))
 @settings(max_examples=40, deadline=None)
-def test_the_smallest_change_of_a_mean_needs_the_customers_there_are(sd, size, **plan):
-    customers = customers_needed_mean(sd, -size * sd, **plan)
-    least = 2 / min(plan["share_treated"], 1 - plan["share_treated"])
-    if customers > 1.001 * least:
-        assert smallest_change_mean(sd, customers, **plan) == pytest.approx(size * sd, rel=1e-4)
+def test_the_smallest_change_of_a_mean_needs_the_customers_there_are(sd, size):
+    customers = customers_needed_mean(sd, -size * sd)
+    assert smallest_change_mean(sd, customers) == pytest.approx(size * sd, rel=1e-4)
 
 
-@given(level=st.floats(1e-3, 0.95), part=st.floats(0.01, 0.9), **PLAN)
+@given(level=st.floats(1e-3, 0.95), part=st.floats(0.01, 0.9))
 @settings(max_examples=40, deadline=None)
-def test_the_smallest_fall_of_a_share_needs_the_customers_there_are(level, part, **plan):
-    customers = customers_needed(level, -part * level, **plan)
-    least = 2 / min(plan["share_treated"], 1 - plan["share_treated"])
-    if customers > 1.001 * least:
-        assert smallest_change(level, customers, **plan) == pytest.approx(part * level, rel=1e-3)
+def test_the_smallest_fall_of_a_share_needs_the_customers_there_are(level, part):
+    customers = customers_needed(level, -part * level)
+    if customers > 4.01:
+        assert smallest_change(level, customers) == pytest.approx(part * level, rel=1e-3)
 
 
 def test_too_few_customers_would_not_even_show_a_fall_to_nothing():
@@ -82,28 +68,16 @@ def test_too_few_customers_would_not_even_show_a_fall_to_nothing():
 
 def test_a_change_of_many_spreads_needs_a_handful():
     assert 4 <= customers_needed_mean(1, 1e6) < 5
-    assert customers_needed_mean(1, 1e6, share_treated=0.1) == pytest.approx(20)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: customers_needed(0.1, 0), "other than 0"),
-        (lambda: customers_needed(0.1, -0.2), "must be shares between 0 and 1"),
-        (lambda: customers_needed(math.nan, 0.1), "must be shares"),
-        (lambda: customers_needed(15, -1), "must be shares"),
-        (lambda: customers_needed(0.1, 0.1, power=80), "power must lie between 0 and 1"),
-        (lambda: customers_needed(0.1, 0.1, alpha=0), "alpha must lie"),
-        (lambda: customers_needed(0.1, 0.1, power=0.05), "must be above alpha"),
-        (lambda: customers_needed(0.1, 0.1, share_treated=1), "share_treated must lie"),
-        (lambda: smallest_change(0, 1000), "level must be a share above 0"),
         (lambda: smallest_change(0.1, 3), "fewer than 2 in a group"),
         (lambda: smallest_change(0.1, math.nan), "fewer than 2 in a group"),
-        (lambda: customers_needed_mean(0, 1), "sd must be above 0"),
         (lambda: customers_needed_mean(1, 0), "other than 0"),
         (lambda: customers_needed_mean(1, math.inf), "other than 0"),
-        (lambda: smallest_change_mean(-1, 100), "sd must be above 0"),
-        (lambda: smallest_change_mean(1, 100, share_treated=0.01), "fewer than 2 in a group"),
     ],
 )
 def test_plans_that_cannot_be_are_refused(call, message):

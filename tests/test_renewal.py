@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib.stats.draws import fold_weights, with_plain
+from cxlib.stats.draws import group_weights, with_plain
 from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
 from cxlib.stats.renewal_draws import refits
 
@@ -242,7 +242,7 @@ def test_refits_to_all_resamples_at_once_are_the_fits_of_each(kind, people, typi
     kept = simulated(people, 1)
     fold = np.random.default_rng(2).integers(0, 256, kept.size)
     table = np.stack([np.bincount(fold, kept >= t, minlength=256) for t in range(7)], axis=1)
-    model, resamples = kind().fit(table.sum(axis=0)), with_plain(fold_weights(1000, 3)) @ table
+    model, resamples = kind().fit(table.sum(axis=0)), with_plain(group_weights(1000, 3)) @ table
     params = refits(model, resamples[:, :-1], resamples[:, :-1] - resamples[:, 1:])
     assert params.shape == (1001, len(kind.names))
     assert params[0].tolist() == pytest.approx(model.params.tolist())

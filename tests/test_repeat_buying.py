@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from scipy.special import betaln, gammaln
 
-from cxlib.stats.draws import fold_weights
+from cxlib.stats.draws import group_weights
 from cxlib.stats.repeat_buying import (
     BetaGeoNBD,
     GammaGamma,
@@ -383,7 +383,7 @@ def test_moves_are_those_of_refits_to_a_little_more_of_a_fold(buyers, fitted, ki
 
 def test_moves_of_gamma_gamma_are_those_of_refits_to_resampled_folds(spenders):
     columns, fold = (spenders["x"], spenders["spend"]), spenders["fold"]
-    model, weights = GammaGamma().fit(*columns), fold_weights(1000, 3)
+    model, weights = GammaGamma().fit(*columns), group_weights(1000, 3)
     moved = (weights - 1) @ model.moves(256, *columns, fold)
     assert moved.std(axis=0) == pytest.approx((model.standard_errors / model.params).to_numpy(), rel=0.25)
     honest = refitted(model, columns, fold, weights[:20])

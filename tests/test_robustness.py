@@ -67,7 +67,6 @@ def test_nothing_moving_anywhere_is_no_evidence():
     [
         ([3] * 8, {}, r"all-treated \(since 3\)"),
         ([0, 3] * 4, {"horizon": 9}, "longest is 4"),
-        ([0, 3] * 4, {"permutations": 9}, "19 or more"),
     ],
 )
 def test_what_cannot_be_handed_out_again_is_refused(starts, options, message):
@@ -104,8 +103,6 @@ def test_hidden_trend_is_that_of_the_nearer_end(value, reach, months, scale):
 
 def test_an_unknown_interval_has_no_hidden_trend():
     assert math.isnan(hidden_trend(Estimate(1, math.nan, math.nan), 3))
-    with pytest.raises(ValueError, match="months must be"):
-        hidden_trend(Estimate(1, 0.5, 1.5), 0)
 
 
 # draws by lot
@@ -127,17 +124,3 @@ def test_small_counts_are_tested_by_simulation():
     assert balance([3, 1], [1, 3]) == pytest.approx(34 / 70, abs=0.02)
     assert balance([3, 1], [1, 3]) == balance([3, 1], [1, 3])
     assert balance([7], [4]) == 1  # one level only
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: balance([1, 2], [3]), "give the same levels"),
-        (lambda: balance([1, -2], [3, 4]), "treated_counts must hold counts"),
-        (lambda: balance([1, 2], [0, 0]), "control_counts must hold counts"),
-        (lambda: balance([1, math.nan], [3, 4]), "treated_counts is missing"),
-    ],
-)
-def test_counts_that_cannot_be_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

@@ -56,7 +56,7 @@ def test_measures_are_those_of_the_rows_one_by_one(rows):
 @settings(max_examples=40)
 def test_a_resample_is_the_rows_counted_as_often_as_their_fold(rows):
     p, y, n, fold = (np.array(c, dtype=float) for c in zip(*rows, strict=True))
-    matrix = draws.with_plain(draws.fold_weights(5, 3, folds=4))
+    matrix = draws.with_plain(draws.group_weights(5, 3, 4))
     drawn = scoring.resampled(p, y, n, fold, matrix)
     for i, weights in enumerate(matrix):
         own = n * weights[fold.astype(int)]
@@ -138,7 +138,7 @@ def test_intervals_of_a_concordance_hold_the_truth():
     rng = np.random.default_rng(11)
     odds = rng.normal(-1.5, 1, 200_000).round(1)
     truth = scoring.concordance(special.expit(odds), rng.random(odds.size) < special.expit(odds))
-    matrix, held = draws.with_plain(draws.fold_weights(200, 1)), 0
+    matrix, held = draws.with_plain(draws.group_weights(200, 1)), 0
     for _ in range(150):
         some = rng.normal(-1.5, 1, 1500).round(1)
         y = (rng.random(1500) < special.expit(some)).astype(float)
@@ -164,10 +164,6 @@ def test_bad_input_is_refused(p, y, said):
 
 
 def test_bad_questions_are_refused():
-    with pytest.raises(ValueError, match="share is 1"):
-        measure(scoring.LIFT, [0.5], [1], share=1)
-    with pytest.raises(ValueError, match="2 or more"):
-        scoring.calibration_table([0.5], [1], groups=1)
     with pytest.raises(ValueError, match="no log-odds"):
         scoring.calibration_line([0.0, 0.5], [0, 1], None, [0, 1])
     with pytest.raises(ValueError, match="nothing to calibrate"):
@@ -231,7 +227,7 @@ def test_the_wald_test_finds_what_is_there_and_keeps_its_level():
 
 
 def test_draws_move_the_fit_as_a_fit_of_their_own_would():
-    frame, matrix = cells(), draws.fold_weights(40, 7)
+    frame, matrix = cells(), draws.group_weights(40, 7)
     found = logistic.fit(frame, "n", "events", ["a"], "fold")
     moved = found.draws(matrix)
     for weights, at in list(zip(matrix, moved, strict=True))[:5]:

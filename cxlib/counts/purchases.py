@@ -17,6 +17,7 @@ from cxlib.intake.company import Company
 
 PAST = ("frequency", "recency", "age", "kept", "spend")  # of a buyer: the inputs of the models of repeat buying
 NOTHING = 0.001  # of what was paid: a smaller rest after refunds counts as nothing
+MANY = 50_000  # customers who came back: from there on, recency and age are whole weeks, so that fits stay quick
 
 
 def _days(company: Company, until: date) -> ir.Table:
@@ -78,6 +79,7 @@ def money(company: Company) -> pd.DataFrame:
     return each.group_by("fold").agg(**sums, largest=each.largest.max()).order_by("fold").execute()
 
 
+@lru_cache(maxsize=4)
 def repeat_buyers(company: Company) -> tuple[int, int]:
     """Count customers with several purchases, and those who bought on several days."""
     orders = _purchase_days(company, company.as_of).group_by("customer_id")
@@ -99,8 +101,9 @@ def purchases(company: Company, until: date | None = None, by: Sequence[str] = (
     """Count buyers by (``by`` as text, frequency, recency, age, kept, spend, fold): n.
 
     A buyer has bought something that was not refunded in full. frequency: days of buying after the first. recency:
-    weeks (days / 7) from the first to the last. age: weeks from the first to ``until`` (default: the as-of date). kept:
-    of the days after the first, those of which money is left after refunds. spend: mean of that money.
+    weeks (days / 7) from the first to the last. age: weeks from the first to ``until`` (default: the as-of date). Both
+    are rounded to whole weeks where ``MANY`` came back. kept: of the days after the first, those of which money is left
+    after refunds. spend: mean of that money.
 
     Example: ``purchases(company, by=["plan"])``.
     """
@@ -165,12 +168,17 @@ def _purchase_days(company: Company, cut: date) -> ir.Table:
 
 def _buyers(company: Company, cut: date) -> ir.Table:
     """Return one row per buyer known by ``cut``: frequency, recency, age, kept, spend up to it, and later purchases."""
-    rows = _purchase_days(company, cut)
+    rows, many = _purchase_days(company, cut), repeat_buyers(company)[1] > MANY
+
+    def weeks(later: ibis.Value, earlier: ibis.Value) -> ibis.Value:
+        exact = people.days(later, earlier) / 7
+        return ibis.greatest(exact.round(), (exact > 0).cast("int64")).cast("float64") if many else exact
+
     kept = rows.known & (rows.day > rows.first_day) & (rows.net > 0)
     return rows.group_by(["customer_id", "fold"]).agg(
         frequency=rows.known.cast("int64").sum() - 1,
-        recency=people.days(rows.day.max(where=rows.known), rows.day.min()) / 7,
-        age=people.days(ibis.literal(cut), rows.day.min()) / 7,
+        recency=weeks(rows.day.max(where=rows.known), rows.day.min()),
+        age=weeks(ibis.literal(cut), rows.day.min()),
         kept=kept.cast("int64").sum(),
         spend=rows.net.mean(where=kept),
         later=(~rows.known).cast("int64").sum(),

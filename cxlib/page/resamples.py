@@ -10,4 +10,4 @@ from cxlib.stats import draws
 
 def resamples(company: Company) -> np.ndarray:
     """Return how often each fold counts: as observed (a row of ones), then in each draw; (1 + draws) x folds."""
-    return draws.with_plain(draws.fold_weights(company.settings.draws, company.settings.seed))
+    return draws.with_plain(draws.group_weights(company.settings.draws, company.settings.seed))

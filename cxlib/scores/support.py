@@ -28,7 +28,6 @@ from cxlib.stats import draws, intervals, survival
 from cxlib.stats.association import rank_correlation
 from cxlib.stats.competing import Course, follow, share
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.spikes import spikes
 
 PERCENTILES = {"median": 0.5, "75th percentile": 0.75, "90th percentile": 0.9}
 WITHIN = {RESPONSE: (4, 24), RESOLUTION: (24, 72)}  # hours
@@ -36,6 +35,7 @@ GOAL = {RESPONSE: cases.ANSWERED, RESOLUTION: cases.CLOSED}
 WAITING = {RESPONSE: "waiting for first reply", RESOLUTION: "waiting for resolution"}
 REOPEN_DAYS = (1, 3, 7, 14, 30)  # windows beside the declared one
 CLOCK_FROM, CLOCK_SHARE = 24, 0.005  # a spike counts from this age in hours and this share of closings
+SPIKE, FEWEST = 5, 20  # times the closings of the ages next to it, and closings, that make a spike
 MEASURES = (RESPONSE, RESOLUTION, cases.RETURNED, cases.CONTACTS)  # what may precede an answer
 POWER = 2.8  # standard errors of a link that is detected four times in five
 
@@ -189,9 +189,8 @@ def _clock(company: Company) -> pd.DataFrame:
     """
     found, ages = [], cases.closing_ages(company)
     for width in (1, 24):
-        counted = ages.groupby(ages["hours"] // width)["n"].sum()
-        for spike in spikes(counted.index, counted).itertuples():
-            first = int(spike.value) * width
+        for spike in _spikes(ages.groupby(ages["hours"] // width)["n"].sum()).itertuples():
+            first = int(spike.Index) * width
             inside = ages["hours"].between(first, first + width - 1)
             known = any(first - 1 < s["low"] < first + width for s in found)
             if first >= CLOCK_FROM and not known and spike.n >= CLOCK_SHARE * ages["n"].sum():
@@ -204,6 +203,17 @@ def _clock(company: Company) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["low", "high", "words", "n", "unanswered", "expected"])
 
 
+def _spikes(counted: pd.Series) -> pd.DataFrame:
+    """Return the ages with many more closings than the five ages before and those after: n, expected (the medians).
+
+    Of the two medians the higher counts, so neither a steep slope nor a second spike nearby misleads.
+    """
+    before = counted.rolling(5).median().shift()
+    after = counted[::-1].rolling(5, min_periods=1).median().shift(fill_value=0)[::-1]
+    usual = pd.DataFrame({"n": counted, "expected": np.maximum(before, after)})
+    return usual[usual["n"] >= np.maximum(SPIKE * usual["expected"], FEWEST)]
+
+
 def _ages(clock: pd.DataFrame) -> list[tuple[float, float]]:
     return list(zip(clock["low"], clock["high"], strict=True))
 
@@ -212,8 +222,8 @@ def _ages(clock: pd.DataFrame) -> list[tuple[float, float]]:
 def closed_by_clock(company: Company) -> Answer:
     """Answer: does the system close cases automatically, and what does that do to the time to resolution?
 
-    A spike is an age, by the hour or the day, with at least 5 times the closings of the ages next to it, beyond chance,
-    from one day on and with at least 0.5 % of all closings.
+    A spike is an age, by the hour or the day, with at least 5 times the closings of the ages next to it and 20 closings
+    in all, from one day on and with at least 0.5 % of all closings.
     """
     require(company, "resolved_at")
     clock, weights = _clock(company), resamples(company)

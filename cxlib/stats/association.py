@@ -19,7 +19,7 @@ def rank_correlation(
 
     ``x_codes`` and ``y_codes`` are numbers of which only the order matters. ``fold`` is the group code of each row (0,
     1, 2 ...) and ``n`` the number of observations it represents (None: one each). ``weights_matrix`` is draws x folds,
-    as from ``draws.fold_weights``. Tied values share their mean rank and are ranked again in each resample.
+    as from ``draws.group_weights``. Tied values share their mean rank and are ranked again in each resample.
 
     Returns the observed value and an array with one value per draw, all from -1 to 1, NaN where one of the two does not
     vary. ValueError for columns of different length, missing codes or counts, and folds outside the matrix.
@@ -30,8 +30,6 @@ def rank_correlation(
     """
     x = column(x_codes, "x_codes")
     y, counted = column(y_codes, "y_codes", x.size), frequency_weights(n, x.size)
-    if np.size(fold) != x.size:
-        raise ValueError(f"fold has {np.size(fold)} rows, but {x.size} are expected: give one for each row.")
     table = pd.DataFrame({"x": x, "y": y, "fold": np.asarray(fold), "n": counted})
     matrix = with_plain(weights_matrix)
     pairs = table.groupby(["x", "y"]).ngroups

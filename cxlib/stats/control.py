@@ -58,15 +58,18 @@ def ewma_chart(
     overdispersion are estimated each time. The chance holds if the true overdispersion is 1. Otherwise a stated 0.05 in
     12 periods is at most 0.16 after 8 baseline periods, 0.13 after 12 and 0.10 after 24.
 
-    Returns a ControlChart. ValueError for fewer than 4 baseline periods, none to monitor, missing, infinite or
-    impossible numbers, and settings out of range.
+    Returns a ControlChart. ValueError for fewer than 4 baseline periods, none to monitor, and missing, infinite or
+    impossible numbers.
 
     Example: ``ewma_chart(nps, errors, baseline=8).table.query("alarm")``.
     """
     value = column(values, "the value")
     error = column(standard_errors, "the standard error", value.size)
     refuse(error <= 0, "the standard error is not above 0", "Merge such a period with its neighbour or exclude it.")
-    _check_settings(value.size, baseline, smoothing, false_alarms)
+    if not _FEWEST_BASELINE <= baseline < value.size:
+        raise ValueError(
+            f"baseline is {baseline} of {value.size} periods: it takes {_FEWEST_BASELINE}, and leaves one."
+        )
 
     precision = error[:baseline] ** -2.0
     centre = float(np.average(value[:baseline], weights=precision))
@@ -129,17 +132,3 @@ def _limit(baseline: int, relative: tuple[float, ...], smoothing: float, false_a
     deviations = (rng.standard_normal((_RUNS, len(relative))) - off_centre) / overdispersion
     paths = np.abs(standardised_ewma(deviations, smoothing))
     return float(np.quantile(paths.max(axis=1), 1 - false_alarms))
-
-
-def _check_settings(periods: int, baseline: int, smoothing: float, false_alarms: float) -> None:
-    if not isinstance(baseline, int | np.integer) or baseline < _FEWEST_BASELINE:
-        raise ValueError(f"baseline is {baseline}: give a whole number of periods, {_FEWEST_BASELINE} or more.")
-    if periods <= baseline:
-        raise ValueError(
-            f"there are {periods} periods and the first {baseline} are the baseline, so none is left to monitor. "
-            "Shorten the baseline or wait for another period."
-        )
-    if not 0 < smoothing <= 1:
-        raise ValueError(f"smoothing is {smoothing}: it must lie above 0 and be at most 1, for example 0.2.")
-    if not 0.001 <= false_alarms <= 0.5:
-        raise ValueError(f"false_alarms is {false_alarms}: it must lie between 0.001 and 0.5, for example 0.05.")

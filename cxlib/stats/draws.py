@@ -20,22 +20,12 @@ from cxlib.stats.checks import group_codes, numbers, refuse
 from cxlib.stats.estimate import Estimate
 
 
-def fold_weights(draws: int, seed: int, folds: int = 256) -> np.ndarray:
-    """Draw folds of customers with replacement: ``group_weights`` for the usual 256 folds."""
-    return group_weights(draws, seed, folds)
-
-
-def group_weights(draws: int, seed: int, groups: int) -> np.ndarray:
-    """Draw any number of groups with replacement, for example 48 branches.
+def group_weights(draws: int, seed: int, groups: int = 256) -> np.ndarray:
+    """Draw groups with replacement: the usual 256 folds of customers, or any other number, for example 48 branches.
 
     Returns whole numbers (int16), draws x groups: how often the group coded j counts in each draw. Each row adds up to
-    ``groups``, and the same arguments give the same matrix. ValueError for fewer than 2 groups or draws.
+    ``groups``, and the same arguments give the same matrix.
     """
-    most = np.iinfo(np.int16).max
-    if not 2 <= groups <= most:
-        raise ValueError(f"{groups} groups cannot be resampled; give between 2 and {most}.")
-    if draws < 2:
-        raise ValueError(f"{draws} draws have no spread; ask for at least 2, usually 1,000.")
     chances = np.full(groups, 1 / groups)
     return np.random.default_rng(seed).multinomial(groups, chances, size=draws).astype(np.int16)
 
@@ -56,7 +46,7 @@ def resample(
     Returns the keys (a sorted frame, in the order of the second axis; a missing key is also a key) and an array draws x
     keys x values. ValueError if a code lies outside the matrix or a value is missing.
 
-    Example: ``keys, sums = resample(counts, "fold", ["lost", "n"], ["plan"], with_plain(fold_weights(1000, seed=1)))``.
+    Example: ``keys, sums = resample(counts, "fold", ["lost", "n"], ["plan"], with_plain(group_weights(1000, 1)))``.
     """
     matrix = np.atleast_2d(np.asarray(weights_matrix, dtype=float))
     groups, by, values = matrix.shape[1], list(by), list(values)
@@ -90,8 +80,6 @@ def estimate(
 
     Example: ``estimate(share[0], share[1:], n, low=0, high=1)`` with row 0 the observed share.
     """
-    if np.ndim(draws) != 1:
-        raise ValueError(f"draws must have one dimension, not {np.ndim(draws)}; estimate_frame takes several keys.")
     columns = np.reshape(np.asarray(draws, dtype=float), (-1, 1))
     lower, upper, se = _spread(np.array([value], dtype=float), columns, n, low, high, groups)
     return Estimate(float(value), float(lower[0]), float(upper[0]), float(se[0]), n)
@@ -112,10 +100,6 @@ def estimate_frame(
     Returns the keys with columns value, low, high, se, n.
     """
     value, draws, n = (np.asarray(part, dtype=float) for part in (value, draws, n))
-    if draws.ndim != 2 or value.shape != draws.shape[1:] or len(keys) != len(value):
-        raise ValueError(
-            f"{len(keys)} keys need as many values, not {value.shape}, and draws x keys, not {draws.shape}."
-        )
     lower, upper, se = _spread(value, draws, n, low, high, groups)
     return keys.reset_index(drop=True).assign(value=value, low=lower, high=upper, se=se, n=n)
 

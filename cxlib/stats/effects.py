@@ -203,7 +203,7 @@ class GroupTimeEffects:
         Returns draws x horizon: the estimates plus the influence of each cluster times its weight minus 1. A row of
         ones sums to the value of ``cumulative``; sums over resamples of g clusters have its standard error, apart from
         the factor sqrt(g / (g - 1)). A group that is a single cluster (see ``caution``) varies too little. ValueError
-        as in ``cumulative``, for weights of another shape, and for rows of several units without ``cluster``.
+        as in ``cumulative``.
         """
         cells, chosen = self._cells, self._cells.through(horizon)
         times = cells.event_times[chosen]

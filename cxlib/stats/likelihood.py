@@ -14,10 +14,6 @@ from scipy import optimize, sparse
 
 from cxlib.stats.checks import group_codes, numbers
 
-# How far the maximum of condensed rows may be off: in standard errors, or in the log of a parameter, whichever is more.
-FAR, CLOSE = 0.1, 1e-3
-PIECE = 20_000  # rows processed at once: few enough for the processor's cache
-
 
 class LikelihoodModel:
     """A model of positive parameters, fitted by maximum likelihood to weighted rows.
@@ -106,28 +102,6 @@ class LikelihoodModel:
         self.message = self._verdict(error, np.abs(theta - shift) > np.asarray(self.reach) - 0.5)
         return self
 
-    def _finish(self, rows: np.ndarray, weights: np.ndarray) -> bool:
-        """Move a fit to condensed rows to the maximum of these rows by one Newton step; update the log-likelihood too.
-
-        Returns False and changes nothing if the step is not small: the condensed rows then do not represent these.
-        """
-        if not self.converged:
-            return False
-        theta = np.log(self.params.to_numpy())
-        height, score = 0.0, np.zeros(len(theta))
-        for first in range(0, len(rows), PIECE):
-            piece = slice(first, first + PIECE)
-            values, gradient = self._rows(np.exp(theta), rows[piece])
-            height, score = height + weights[piece] @ values, score + weights[piece] @ gradient
-        step = np.linalg.solve(self._information, score)
-        error = (self.standard_errors / self.params).to_numpy()
-        if not (np.abs(step) < np.maximum(FAR * error, CLOSE)).all():
-            return False
-        self.params = pd.Series(np.exp(theta + step), index=list(self.names))
-        self.standard_errors = self.params * error
-        self.log_likelihood, self.n = float(height + score @ step / 2), float(weights.sum())
-        return True
-
     def _polish(
         self, theta: np.ndarray, rows: np.ndarray, weights: np.ndarray, bounds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray] | None:
@@ -162,8 +136,6 @@ class LikelihoodModel:
         """
         theta = np.log(self._fitted().to_numpy())
         fold, (rows, code) = group_codes(fold, folds), collapse(rows)
-        if len(fold) != len(code):
-            raise ValueError(f"there are {len(fold)} folds for {len(code)} rows; give the fold of each row.")
         values, slopes = self._rows(np.exp(theta), rows)
         if not math.isclose(total := weights @ values[code], self.log_likelihood, rel_tol=1e-6, abs_tol=1e-6):
             raise ValueError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxlib.stats.checks import column, complete, frequency_weights, refuse
+from cxlib.stats.checks import column, complete, frequency_weights, numbers, refuse
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,12 @@ class Panel:
     def drawn(self, values: np.ndarray, influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return values (k) under each row of ``weights`` (draws x clusters), linearised: draws x k.
 
-        ``influence`` (units x k) is that of one unit on each value. ValueError for weights of another shape, and for
-        rows of several units without clusters, whose units cannot be drawn separately.
+        ``influence`` (units x k) is that of one unit on each value.
         """
-        codes = self.codes
-        if codes is None:
-            if (self.weights != 1).any():
-                raise ValueError("A row of several units cannot be drawn: name the column of its cluster.")
-            codes = np.arange(len(self.first))
-        matrix = np.asarray(weights, dtype=float)
-        if matrix.ndim != 2 or matrix.shape[1] != len(self.names):
-            raise ValueError(
-                f"weights have shape {matrix.shape}; give draws x clusters, here {len(self.names)} in the order of "
-                "`clusters`."
-            )
         by_cluster = np.zeros((len(self.names), len(values)))
+        codes = np.arange(len(self.first)) if self.codes is None else self.codes
         np.add.at(by_cluster, codes, self.weights[:, None] * influence)
-        return values + (matrix - 1) @ by_cluster
+        return values + (np.asarray(weights, dtype=float) - 1) @ by_cluster
 
     def drawn_mean(self, units: np.ndarray, seen: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the mean of ``seen`` (units x k) over the chosen units under each row of ``weights``: draws x k."""
@@ -90,50 +79,31 @@ def balanced_panel(
     none). ValueError for gaps, repeated rows, missing values, or a start, weight or cluster that changes within a unit.
     """
     complete(frame, [], present=[first_treated])
+    frame, _ = weighted_rows(frame, [outcome, unit, period], cluster, weights)
     if frame.empty:
         raise ValueError("The panel has no rows: check the selection.")
-    frame, w = weighted_rows(frame, [outcome, unit, period], cluster, weights)
-    y, time = column(frame[outcome], outcome), _whole(frame, period)
-    first = np.full(len(frame), math.inf)
-    periods = np.unique(time)
-    dated = frame[first_treated].notna().to_numpy() & ~frame[first_treated].isin([0, math.inf]).to_numpy()
-    first[dated] = _whole(frame[dated], first_treated)
-    if periods[0] < 0 and frame[first_treated].isin([0]).any():
+    if frame.duplicated([unit, period]).any():
+        raise ValueError("A unit has a period more than once: keep one row of each.")
+    fixed = list(dict.fromkeys(name for name in (first_treated, weights, cluster) if name not in (None, unit)))
+    if len(frame[[unit, *fixed]].drop_duplicates()) > frame[unit].nunique():
+        raise ValueError(f"A unit has more than one value of {', '.join(fixed)}: each is the same in all periods.")
+    each = frame.drop_duplicates(unit)  # units in the order in which they come
+    wide = frame.pivot(index=unit, columns=period, values=outcome).loc[each[unit]]
+    if wide.isna().to_numpy().any():
+        raise ValueError("A unit has no row for a period that others have: fill the gaps or exclude such units.")
+    periods, first = _whole(wide.columns, period), _whole(each[first_treated], first_treated)
+    if periods[0] < 0 and (first == 0).any():
         raise ValueError(f"In {first_treated} 0 means never, but 0 is also a period: count the periods from 1.")
-    first[first > periods[-1]] = math.inf
-    codes, units = pd.factorize(frame[unit])
-    order = np.lexsort((time, codes))
-    codes, time = codes[order], time[order]
-    repeated = np.flatnonzero((np.diff(codes) == 0) & (np.diff(time) == 0))
-    if repeated.size:
-        row = repeated[0]
-        raise ValueError(f"Unit {units[codes[row]]} has period {time[row]:g} more than once: keep one row of each.")
-    short = np.flatnonzero(np.bincount(codes) < len(periods))
-    if short.size:
-        gap = np.setdiff1d(periods, time[codes == short[0]])[0]
-        raise ValueError(
-            f"Unit {units[short[0]]} has no row for period {gap:g} ({short.size} of {len(units)} units have gaps). "
-            "Every unit is needed in every period: fill the gaps or exclude those units."
-        )
-
-    def per_unit(name: str, values: np.ndarray) -> np.ndarray:
-        by_unit = values[order].reshape(len(units), len(periods))
-        changing = np.flatnonzero((by_unit != by_unit[:, :1]).any(axis=1))
-        if changing.size:
-            raise ValueError(f"Unit {units[changing[0]]} has more than one {name}: it must be the same in each period.")
-        return by_unit[:, 0]
-
-    first, w = per_unit(first_treated, first), per_unit(weights or "weight", w)
-    clusters, names = None, units
-    if cluster is not None:
-        clusters, names = pd.factorize(frame[cluster])
-        clusters = per_unit(cluster, clusters)
+    first[~((first != 0) & (first <= periods[-1]))] = math.inf
+    names = each[cluster or unit]
+    codes, names = (None, names) if cluster is None else pd.factorize(names)
+    w = np.ones(len(each)) if weights is None else column(each[weights], weights)
     kept = first > periods[0]
-    panel = Panel(y[order].reshape(len(units), -1), periods, first, w, clusters, list(names)).part(kept)
+    panel = Panel(wide.to_numpy(float), periods, first, w, codes, list(names)).part(kept)
     if kept.all():
         return panel, ""
     return panel, (
-        f"{(~kept).sum()} of {len(units)} units were treated in or before period {periods[0]:g} and are excluded, "
+        f"{(~kept).sum()} of {len(each)} units were treated in or before period {periods[0]:g} and are excluded, "
         "because they were never observed untreated."
     )
 
@@ -147,7 +117,7 @@ def weighted_rows(
     return frame[w > 0], w[w > 0]
 
 
-def _whole(frame: pd.DataFrame, name: str) -> np.ndarray:
-    numbers = column(frame[name], name)
-    refuse(numbers % 1 != 0, f"{name} is not a whole number", "Count periods, such as months from the first one.")
-    return numbers
+def _whole(values: pd.Series | pd.Index, name: str) -> np.ndarray:
+    found = numbers(values)
+    refuse(np.isfinite(found) & (found != np.round(found)), f"{name} is not a whole number", "Count periods.")
+    return found

@@ -97,8 +97,6 @@ def fit(
     rows = pd.concat([alive, dead], ignore_index=True)
     rows = rows[rows["n"] > 0].reset_index(drop=True)
     result = cox(rows, "event", names, [STRATUM, "tick"], weights="n")
-    if not result.converged:
-        return Fit(result, np.full((1, len(names)), np.nan))
     one = pd.DataFrame(result.dfbeta / rows[["n"]].to_numpy(), columns=names)  # the influence of one person
     pulls = add_up(*_steps(risk, rows, one), names)
     covariance, coef = pulls.T @ pulls, result.table["coef"].to_numpy()

@@ -15,13 +15,11 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from cxlib.stats.checks import frequency_weights, numbers, refuse
-from cxlib.stats.condensed import condense
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.hypergeometric import purchases_until_gone, time_of_leaving
 from cxlib.stats.likelihood import LikelihoodModel, collapse
 
 ALL_STAY = 1e-9  # stands for no leaving at all, where a parameter of it cannot be 0
-MANY = 60_000  # different histories: more are condensed for the fit, which would otherwise take over a second
 
 
 class TimingModel(LikelihoodModel):
@@ -40,9 +38,8 @@ class TimingModel(LikelihoodModel):
     def fit(self, frequency: object, recency: object, age: object, weights: object = None) -> Self:
         """Fit by maximum likelihood to one-dimensional arrays of equal length; return self.
 
-        ``LikelihoodModel`` lists the results. More than ``MANY`` different rows are condensed to find the maximum
-        (``condensed``); the last step and the log-likelihood use the rows themselves. ValueError names the first
-        impossible row, or says that nobody bought again.
+        ``LikelihoodModel`` lists the results. The time taken grows with the number of different rows, which rounding to
+        whole weeks keeps small. ValueError names the first impossible row, or says that nobody bought again.
 
         Example: ``BetaGeoNBD().fit(x, recency, age).predict(52, x, recency, age)`` forecasts a year of purchases.
         """
@@ -53,11 +50,7 @@ class TimingModel(LikelihoodModel):
                 f"none of {weights.sum():,.0f} buyers bought again, so neither buying nor leaving can be estimated. "
                 "Lengthen the window, pool segments, or check that frequency counts repeat purchases."
             )
-        unit = weights @ rows[:, 2] / weights.sum()
-        rows, code = collapse(rows)
-        weights = np.bincount(code, weights=weights)
-        if len(rows) <= MANY or not self._maximise(*condense(rows, weights), unit=unit)._finish(rows, weights):
-            self._maximise(rows, weights, unit=unit)
+        self._maximise(rows, weights, unit=weights @ rows[:, 2] / weights.sum())
         if self.message != "Converged.":
             self.message += f" Here {again:,.0f} of {self.n:,.0f} buyers bought again."
         return self

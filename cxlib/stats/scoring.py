@@ -62,8 +62,6 @@ def resampled(
     of two models for the same people and matrix can be subtracted. ValueError for invalid input.
     """
     p, y, n = _checked(probability, event, weights)
-    if not 0 < share < 1:
-        raise ValueError(f"share is {share}: it must lie between 0 and 1, for example 0.1 for the top tenth.")
     matrix = np.atleast_2d(np.asarray(weights_matrix, dtype=float))
     group = group_codes(fold, matrix.shape[1])
     # The distinct probabilities, highest first.
@@ -110,8 +108,6 @@ def calibration_table(
     n and events. People with equal probability stay together, so there may be fewer groups. Steyerberg 2019, ch. 15.
     """
     p, y, n = _checked(probability, event, weights)
-    if groups < 2:
-        raise ValueError(f"{groups} groups cannot be compared; give 2 or more, usually 10.")
     code = np.unique(p, return_inverse=True)[1]
     size = np.bincount(code, n)
     middle = (np.cumsum(size) - size / 2) / size.sum()

@@ -52,8 +52,6 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
     """
     z = z_value(confidence)
     names = values.index if isinstance(values, pd.Series) else None
-    if names is not None and isinstance(standard_errors, pd.Series) and not names.equals(standard_errors.index):
-        raise ValueError("values and standard_errors have different groups or another order: align them first.")
     values = column(values, "value")
     if values.size < 3:
         raise ValueError(f"Shrinking needs at least 3 groups, not {values.size}: show these means as they are.")
@@ -78,9 +76,7 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
         },
         index=names,
     )
-    return Shrunken(
-        table=table, mean=centre + unit * float(mean), between_sd=unit * math.sqrt(between), confidence=confidence
-    )
+    return Shrunken(table, centre + unit * float(mean), unit * math.sqrt(between), confidence)
 
 
 def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
@@ -88,11 +84,8 @@ def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
 
     The true means are drawn ``draws`` times (usually 4,000) from normal distributions around the shrunken means and
     ranked each time (Goldstein & Spiegelhalter 1996, J. R. Stat. Soc. A 159:385). Returns the groups in the order given
-    with whole ranks: ``value`` (the median), ``low``, ``high``, at the confidence of ``shrunken``. ValueError for fewer
-    than 100 draws.
+    with whole ranks: ``value`` (the median), ``low``, ``high``, at the confidence of ``shrunken``.
     """
-    if draws < 100:
-        raise ValueError(f"{draws} draws are too few for an interval: ask for at least 100, usually 4,000.")
     table = shrunken.table
     drawn = np.random.default_rng(seed).normal(table["shrunken"], table["se"], (draws, len(table)))
     ranked = 1 + np.argsort(np.argsort(-drawn, axis=1), axis=1)

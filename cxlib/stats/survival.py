@@ -88,8 +88,6 @@ def survival_matrix(events: ArrayLike, exits: ArrayLike, entries: ArrayLike | No
     """
     events, exits = np.asarray(events, dtype=float), np.asarray(exits, dtype=float)
     entries = None if entries is None else np.asarray(entries, dtype=float)
-    if events.shape != exits.shape or (entries is not None and entries.shape != exits.shape):
-        raise ValueError("events, exits and entries must have one shape: a count for each set and time.")
     at_risk = _at_risk(exits, entries)
     hazard = np.divide(events, at_risk, out=np.zeros_like(at_risk), where=at_risk > 0)
     return np.cumprod(1 - np.minimum(hazard, 1), axis=-1)
@@ -149,10 +147,9 @@ def _log_log_bounds(survival: np.ndarray, log_se: np.ndarray) -> tuple[np.ndarra
 def survival_at(curve: pd.DataFrame, times: ArrayLike) -> pd.DataFrame:
     """Read a Kaplan-Meier curve at given times: time, value, low, high, se, n (at risk just before).
 
-    Beyond the end of a curve that has not reached 0, all but n are NaN. ValueError for times below 0.
+    Beyond the end of a curve that has not reached 0, all but n are NaN.
     """
     times = column(np.atleast_1d(times), "times")
-    refuse(times < 0, "times is negative", "Time starts at 0.")
     known = curve["time"].to_numpy()
     row = curve.iloc[np.searchsorted(known, times, side="right") - 1]
     ahead = np.searchsorted(known, times)
@@ -171,8 +168,6 @@ def median_survival(curve: pd.DataFrame, survival: float = 0.5) -> Estimate:
     own bounds reach the share (Brookmeyer & Crowley 1982, Biometrics 38:29). ``n`` is the largest number at risk; there
     is no standard error.
     """
-    if not 0 < survival < 1:
-        raise ValueError(f"survival is {survival}: give a share between 0 and 1.")
     time = curve["time"].to_numpy()
 
     def reached(heights: pd.Series) -> float:

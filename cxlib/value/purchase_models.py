@@ -42,7 +42,7 @@ def require(company: Company, minimum_repeat_buyers: int = 100, priced: bool = F
     people.require(company, "orders")
     if priced:
         valuation.money_of(company)
-    (several, on_days), needed = _repeat_buyers(company), _needed(company, minimum_repeat_buyers)
+    (several, on_days), needed = purchases.repeat_buyers(company), _needed(company, minimum_repeat_buyers)
     if on_days < needed:
         everybody = company.orders.customer_id.nunique().execute()
         raise Unanswered("few-repeat-buyers", on_days=on_days, several=several, customers=int(everybody), needed=needed)
@@ -50,11 +50,6 @@ def require(company: Company, minimum_repeat_buyers: int = 100, priced: bool = F
 
 def _needed(company: Company, minimum_repeat_buyers: int) -> int:
     return max(minimum_repeat_buyers, company.settings.privacy.minimum_base)
-
-
-@lru_cache(maxsize=4)  # every question of buyers asks for it
-def _repeat_buyers(company: Company) -> tuple[int, int]:
-    return purchases.repeat_buyers(company)
 
 
 # ---- fits and what they expect ---------------------------------------------------------------------------------------
