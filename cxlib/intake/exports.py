@@ -170,26 +170,22 @@ def _arrow(name: str, frame: pd.DataFrame) -> pa.Table:
 
 
 class Prepared:
-    """A source as read (``raw``) and its named columns cleaned of blanks (``table``), under the export's names.
+    """A source as read (``raw``, its ``columns``) and its named columns cleaned of blanks, under the export's names.
 
     ``copies`` asks for the column _copy (the row repeats an earlier one, cell by cell), which is otherwise False.
     """
 
     def __init__(self, source: Source, exports: Exports, copies: bool) -> None:
-        self.source, self.exports, self.raw = source, exports, exports(source)
-        self._have, self._copies = [c for c in self.raw.columns if c != reading.ROW], copies
+        self.source, self.exports, self.raw, self._copies = source, exports, exports(source), copies
+        self.columns = [c for c in self.raw.columns if c != reading.ROW]
 
     @cached_property
     def table(self) -> ir.Table:
         """The named columns, cleaned, with _row and _copy."""
-        copy = rank(self.raw, self._have, [reading.ROW]) > 0 if self._copies else ibis.literal(False)
-        cleaned = {f":{c}": values.clean(self.raw[c], self.source.blank) for c in self._have if c in self.source.named}
+        copy = rank(self.raw, self.columns, [reading.ROW]) > 0 if self._copies else ibis.literal(False)
+        named = [c for c in self.columns if c in self.source.named]
+        cleaned = {f":{c}": values.clean(self.raw[c], self.source.blank) for c in named}
         return self.raw.select(reading.ROW, _copy=copy, **cleaned)
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns of the export."""
-        return self._have
 
     def find(self, written: str, where: str, table: ir.Table | None = None) -> ir.Value:
         """Return the cleaned column for a name in company.yaml (in a table derived from ``table``)."""
@@ -202,10 +198,10 @@ class Prepared:
         return values.text(values.clean(self.raw[written], self.source.blank))
 
     def _known(self, written: str, where: str) -> None:
-        if written not in self._have:
-            titled = any(re.fullmatch(r"column_\d+", c) for c in self._have)
+        if written not in self.columns:
+            titled = any(re.fullmatch(r"column_\d+", c) for c in self.columns)
             hint = " If a title stands above the header, name the header's row: header_row: 3." if titled else ""
-            remedy = did_you_mean(written, self._have, "export's") + hint
+            remedy = did_you_mean(written, self.columns, "export's") + hint
             raise fault("no_column", file=self.source.label, column=written, where=where, remedy=remedy)
 
 

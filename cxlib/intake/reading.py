@@ -99,7 +99,7 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
 
     Example: ``load(engine, ["orders.csv"], name="orders", how=Export(file="orders.csv", delimiter=";"))``.
     """
-    first: tuple[str, ...] = ()
+    table: ibis.Table | None = None
     for i, path in enumerate(paths):
         part = f"{name}_part" if i else name
         path = _existing(path)
@@ -107,15 +107,15 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
             _READERS[path.suffix.lower()](engine, path, part, how)
         except OSError as error:
             raise fault("unreadable", file=path, said=error.strerror) from None
-        columns = engine.table(part).columns
-        if not i:
-            first = columns
+        made = engine.table(part)
+        if table is None:
+            table = made
             continue
         if path.suffix.lower() in JSON:  # a record has the keys that it needs
-            for column in sorted(set(columns) - set(first)):
-                engine.raw_sql(f"alter table {identifier(name)} add column if not exists {identifier(column)} varchar")
-            first = engine.table(name).columns
-        elif odd := sorted(set(first) ^ set(columns)):
+            for column in sorted(set(made.columns) - set(table.columns)):
+                engine.raw_sql(f"alter table {identifier(name)} add column {identifier(column)} varchar")
+            table = engine.table(name)
+        elif odd := sorted(set(table.columns) ^ set(made.columns)):
             raise fault("other_columns", file=path, column=odd[0])
         try:
             engine.raw_sql(
@@ -126,7 +126,7 @@ def load(engine: ibis.BaseBackend, paths: Iterable[str | Path], *, name: str, ho
             raise fault("other_types", file=path, said=str(error).splitlines()[0]) from None
     if not engine.raw_sql(f"select 1 from {identifier(name)} limit 1").fetchall():
         raise fault("no_rows", file=path)
-    return engine.table(name)
+    return table
 
 
 def fingerprint(path: str | Path) -> tuple[int, str]:
