@@ -148,7 +148,8 @@ def simple(company: Company) -> Answer:
     if fees:
         paying = follow_up.paying(company)
         n, revenue = (weights @ by_fold(paying["fold"], paying[c], weights) for c in ("n", "revenue"))
-        paid, often, base = revenue / n, np.full(len(n), 12.0), (n[0], n[0])
+        paid = np.divide(revenue, n, out=np.full(len(n), np.nan), where=n > 0)  # nobody may pay in a resample
+        often, base = np.full(len(n), 12.0), (n[0], n[0])
     else:
         year = upsells.year_of_orders(company)
         buyers, many, revenue = (
