@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 from test_run import fake_company, notebooks
 
 from cxlib import paths
+from cxlib.page import parameters
 from cxlib.publish import html, run
 
 CSP = (
@@ -308,9 +307,7 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            sys.modules, "cxlib.page.parameters", SimpleNamespace(check_parameters=lambda notebook, values: None)
-        )
+        patch.setattr(parameters, "model_of", lambda notebook: None)
         return run.run_report(
             fake_company(), reports=tmp_path_factory.mktemp("reports"), notebooks=notebooks("01", "06", "07")
         ).folder

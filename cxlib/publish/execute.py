@@ -29,10 +29,10 @@ class Job:
     """One notebook to run: ``parameters`` are injected, ``folder`` receives its results, ``hidden`` are secrets."""
 
     notebook: Path
-    folder: Path
     parameters: Mapping[str, object]
     page: html.Page
-    timeout: float
+    folder: Path = Path()
+    timeout: float = 0.0
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -54,7 +54,7 @@ class Event:
 
 
 def work(connection: Connection) -> None:
-    """Run jobs from ``connection`` until it sends None, and send events back; end if the parent process ends."""
+    """Run jobs from ``connection`` and send events back; end if the parent process ends."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C: the parent process ends the run and its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.dont_write_bytecode = False
@@ -64,8 +64,8 @@ def work(connection: Connection) -> None:
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # kernels use this cxlib, installed or not
     # jsonschema would spend seconds per process on the parsers of a URI checker that no field of a notebook needs
     sys.modules.setdefault("rfc3987_syntax", None)
-    while (job := connection.recv()) is not None:
-        connection.send(execute(job, connection.send))
+    while True:
+        connection.send(execute(connection.recv(), connection.send))
 
 
 def _end_with_parent() -> None:

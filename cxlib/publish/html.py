@@ -52,7 +52,7 @@ class Page:
     title: str
     here: str
     links: tuple[Link, ...] = ()
-    parameters: tuple[Mapping[str, str], ...] = ()
+    parameters: Sequence[Mapping[str, object]] = ()
     failure: str | None = None
     warning: str = ""
 

@@ -77,8 +77,7 @@ def cells(row: Mapping[str, object]) -> dict[str, str]:
 
 def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
     """Return the part of a run record about the company: settings, files, rows used and excluded, oddities."""
-    settings = company.settings
-    settings = settings.model_dump(mode="json") if hasattr(settings, "model_dump") else dict(settings)
+    settings = company.settings.model_dump(mode="json")
     if settings.get("database"):
         settings["database"] = privacy.HIDDEN
     content = {
