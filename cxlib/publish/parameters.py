@@ -102,7 +102,7 @@ def declared(notebook: Path) -> dict[str, Parameter]:
             if name in found or not TYPES.keys() >= set(types):
                 raise ValueError("a second default, or not a simple type")
             rest = source.splitlines()[line.end_lineno - 1].encode()[line.end_col_offset :].decode()
-            found[name] = Parameter(default, types, rest.strip("# "))
+            found[name] = Parameter(default, types, rest.partition("#")[2].strip("# "))
     except (SyntaxError, ValueError) as error:
         number = getattr(error, "lineno", None) or number
         raise fault("line", file=notebook.name, number=number, types=", ".join(TYPES)) from error
