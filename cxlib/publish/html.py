@@ -51,10 +51,8 @@ class Page:
 
 def title_of(texts: Iterable[str], fallback: str) -> str:
     """Return the first level-one heading in the markdown cells of a notebook."""
-    for text in texts:
-        if found := re.search(r"^#\s+(.+?)\s*#*$", text, re.MULTILINE):
-            return re.sub(r"[*`_]", "", found.group(1))
-    return fallback
+    found = re.search(r"^#\s+(.+?)\s*#*$", "\n".join(texts), re.MULTILINE)
+    return re.sub(r"[*`_]", "", found.group(1)) if found else fallback
 
 
 def notebook_page(notebook: Mapping, page: Page) -> str:
@@ -93,6 +91,8 @@ def index_page(
     from jinja2 import Environment, FileSystemLoader
 
     whole = run["outcome"] == "done"
+    if not whole:
+        findings, figures = [], []
     pages = {n["name"]: n for n in run["notebooks"] if not n.get("nothing_because")}
     answered = [f for f in findings if f.get("answered", True)]
     board = next((n for n in pages if n.endswith("_board") and any(f["notebook"] == n for f in answered)), None)
@@ -105,14 +105,6 @@ def index_page(
     read, used = (sum(r.get(k) or 0 for r in run["record"]) for k in ("rows_read", "used"))
     made = datetime.fromisoformat(run["started"])
     changed = {k: v for n in run["notebooks"] for k, v in n["parameters"].items() if k in run["given"]}
-    about = {
-        "Company": run["company"],
-        "As of": run["as_of"],
-        "Started": run["started"],
-        "Parameters changed": ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none",
-        "Commit": run["commit"] or "not under version control",
-        "Versions": ", ".join(f"{k} {v}" for k, v in run["versions"].items()),
-    }
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"columns": record.columns, "cells": record.cells, "KNOWN": KNOWN, "MEANING": MEANING}
     return environment.get_template("summary.html.j2").render(
@@ -126,23 +118,20 @@ def index_page(
         links=links(pages if complete else []),
         aside=aside,
         much=much,
-        board=board if whole else None,
-        others=others if whole else [],
+        board=board,
+        others=others,
         grouped=grouped,
         above=[f["headline"] for f in grouped.get(board, [])],
         at_once=AT_ONCE,
         gaps=gaps.markup(unanswered) if unanswered else "",
         left_out=[(short_title(n["name"]), n["nothing_because"]) for n in run["notebooks"] if n["name"] not in pages],
-        numbers=figures if whole else {},
+        numbers=figures,
         more=sum(len(own[AT_ONCE:]) for own in figures.values()),
-        data=[
-            ("Rows read and used", f"Of {read:,} rows read, {used:,} are used.", run["record"]),
-            ("Rows excluded, and why", "No row is excluded without a reason.", run["set_aside"]),
-            ("Oddities in rows that are used", "Look at these, although nothing was excluded for them.", run["notes"]),
-            ("Files", "The files behind this report.", run["inputs"]),
-        ],
+        read=read,
+        used=used,
         files=_files(tables),
-        about=[{"what": k, "value": str(v)} for k, v in about.items()],
+        changed=[f"{k} = {v}" for k, v in changed.items()],
+        versions=[f"{k} {v}" for k, v in run["versions"].items()],
         runs=[
             {"notebook": n["title"], "outcome": n["outcome"], "seconds": round(n["seconds"])} for n in run["notebooks"]
         ],
@@ -287,10 +276,8 @@ def _align_numbers(table: object) -> None:
 
 def _refuse(soup: object) -> None:
     """Raise PageError if anything on the page would run or load, or is an image without alternative text."""
-    if found := soup.find(_LIVE_ELEMENTS):
-        raise PageError(f"an output contains a <{found.name}> element: escape text that comes from the data")
-    if len(soup.find_all("meta", attrs={"http-equiv": True})) > 1:
-        raise PageError("an output contains a <meta> element: escape text that comes from the data")
+    if found := [*soup.find_all(_LIVE_ELEMENTS), *soup.select("meta[http-equiv]")[1:]]:
+        raise PageError(f"an output contains a <{found[0].name}> element: escape text that comes from the data")
     for element in soup.find_all(True):
         for name, value in element.attrs.items():
             text = "".join(str(value).split()).lower()
@@ -316,24 +303,17 @@ def _new_caveats(finding: Mapping, said: set[str]) -> dict[str, object]:
     return {**finding, "caveats": new}
 
 
-def written(estimate: object, unit: str) -> str:
-    """Return a number with its interval as text: shares in percent, their differences in points."""
-    if unit == "share difference":
-        return numbers.points(estimate)
-    return (numbers.percent if unit.startswith("share") else numbers.number)(estimate)
-
-
 def _numbers(pages: Iterable[str], figures: Sequence[Mapping]) -> dict[str, list[dict[str, object]]]:
-    """Return the figures of each page as text; one that the board's page repeats stands once."""
+    """Return the figures of each page as text: shares in percent, their differences in points; each stands once."""
     groups, seen = {name: [] for name in pages}, set()
     for f in (f for f in figures if f["notebook"] in groups):
         unit, n = f.get("unit") or "", f.get("n")
+        write = numbers.percent if unit.startswith("share") else numbers.number
+        write = numbers.points if unit == "share difference" else write
         ends = {k: math.nan if f.get(k) is None else f[k] for k in ("value", "low", "high")}
         shown = {
-            "value": written(SimpleNamespace(**ends), unit),
-            "unit": unit.removeprefix("share").removeprefix(" difference").strip()
-            if unit.startswith("share")
-            else unit,
+            "value": write(SimpleNamespace(**ends)),
+            "unit": unit.removeprefix("share").removeprefix(" difference").strip(),
             "base": "–" if n is None else f"{n:,.0f} {f.get('base') or ''}".strip(),
         }
         if (f["label"], shown["value"]) not in seen:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cxlib
 from cxlib import paths
-from cxlib.errors import InputError
+from cxlib.errors import faults
 from cxlib.page import gaps, numbers
 from cxlib.page import parameters as models
 from cxlib.publish import execute, folders, html, privacy, record
@@ -24,6 +24,7 @@ from cxlib.publish.parameters import RESERVED, cells, declared, resolve
 
 PATTERN = "[0-9][0-9]_*.ipynb"
 TIMEOUT = 1800.0
+fault = faults(__file__)
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,16 @@ def _plan(
     found = discover(notebooks)
     known = {path.stem: declared(path) for path in found}
     given = resolve(known, parameters)
-    opened = open_company(company, as_of)
+    named = isinstance(company, str | Path)
+    opened = cxlib.open_company(company, as_of=as_of) if named else company
+    if not named and as_of and str(as_of) != opened.as_of.isoformat():
+        raise fault("other_day", company=opened.name, opened=opened.as_of, as_of=as_of)
     opened.refuse_stale()
-    spoken = str(company) if isinstance(company, str | Path) else opened.name
+    common = {"company": str(company) if named else opened.name, "as_of": opened.as_of.isoformat()}
     plan = []
     for path in found:
         mine = known[path.stem]
-        values = {"company": spoken, "as_of": opened.as_of.isoformat()} | given[path.stem]
+        values = common | given[path.stem]
         injected = {n: values[n] for n in mine if n in values}
         used = {n: p.default for n, p in mine.items()} | injected
         if models.model_of(path.stem):
@@ -149,21 +153,8 @@ def discover(notebooks: Iterable[Path | str] | None = None) -> list[Path]:
     """Return the notebooks of the report in order; InputError if there are none."""
     found = [Path(n) for n in notebooks] if notebooks is not None else sorted(paths.notebooks().glob(PATTERN))
     if not found:
-        raise InputError(
-            f"There is no notebook {PATTERN}", remedy="Set CXLIB_ROOT to the project's folder.", file=paths.notebooks()
-        )
+        raise fault("no_notebook", file=paths.notebooks(), pattern=PATTERN)
     return found
-
-
-def open_company(company: object, as_of: date | str | None = None) -> object:
-    """Open and check a company by name or path, as of a date or ISO text; an opened company is returned unchanged."""
-    if isinstance(company, str | Path):
-        return cxlib.open_company(company, as_of=as_of)
-    if as_of and str(as_of) != company.as_of.isoformat():
-        raise InputError(
-            f"{company.name} was opened as of {company.as_of}, not {as_of}", remedy="Open it as of the date of the run."
-        )
-    return company
 
 
 def _quiet_kernels(profiles: Path) -> None:
@@ -251,8 +242,7 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
         figures = record.collect(scratch, "figures", ["name", "label", "value"])
     except ValueError as problem:
         about["error"] = f"A notebook wrote a file that cannot be read: {problem}"
-    ends = {n["outcome"] for n in about["notebooks"]}
-    whole = ends == {DONE} and about["error"] is None
+    whole = about["error"] is None and all(n["outcome"] == DONE for n in about["notebooks"])
     if whole:
         _leave_out(about["notebooks"], findings, scratch)
     for extra in ("findings", "figures", ".ipython", ".intake"):
@@ -289,7 +279,7 @@ def _leave_out(notebooks: list[dict], findings: list[Mapping], scratch: Path) ->
     for name in silent:
         (scratch / f"{name}.html").unlink()
         (scratch / f"{name}.ipynb").unlink()
-    for page in scratch.glob("*.html") if silent else ():
+    for page in scratch.glob("*.html"):
         page.write_text(html.unlinked(page.read_text(encoding="utf-8"), silent), encoding="utf-8")
 
 
