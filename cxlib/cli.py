@@ -145,13 +145,13 @@ def companies() -> None:
         for settings in sorted(paths.data().glob("*/company.yaml")):
             name = settings.parent.name
             last = record.last(paths.reports() / name) or {}
-            failed = sorted(paths.reports().glob(f"{name}/*.failed"))
+            failed = paths.reports().glob(f"{name}/*.failed")
             found.append(
                 {
                     "company": name,
                     "last_report": last.get("as_of", "none"),
                     "made": last.get("started", ""),
-                    "failed_since": ", ".join(f.name.removesuffix(".failed") for f in failed),
+                    "failed_since": ", ".join(sorted(folder.stem for folder in failed)),
                     "page": f"{last['folder']}/index.html" if last else "",
                 }
             )
@@ -227,10 +227,10 @@ def _progress() -> Iterator[object]:
 
         def show(event: Event) -> None:
             if event.name not in tasks:
-                tasks[event.name] = bars.add_task(event.name, total=event.cells or 1, state="")
+                tasks[event.name] = bars.add_task(event.name, state="")
             state = f"cell {event.cell}/{event.cells}" if event.state == "cell" else event.state
-            done = (event.cells or 1) if event.state == "done" else max(event.cell - 1, 0)
-            bars.update(tasks[event.name], completed=done, state=state)
+            done = event.cells if event.state == "done" else max(event.cell - 1, 0)
+            bars.update(tasks[event.name], total=event.cells, completed=done, state=state)
             if event.state == "failed":
                 bars.stop_task(tasks[event.name])
 

@@ -102,9 +102,7 @@ def index_page(
     grouped = {name: [_new_caveats(f, said) for f in answered if f["notebook"] == name] for name in ordered}
     figures, unanswered = _numbers(pages, figures), gaps.gaps(findings)
     aside, much = set_aside(run)
-    read, used = (sum(r.get(k) or 0 for r in run["record"]) for k in ("rows_read", "used"))
     made = datetime.fromisoformat(run["started"])
-    changed = {k: v for n in run["notebooks"] for k, v in n["parameters"].items() if k in run["given"]}
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.globals |= {"columns": record.columns, "cells": record.cells, "KNOWN": KNOWN, "MEANING": MEANING}
     return environment.get_template("summary.html.j2").render(
@@ -127,10 +125,8 @@ def index_page(
         left_out=[(short_title(n["name"]), n["nothing_because"]) for n in run["notebooks"] if n["name"] not in pages],
         numbers=figures,
         more=sum(len(own[AT_ONCE:]) for own in figures.values()),
-        read=read,
-        used=used,
         files=_files(tables),
-        changed=[f"{k} = {v}" for k, v in changed.items()],
+        changed=[f"{k} = {v}" for k, v in run["given"].items()],
         versions=[f"{k} {v}" for k, v in run["versions"].items()],
         runs=[
             {"notebook": n["title"], "outcome": n["outcome"], "seconds": round(n["seconds"])} for n in run["notebooks"]

@@ -167,8 +167,7 @@ def _quiet_kernels(profiles: Path) -> None:
 
 def _longest_first(work: list[Job], home: Path) -> list[Job]:
     """Order by run time in the last report, so that no long notebook starts last; unknown ones come first."""
-    last = record.last(home) or {}
-    seconds = {n["name"]: n["seconds"] for n in last.get("notebooks", [])}
+    seconds = {n["name"]: n["seconds"] for n in (record.last(home) or {}).get("notebooks", [])}
     return sorted(work, key=lambda job: -seconds.get(job.name, float("inf")))
 
 
@@ -176,13 +175,13 @@ def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], Non
     """Run jobs in ``count`` worker processes; if a worker is killed, only its own notebook fails."""
     count = count or min(2, os.cpu_count() or 1)
     waiting, ends = deque(work), {}
-    workers, idle, busy = [], [], {}  # of a busy connection: its worker, the job, when it began
+    workers, idle, busy = [], [], {}  # of a busy connection: its process, the job, when it began
     try:
         while waiting or busy:
             while waiting and len(busy) < count:
                 if not idle:
                     idle.append(_worker())
-                    workers.append(idle[0][0])
+                    workers += idle
                 process, connection = idle.pop()
                 try:
                     connection.send(waiting[0])
@@ -204,14 +203,15 @@ def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], Non
                     del busy[connection]
                     idle.append((process, connection))
     finally:
-        for process in workers:
+        for process, _ in workers:
             process.terminate()
-        for process in workers:
+        for process, _ in workers:
             process.join(10)
     return ends
 
 
 def _worker() -> tuple[object, object]:
+    """Start a worker; return its process and the connection to it."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=execute.work, args=(there,), daemon=True)
