@@ -105,7 +105,7 @@ def test_parameters_are_a_small_table_in_place_of_their_cells():
         nbformat.v4.new_code_cell("draws = 1000", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("draws = 7", metadata={"tags": ["injected-parameters"]}),
     ]
-    page = html.Page("Acme", "30 June 2026", "T", "t.html", (), ({"name": "draws", "value": "7", "comment": "<fast>"},))
+    page = html.Page("Acme", "30 June 2026", "T", "t.html", {}, ({"name": "draws", "value": "7", "comment": "<fast>"},))
     text = html.notebook_page(nbformat.v4.new_notebook(cells=cells), page)
     assert "draws = " not in text
     assert "<summary>Code" not in text

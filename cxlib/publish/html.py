@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,13 +37,13 @@ class PageError(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """What a page shows around its notebook; ``parameters`` have name, value and comment, ``links`` href and text."""
+    """What a page shows around its notebook: ``links()``, and ``parameters`` that have name, value and comment."""
 
     company: str
     as_of: str
     title: str
     here: str
-    links: Sequence[Mapping[str, str]] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
     parameters: Sequence[Mapping[str, object]] = ()
     failure: str | None = None
     warning: str = ""
@@ -141,13 +141,9 @@ def short_title(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def links(names: Iterable[str]) -> list[dict[str, str]]:
-    """Return the links to the pages of a report with these notebooks, overview first."""
-    return [_link(INDEX, "Overview"), *(_link(f"{name}.html", short_title(name)) for name in names)]
-
-
-def _link(href: str, text: str) -> dict[str, str]:
-    return {"href": href, "text": text}
+def links(names: Iterable[str]) -> dict[str, str]:
+    """Return the navigation of a report with these notebooks, overview first: the title of each page by its file."""
+    return {INDEX: "Overview"} | {f"{name}.html": short_title(name) for name in names}
 
 
 def set_aside(run: Mapping) -> tuple[str, bool]:
@@ -248,11 +244,10 @@ def _prune(main: object) -> None:
 
 def _link_pages(main: object, page: Page) -> None:
     """Turn links to other notebooks into links to their pages; one to a notebook not in this report becomes text."""
-    pages = {link["href"] for link in page.links}
     for link in main.find_all("a", href=re.compile(r"^[^/:?#]+\.ipynb(#|$)")):
         name, mark, place = link["href"].partition("#")
         target = f"{name.removesuffix('.ipynb')}.html"
-        if target in pages:
+        if target in page.links:
             link["href"] = target + mark + place
         else:
             link.unwrap()
@@ -318,10 +313,10 @@ def _numbers(pages: Iterable[str], figures: Sequence[Mapping]) -> dict[str, list
     return {name: own for name, own in groups.items() if own}
 
 
-def _files(tables: Sequence[str]) -> dict[str, list[dict[str, str]]]:
-    """Return links to the tables, by the notebook that wrote them."""
-    groups: dict[str, list[dict[str, str]]] = {}
+def _files(tables: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the titles of the tables by their files, by the notebook that wrote them."""
+    groups: dict[str, dict[str, str]] = {}
     for name in sorted(tables):
         stem, _, rest = name.removesuffix(".csv").partition("--")
-        groups.setdefault(stem, []).append(_link(f"tables/{name}", re.sub("[_-]", " ", rest or stem)))
+        groups.setdefault(stem, {})[f"tables/{name}"] = re.sub("[_-]", " ", rest or stem)
     return groups

@@ -40,15 +40,14 @@ def refresh(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
-def main() -> int:
+def main() -> None:
     """Refresh the notebooks given as arguments, or all."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.pop("CXLIB_OUT", None)
     for path in run.discover(sys.argv[1:] or None):
         refresh(path)
         print(f"{path.name} executed", flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -23,7 +23,6 @@ from cxlib.publish.execute import DONE, FAILED, Event, Job
 from cxlib.publish.parameters import RESERVED, cells, declared, resolve
 
 PATTERN = "[0-9][0-9]_*.ipynb"
-TIMEOUT = 1800.0
 fault = faults(__file__)
 
 
@@ -56,7 +55,7 @@ def run_report(
     notebooks: Sequence[Path | str] | None = None,
     jobs: int | None = None,
     progress: Callable[[Event], None] | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float = 1800.0,
 ) -> Result:
     """Run every notebook for one company and publish ``reports/<company>/<as_of>/``.
 
@@ -159,10 +158,9 @@ def discover(notebooks: Iterable[Path | str] | None = None) -> list[Path]:
 
 def _quiet_kernels(profiles: Path) -> None:
     """Give the kernels their own configuration: no start-up files of the user, no log lines about transport."""
-    (profiles / "profile_default").mkdir(parents=True)
-    (profiles / "profile_default" / "ipython_kernel_config.py").write_text(
-        "c.IPKernelApp.log_level = 50\n", encoding="utf-8"
-    )
+    folder = profiles / "profile_default"
+    folder.mkdir(parents=True)
+    (folder / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 50\n", encoding="utf-8")
 
 
 def _longest_first(work: list[Job], home: Path) -> list[Job]:
