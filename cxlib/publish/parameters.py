@@ -50,10 +50,10 @@ class Parameter:
         read = self._from_shell(value) if isinstance(value, ShellText) else value
         try:
             return TypeAdapter(accepted, config=STRICT).validate_python(read)
-        except ValidationError:
-            types = " or ".join(self.types) or "a plain value"
+        except ValidationError as error:
+            types, said = " or ".join(self.types) or "a plain value", error.errors()[0]["msg"]
             default = f"{self.default!r}{f': {self.comment}' if self.comment else ''}"
-            raise fault("type", file=file, value=value, name=name, types=types, default=default) from None
+            raise fault("type", file=file, value=value, name=name, types=types, said=said, default=default) from None
 
     def _from_shell(self, text: str) -> object:
         if "str" in self.types and not (text == "null" and "None" in self.types):
