@@ -93,11 +93,11 @@ def run(
 def check(company: Company, as_of: AsOf = None) -> None:
     """Check the data of a company: what is used, what is excluded and why."""
     with _messages():
+        from cxlib import open_company
         from cxlib.intake import verdict
         from cxlib.publish.record import rows
-        from cxlib.publish.run import open_company
 
-        opened = open_company(company, as_of)
+        opened = open_company(company, as_of=as_of)
         print(f"{opened.title}, data up to {opened.as_of}")
         _table("Files", rows(opened.inputs))
         _table("Rows read and used", rows(opened.record))
@@ -145,13 +145,13 @@ def companies() -> None:
         for settings in sorted(paths.data().glob("*/company.yaml")):
             name = settings.parent.name
             last = record.last(paths.reports() / name) or {}
-            failed = sorted(paths.reports().glob(f"{name}/*.failed"))
+            failed = paths.reports().glob(f"{name}/*.failed")
             found.append(
                 {
                     "company": name,
                     "last_report": last.get("as_of", "none"),
                     "made": last.get("started", ""),
-                    "failed_since": ", ".join(f.name.removesuffix(".failed") for f in failed),
+                    "failed_since": ", ".join(sorted(folder.stem for folder in failed)),
                     "page": f"{last['folder']}/index.html" if last else "",
                 }
             )
@@ -186,12 +186,9 @@ def _messages() -> Iterator[None]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that workers are ended and folders cleared up
     try:
         yield
-    except InputError as error:
+    except (InputError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
-    except OSError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
     except KeyboardInterrupt:
         print("Stopped; no report was published.", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -200,22 +197,20 @@ def _messages() -> Iterator[None]:
 def _table(title: str, found: list[dict[str, object]], empty: str = "None.") -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from cxlib.publish import record
 
-    # not a terminal (a log): wide enough that nothing is cut
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=200)
+    width = None if sys.stdout.isatty() else 200  # so wide that nothing is cut in a log
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     console.print(f"\n{title}", style="bold")
     if not found:
         console.print(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    columns = record.columns(found)
-    for column in columns:
+    for column in record.columns(found):
         table.add_column(column["title"], justify="right" if column["numeric"] else "left", overflow="fold")
-    for row in found:
-        table.add_row(*(Text(record.cells(row)[column["key"]]) for column in columns))
+    for row in map(record.cells, found):
+        table.add_row(*(row[column["key"]] for column in record.columns(found)))
     console.print(table)
 
 
@@ -225,24 +220,17 @@ def _progress() -> Iterator[object]:
     if not sys.stdout.isatty():
         yield _say
         return
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TimeElapsedColumn
 
-    columns = (
-        SpinnerColumn(finished_text=" "),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns) as bars:
+    with Progress("{task.description}", BarColumn(24), "{task.fields[state]}", TimeElapsedColumn()) as bars:
         tasks: dict[str, int] = {}
 
         def show(event: Event) -> None:
             if event.name not in tasks:
-                tasks[event.name] = bars.add_task(event.name, total=event.cells or 1, state="")
+                tasks[event.name] = bars.add_task(event.name, state="")
             state = f"cell {event.cell}/{event.cells}" if event.state == "cell" else event.state
-            done = (event.cells or 1) if event.state == "done" else max(event.cell - 1, 0)
-            bars.update(tasks[event.name], completed=done, state=state)
+            done = event.cells if event.state == "done" else max(event.cell - 1, 0)
+            bars.update(tasks[event.name], total=event.cells, completed=done, state=state)
             if event.state == "failed":
                 bars.stop_task(tasks[event.name])
 
@@ -250,9 +238,7 @@ def _progress() -> Iterator[object]:
 
 
 def _say(event: Event) -> None:
-    if event.state == "started":
-        print(f"{event.name} started", flush=True)
-    elif event.state == "done":
-        print(f"{event.name} finished in {event.seconds:.1f} s", flush=True)
-    elif event.state == "failed":
-        print(f"{event.name} FAILED after {event.seconds:.1f} s", flush=True)
+    took = f"{event.seconds:.1f} s"
+    words = {"started": "started", "done": f"finished in {took}", "failed": f"FAILED after {took}"}
+    if event.state in words:
+        print(event.name, words[event.state], flush=True)

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_run import AS_OF, fake_company
+from test_run import fake_company
 
 import cxlib
 from cxlib import cli
 from cxlib.errors import InputError
-from cxlib.intake import settings
 from cxlib.publish import run
 from cxlib.publish.execute import Event
 
@@ -129,7 +128,7 @@ def test_an_unknown_parameter_is_exit_2(shell, monkeypatch, tmp_path):
     monkeypatch.setenv("CXLIB_ROOT", str(tmp_path))
     code, _, errors = shell("run", "acme", "-p", "drws", "5")
     assert code == 2
-    assert "Did you mean draws? Known parameters: draws, label, share." in errors
+    assert "Did you mean 'draws'? The known ones are: draws, label, share." in errors
     assert not (tmp_path / "reports").exists()
 
 
@@ -156,16 +155,8 @@ def test_a_keyboard_interrupt_is_exit_130_with_one_line(shell, report):
     assert (code, len(errors.splitlines())) == (130, 1)
 
 
-def checked_company():
-    """Return a company that is checked, with settings of its own."""
-    found, columns = fake_company(), {"customer_id": "id", "left_on": "left"}
-    sources = {"customers": {"file": "accounts.csv", "columns": columns}}
-    found.settings = settings.check({"name": "Acme", "as_of": AS_OF, "relationship": "contractual", "sources": sources})
-    return found
-
-
 def test_check_prints_files_rows_reasons_and_notes(shell, company):
-    company(checked_company())
+    company(fake_company())
     code, output, errors = shell("check", "acme")
     assert (code, errors) == (0, "")
     for words in (
@@ -181,7 +172,7 @@ def test_check_prints_files_rows_reasons_and_notes(shell, company):
 
 
 def test_check_says_so_when_nothing_was_set_aside(shell, company):
-    clean = checked_company()
+    clean = fake_company()
     clean.set_aside = clean.notes = pd.DataFrame()
     company(clean)
     assert "No row was excluded." in shell("check", "acme")[1]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import nbformat
 import pytest
 from test_run import fake_company, notebooks
 
 from cxlib import paths
+from cxlib.page import parameters
 from cxlib.publish import html, run
 
 CSP = (
@@ -106,7 +105,7 @@ def test_parameters_are_a_small_table_in_place_of_their_cells():
         nbformat.v4.new_code_cell("draws = 1000", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell("draws = 7", metadata={"tags": ["injected-parameters"]}),
     ]
-    page = html.Page("Acme", "30 June 2026", "T", "t.html", (), ({"name": "draws", "value": "7", "comment": "<fast>"},))
+    page = html.Page("Acme", "30 June 2026", "T", "t.html", {}, ({"name": "draws", "value": "7", "comment": "<fast>"},))
     text = html.notebook_page(nbformat.v4.new_notebook(cells=cells), page)
     assert "draws = " not in text
     assert "<summary>Code" not in text
@@ -308,9 +307,7 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            sys.modules, "cxlib.page.parameters", SimpleNamespace(check_parameters=lambda notebook, values: None)
-        )
+        patch.setattr(parameters, "model_of", lambda notebook: None)
         return run.run_report(
             fake_company(), reports=tmp_path_factory.mktemp("reports"), notebooks=notebooks("01", "06", "07")
         ).folder

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
 from datetime import date
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from cxlib.errors import InputError
+from cxlib.errors import faults
+from cxlib.intake.models import did_you_mean
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+fault = faults(__file__)
 
 
 class Parameters(BaseModel):
     """What every notebook takes; a question module adds its own fields by inheriting."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = STRICT | ConfigDict(extra="forbid", frozen=True)
 
     company: str = "demo"
     as_of: str = ""
@@ -53,22 +56,9 @@ def check(notebook: str, values: Mapping[str, object]) -> Parameters:
         return model(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
+        name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
-            known = list(model.model_fields)
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"Did you mean {close[0]!r}? " if close else ""
-            raise InputError(
-                f"{notebook} has no parameter {name!r}", remedy=f"{hint}It knows: {', '.join(known)}."
-            ) from None
-        raise InputError(
-            f"parameter {name!r} of {notebook} is not allowed: {first['msg'][:1].lower()}{first['msg'][1:]}",
-            value=first["input"],
-            remedy=f"Its default is {model.model_fields[name].default!r}.",
-        ) from None
-
-
-def check_parameters(notebook: str, values: Mapping[str, object]) -> None:
-    """Refuse unknown, ill-typed or impossible parameters of a notebook (InputError)."""
-    if model_of(notebook) is not None:
-        check(notebook, values)
+            known = did_you_mean(name, [*model.model_fields])
+            raise fault("unknown", notebook=notebook, name=name, known=known) from None
+        said, default = first["msg"][:1].lower() + first["msg"][1:], model.model_fields[name].default
+        raise fault("refused", notebook=notebook, name=name, said=said, value=first["input"], default=default) from None

@@ -17,7 +17,6 @@ from pathlib import Path
 from cxlib.publish import html, privacy
 
 DONE, FAILED = "done", "failed"
-FAILURE_TAG = "failure"
 # Set for workers and their kernels. Another kernel or the user's start-up files could change the numbers. One thread
 # per kernel is faster when two kernels share the machine. Byte code saves seconds at each kernel start.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
@@ -29,10 +28,10 @@ class Job:
     """One notebook to run: ``parameters`` are injected, ``folder`` receives its results, ``hidden`` are secrets."""
 
     notebook: Path
-    folder: Path
     parameters: Mapping[str, object]
     page: html.Page
-    timeout: float
+    folder: Path = Path()
+    timeout: float = 0.0
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -54,7 +53,7 @@ class Event:
 
 
 def work(connection: Connection) -> None:
-    """Run jobs from ``connection`` until it sends None, and send events back; end if the parent process ends."""
+    """Run jobs from ``connection`` and send events back; end if the parent process ends."""
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C: the parent process ends the run and its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.dont_write_bytecode = False
@@ -64,8 +63,8 @@ def work(connection: Connection) -> None:
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # kernels use this cxlib, installed or not
     # jsonschema would spend seconds per process on the parsers of a URI checker that no field of a notebook needs
     sys.modules.setdefault("rfc3987_syntax", None)
-    while (job := connection.recv()) is not None:
-        connection.send(execute(job, connection.send))
+    while True:
+        connection.send(execute(connection.recv(), connection.send))
 
 
 def _end_with_parent() -> None:
@@ -87,16 +86,15 @@ def execute(job: Job, tell: Callable[[Event], None]) -> Event:
     except html.PageError as refused:
         cell, error = None, f"The page cannot be made: {refused}"
     except Exception as problem:  # such as a full disk or a dead kernel: this notebook fails, not the run
-        notebook, cell, cells, error = None, None, 0, _sentence(problem)
-    if error:
-        error = privacy.redact(error, job.hidden)
+        notebook, cell, cells, error = None, None, 0, f"{type(problem).__name__}: {problem}"
+    error = error and privacy.redact(error, job.hidden)
     try:
         if error:
             write_failure(job, cell, error, notebook)
         else:
             _write(job, notebook, page)
     except OSError as problem:
-        error = error or _sentence(problem)
+        error = error or f"{type(problem).__name__}: {problem}"
     return Event(job.name, FAILED if error else DONE, cell or 0, cells, time.monotonic() - start, error)
 
 
@@ -151,9 +149,8 @@ def _run(job: Job, tell: Callable[[Event], None]) -> tuple[object, int | None, s
         index, error = stopped, "The cell ended the notebook early by calling exit"
     for key in ("input_path", "output_path", "environment_variables"):
         notebook.metadata.papermill.pop(key, None)
-    if error is None:
-        return notebook, None, None
-    _mark(notebook, index)
+    if error:
+        _mark(notebook, index)
     return notebook, _numbers(notebook).get(index), error
 
 
@@ -195,7 +192,7 @@ def write_failure(job: Job, cell: int | None, error: str, notebook: object = Non
         text = html.notebook_page(notebook, page)
     except html.PageError:  # a page that cannot be shown at all
         text = html.notebook_page(nbformat.v4.new_notebook(), page)
-    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(banner, metadata={"tags": [FAILURE_TAG]}))
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell(banner, metadata={"tags": ["failure"]}))
     _write(job, notebook, text, job.hidden)  # tracebacks quote values
 
 
@@ -204,7 +201,3 @@ def _write(job: Job, notebook: object, page: str, hidden: Mapping[str, str] | No
 
     for ending, text in {".ipynb": nbformat.writes(notebook) + "\n", ".html": page}.items():
         (job.folder / f"{job.name}{ending}").write_text(privacy.redact(text, hidden or {}), encoding="utf-8")
-
-
-def _sentence(problem: BaseException) -> str:
-    return f"{type(problem).__name__}: {problem}"

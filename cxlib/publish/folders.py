@@ -6,7 +6,6 @@ as ``.<as_of>.old`` between two renames, so that a crash at any moment leaves th
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +22,12 @@ class Busy(Exception):
 def lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a company's report folder; Busy if another process holds it. A crash releases it."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
-    try:
+    with (folder / ".lock").open("a") as file:
         try:
-            _grab(handle)
+            _grab(file.fileno())
         except OSError as error:
             raise Busy(folder.name) from error
         yield
-    finally:
-        os.close(handle)
 
 
 def _grab(handle: int) -> None:

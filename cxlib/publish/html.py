@@ -6,12 +6,12 @@ script all the same, or an image without alternative text, is refused.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,33 +36,23 @@ class PageError(Exception):
 
 
 @dataclass(frozen=True)
-class Link:
-    """One entry of the navigation."""
-
-    href: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Page:
-    """What a page shows around its notebook; ``parameters`` have name, value and comment."""
+    """What a page shows around its notebook: ``links()``, and ``parameters`` that have name, value and comment."""
 
     company: str
     as_of: str
     title: str
     here: str
-    links: tuple[Link, ...] = ()
-    parameters: tuple[Mapping[str, str], ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    parameters: Sequence[Mapping[str, object]] = ()
     failure: str | None = None
     warning: str = ""
 
 
 def title_of(texts: Iterable[str], fallback: str) -> str:
     """Return the first level-one heading in the markdown cells of a notebook."""
-    for text in texts:
-        if found := re.search(r"^#\s+(.+?)\s*#*$", text, re.MULTILINE):
-            return re.sub(r"[*`_]", "", found.group(1))
-    return fallback
+    found = re.search(r"^#\s+(.+?)\s*#*$", "\n".join(texts), re.MULTILINE)
+    return re.sub(r"[*`_]", "", found.group(1)) if found else fallback
 
 
 def notebook_page(notebook: Mapping, page: Page) -> str:
@@ -78,8 +68,7 @@ def notebook_page(notebook: Mapping, page: Page) -> str:
         config=Config({"NbConvertBase": {"display_data_priority": MIME_TYPES}}),
     )
     _refuse_other_images(notebook)
-    style = _style()
-    text, _ = exporter.from_notebook_node(notebook, resources={"page": asdict(page) | {"style": style}})
+    text, _ = exporter.from_notebook_node(notebook, resources={"page": asdict(page)})
     soup = BeautifulSoup(text, "html.parser")
     _arrange(soup, page)
     _refuse(soup)
@@ -102,42 +91,45 @@ def index_page(
     from jinja2 import Environment, FileSystemLoader
 
     whole = run["outcome"] == "done"
+    if not whole:
+        findings, figures = [], []
     pages = {n["name"]: n for n in run["notebooks"] if not n.get("nothing_because")}
     answered = [f for f in findings if f.get("answered", True)]
     board = next((n for n in pages if n.endswith("_board") and any(f["notebook"] == n for f in answered)), None)
+    others = [name for name in pages if name != board]
     said: set[str] = set()  # what stands on the page already
-    ordered = sorted(pages, key=lambda name: name != board)  # as the page shows them
-    grouped = {name: [_finding(f, said) for f in answered if f["notebook"] == name] for name in ordered}
+    ordered = [board, *others] if board else others
+    grouped = {name: [_new_caveats(f, said) for f in answered if f["notebook"] == name] for name in ordered}
+    figures, unanswered = _numbers(pages, figures), gaps.gaps(findings)
     aside, much = set_aside(run)
-    template = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    ).get_template("summary.html.j2")
-    from markupsafe import Markup
-
-    return template.render(
-        style=Markup(_style()),
+    made = datetime.fromisoformat(run["started"])
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"columns": record.columns, "cells": record.cells, "KNOWN": KNOWN, "MEANING": MEANING}
+    return environment.get_template("summary.html.j2").render(
         title=TITLE,
-        company=run["title"],
+        run=run,
+        pages=pages,
+        whole=whole,
+        complete=complete,
         as_of=numbers.day(run["as_of"]),
+        made=f"{numbers.day(made)} at {made:%H:%M}",
         links=links(pages if complete else []),
-        outcome=run["outcome"],
         aside=aside,
         much=much,
-        facts=_facts(run, len(pages)),
-        failures=_failures(run, complete),
-        leading={"findings": grouped[board], "href": f"{board}.html", "title": pages[board]["title"]}
-        if whole and board
-        else None,
-        groups=[_group(pages[n], grouped[n], grouped.get(board, [])) for n in pages if n != board] if whole else [],
-        gaps=Markup(gaps.markup(gaps.gaps(findings))) if whole and gaps.gaps(findings) else "",
+        board=board,
+        others=others,
+        grouped=grouped,
+        above=[f["headline"] for f in grouped.get(board, [])],
+        at_once=AT_ONCE,
+        gaps=gaps.markup(unanswered) if unanswered else "",
         left_out=[(short_title(n["name"]), n["nothing_because"]) for n in run["notebooks"] if n["name"] not in pages],
-        numbers=_numbers(pages, figures) if whole else [],
-        data_tables=_data_tables(run),
-        files=_files(pages, tables),
-        ways=[_badge(known) | {"meaning": MEANING[known]} for known in KNOWN],
-        about=_about(run),
+        numbers=figures,
+        more=sum(len(own[AT_ONCE:]) for own in figures.values()),
+        files=_files(tables),
+        changed=[f"{k} = {v}" for k, v in run["given"].items()],
+        versions=[f"{k} {v}" for k, v in run["versions"].items()],
         runs=[
-            {"title": n["title"], "outcome": n["outcome"], "seconds": f"{n['seconds']:.0f}"} for n in run["notebooks"]
+            {"notebook": n["title"], "outcome": n["outcome"], "seconds": round(n["seconds"])} for n in run["notebooks"]
         ],
     )
 
@@ -149,9 +141,9 @@ def short_title(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def links(names: Iterable[str]) -> tuple[Link, ...]:
-    """Return the links to the pages of a report with these notebooks, overview first."""
-    return Link(INDEX, "Overview"), *(Link(f"{name}.html", short_title(name)) for name in names)
+def links(names: Iterable[str]) -> dict[str, str]:
+    """Return the navigation of a report with these notebooks, overview first: the title of each page by its file."""
+    return {INDEX: "Overview"} | {f"{name}.html": short_title(name) for name in names}
 
 
 def set_aside(run: Mapping) -> tuple[str, bool]:
@@ -180,10 +172,6 @@ def unlinked(text: str, silent: Iterable[str]) -> str:
     return text
 
 
-def _style() -> str:
-    return (TEMPLATES / "style.css").read_text(encoding="utf-8")
-
-
 def _refuse_other_images(notebook: Mapping) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
@@ -198,52 +186,36 @@ def _arrange(soup: object, page: Page) -> None:
     _link_pages(main, page)
     if not page.failure:
         _prune(main)
-    titles = main.find_all("h1")
-    if not titles:
-        heading = soup.new_tag("h1")
-        heading.string = page.title
-        (main.find(class_="failed") or main).insert_after(heading) if page.failure else main.insert(0, heading)
-    for extra in titles[1:]:
+    given, *own = main.find_all("h1")
+    if own:
+        given.decompose()
+    for extra in own[1:]:
         extra.name = "h2"
-    for first in main.find_all("details", class_="code"):  # code cells without output are folded together
-        while (following := first.find_next_sibling()) and following.name == "details" and "code" in following["class"]:
-            following.summary.decompose()
-            first.extend(list(following.children))
-            following.decompose()
-    seen = set()
+    for code in main.select("details.code + details.code"):  # code cells without output are folded together
+        code.summary.decompose()
+        code.find_previous_sibling().extend(list(code.children))
+        code.decompose()
+    names = {"content"}
     for heading in main.find_all(re.compile("^h[1-6]$")):
-        base = name = heading.get("id") or re.sub(r"\W+", "-", heading.get_text().strip()).lower()
-        count = 1
-        while name in seen or name == "content":
-            count += 1
-            name = f"{base}-{count}"
-        seen.add(name)
-        heading["id"] = name
-    sections = main.find_all("h2")
+        base = heading.get("id") or re.sub(r"\W+", "-", heading.get_text().strip()).lower()
+        choices = itertools.chain([base], (f"{base}-{count}" for count in itertools.count(2)))
+        heading["id"] = next(name for name in choices if name not in names)
+        names.add(heading["id"])
+    rail, sections = main.find(class_="rail").extract(), main.find_all("h2")
     if len(sections) > 1:
-        rail = soup.new_tag("div", attrs={"class": "rail"})
-        nav = soup.new_tag("nav", attrs={"class": "contents", "aria-label": "On this page"})
-        label, items = soup.new_tag("p"), soup.new_tag("ul")
-        label.string = "On this page"
         for section in sections:
             item, link = soup.new_tag("li"), soup.new_tag("a", href=f"#{section['id']}")
             link.string = section.get_text()
             item.append(link)
-            items.append(item)
-        nav.extend([label, items])
-        rail.append(nav)
+            rail.ul.append(item)
         sections[0].insert_before(rail)
     for style in main.select("style[scoped]"):
         style.decompose()  # styles of pandas: the page has its own
-    for count, table in enumerate([t for t in main.find_all("table") if not t.find_parent("table")], start=1):
+    for count, table in enumerate(main.select("table:not(table table)"), start=1):
         table.attrs.pop("border", None)
-        caption = table.caption.get_text().strip() if table.caption else ""
-        table.wrap(
-            soup.new_tag(
-                "div",
-                attrs={"class": "table", "role": "region", "tabindex": "0", "aria-label": caption or f"Table {count}"},
-            )
-        )
+        label = (table.caption and table.caption.get_text().strip()) or f"Table {count}"
+        region = {"class": "table", "role": "region", "tabindex": "0", "aria-label": label}
+        table.wrap(soup.new_tag("div", attrs=region))
         for cell in table.find_all("th"):
             if not cell.get_text().strip() and not cell.find("img"):
                 cell.name = "td"  # an empty corner is not a heading
@@ -260,7 +232,9 @@ def _prune(main: object) -> None:
     for heads in (["h2"], ["h2", "h3"]):  # a section with its parts, then each part
         for text in [t for t in main.select(".text") if t.find(heads[-1])]:
             section = list(
-                takewhile(lambda s, h=heads: "text" not in s["class"] or not s.find(h), text.find_next_siblings())
+                itertools.takewhile(
+                    lambda s, h=heads: "text" not in s["class"] or not s.find(h), text.find_next_siblings()
+                )
             )
             shown = {c for s in section for c in s["class"]}
             if "code" in shown and "output" not in shown:
@@ -270,11 +244,10 @@ def _prune(main: object) -> None:
 
 def _link_pages(main: object, page: Page) -> None:
     """Turn links to other notebooks into links to their pages; one to a notebook not in this report becomes text."""
-    pages = {link.href for link in page.links}
     for link in main.find_all("a", href=re.compile(r"^[^/:?#]+\.ipynb(#|$)")):
         name, mark, place = link["href"].partition("#")
         target = f"{name.removesuffix('.ipynb')}.html"
-        if target in pages:
+        if target in page.links:
             link["href"] = target + mark + place
         else:
             link.unwrap()
@@ -294,10 +267,8 @@ def _align_numbers(table: object) -> None:
 
 def _refuse(soup: object) -> None:
     """Raise PageError if anything on the page would run or load, or is an image without alternative text."""
-    if found := soup.find(_LIVE_ELEMENTS):
-        raise PageError(f"an output contains a <{found.name}> element: escape text that comes from the data")
-    if len(soup.find_all("meta", attrs={"http-equiv": True})) > 1:
-        raise PageError("an output contains a <meta> element: escape text that comes from the data")
+    if found := [*soup.find_all(_LIVE_ELEMENTS), *soup.select("meta[http-equiv]")[1:]]:
+        raise PageError(f"an output contains a <{found[0].name}> element: escape text that comes from the data")
     for element in soup.find_all(True):
         for name, value in element.attrs.items():
             text = "".join(str(value).split()).lower()
@@ -315,127 +286,37 @@ def _refuse(soup: object) -> None:
         raise PageError(f"{len(unlabelled)} image(s) without alternative text: describe each figure when it is shown")
 
 
-def _badge(known: str) -> dict[str, str]:
-    """Return the label that says how something is known; it is empty where every row has its own."""
-    return {"known": known, "words": KNOWN.get(known, "")}
-
-
-def _finding(finding: Mapping, said: set[str]) -> dict[str, object]:
+def _new_caveats(finding: Mapping, said: set[str]) -> dict[str, object]:
+    """Return a finding with those of its caveats that are not ``said``, and add them there."""
     caveats = finding.get("caveats") or []
     new = [c for c in ([caveats] if isinstance(caveats, str) else caveats) if c not in said]
     said.update(new)
-    return {
-        "title": finding.get("title") or finding["name"],
-        "headline": finding["headline"],
-        "rest": [t for t in (finding.get("detail"), *new) if t],
-        "badge": _badge(finding.get("known") or ""),
-    }
+    return {**finding, "caveats": new}
 
 
-def _group(page: Mapping, findings: list, shown: list) -> dict[str, object]:
-    above = {f["headline"] for f in shown}
-    new = [f for f in findings if f["headline"] not in above]
-    return {
-        "title": page["title"],
-        "href": f"{page['name']}.html",
-        "findings": new[:AT_ONCE],
-        "further": new[AT_ONCE:],
-        "remark": "Its findings are shown above." if findings else "Numbers and charts, without findings.",
-    }
-
-
-def written(estimate: object, unit: str) -> str:
-    """Return a number with its interval as text: shares in percent, their differences in points."""
-    if unit == "share difference":
-        return numbers.points(estimate)
-    return (numbers.percent if unit.startswith("share") else numbers.number)(estimate)
-
-
-def _numbers(pages: Mapping, figures: Sequence[Mapping]) -> list[dict[str, object]]:
-    groups, seen = [], set()
-    for name, page in pages.items():
-        own = []
-        for f in (f for f in figures if f["notebook"] == name):
-            unit = f.get("unit") or ""
-            ends = (math.nan if v is None else v for v in (f["value"], f.get("low"), f.get("high")))
-            shown = written(SimpleNamespace(**dict(zip(("value", "low", "high"), ends, strict=True))), unit)
-            if unit.startswith("share"):
-                unit = unit.removeprefix("share").removeprefix(" difference").strip()
-            if (f["label"], shown) in seen:
-                continue  # the board's page repeats numbers of the others
-            seen.add((f["label"], shown))
-            n = f.get("n")
-            own.append(
-                {
-                    "label": f["label"],
-                    "value": shown,
-                    "unit": unit,
-                    "base": "–" if n is None else f"{n:,.0f} {f.get('base') or ''}".strip(),
-                    "badge": _badge(f["known"]) if f.get("known") else None,
-                    "note": f.get("note") or "",
-                }
-            )
-        if own:
-            first, further = own[:AT_ONCE], own[AT_ONCE:]
-            group = {"title": page["title"], "href": f"{name}.html", "first": first, "further": further}
-            groups.append(group | {"more": len(further)})
-    return groups
-
-
-def _facts(run: Mapping, pages: int) -> list[str]:
-    started = datetime.fromisoformat(run["started"])
-    return [
-        f"{pages} pages",
-        f"Made on {numbers.day(started)} at {started:%H:%M} in {run['seconds']:.0f} seconds",
-    ]
-
-
-def _failures(run: Mapping, pages: bool) -> list[dict[str, object]]:
-    failed = [
-        {
-            "title": n["name"],
-            "href": f"{n['name']}.html" if pages else "",
-            "cell": n.get("failed_cell"),
-            "error": n.get("error"),
+def _numbers(pages: Iterable[str], figures: Sequence[Mapping]) -> dict[str, list[dict[str, object]]]:
+    """Return the figures of each page as text: shares in percent, their differences in points; each stands once."""
+    groups, seen = {name: [] for name in pages}, set()
+    for f in (f for f in figures if f["notebook"] in groups):
+        unit, n = f.get("unit") or "", f.get("n")
+        write = numbers.percent if unit.startswith("share") else numbers.number
+        write = numbers.points if unit == "share difference" else write
+        ends = {k: math.nan if f.get(k) is None else f[k] for k in ("value", "low", "high")}
+        shown = {
+            "value": write(SimpleNamespace(**ends)),
+            "unit": unit.removeprefix("share").removeprefix(" difference").strip(),
+            "base": "–" if n is None else f"{n:,.0f} {f.get('base') or ''}".strip(),
         }
-        for n in run["notebooks"]
-        if n["outcome"] != "done"
-    ]
-    return failed + ([{"title": "The report", "error": run["error"]}] if run.get("error") else [])
+        if (f["label"], shown["value"]) not in seen:
+            seen.add((f["label"], shown["value"]))
+            groups[f["notebook"]].append({**f, **shown})
+    return {name: own for name, own in groups.items() if own}
 
 
-def _data_tables(run: Mapping) -> list[dict[str, object]]:
-    used = sum(r.get("used") or 0 for r in run["record"])
-    read = sum(r.get("rows_read") or 0 for r in run["record"])
-    blocks = [
-        ("Rows read and used", f"Of {read:,} rows read, {used:,} are used.", run["record"]),
-        ("Rows excluded, and why", "No row is excluded without a reason.", run["set_aside"]),
-        ("Oddities in rows that are used", "Look at these, although nothing was excluded for them.", run["notes"]),
-        ("Files", "The files behind this report.", run["inputs"]),
-    ]
-    return [
-        {"title": title, "lead": lead, "columns": record.columns(rows), "rows": [record.cells(r) for r in rows]}
-        for title, lead, rows in blocks
-        if rows
-    ]
-
-
-def _files(pages: Mapping, tables: Sequence[str]) -> list[dict[str, object]]:
-    groups: dict[str, list[Link]] = {}
+def _files(tables: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Return the titles of the tables by their files, by the notebook that wrote them."""
+    groups: dict[str, dict[str, str]] = {}
     for name in sorted(tables):
         stem, _, rest = name.removesuffix(".csv").partition("--")
-        groups.setdefault(stem, []).append(Link(f"tables/{name}", (rest or stem).replace("_", " ").replace("-", " ")))
-    return [{"title": pages[s]["title"] if s in pages else s, "files": files} for s, files in groups.items()]
-
-
-def _about(run: Mapping) -> list[dict[str, str]]:
-    changed = {k: v for n in run["notebooks"] for k, v in n["parameters"].items() if k in run["given"]}
-    lines = {
-        "Company": run["company"],
-        "As of": run["as_of"],
-        "Started": run["started"],
-        "Parameters changed": ", ".join(f"{k} = {v}" for k, v in changed.items()) or "none",
-        "Commit": run["commit"] or "not under version control",
-        "Versions": ", ".join(f"{k} {v}" for k, v in run["versions"].items()),
-    }
-    return [{"what": k, "value": str(v)} for k, v in lines.items()]
+        groups.setdefault(stem, {})[f"tables/{name}"] = re.sub("[_-]", " ", rest or stem)
+    return groups

@@ -8,10 +8,11 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-FORBIDDEN_COLUMNS = ("comment",)
+FORBIDDEN_COLUMNS = {"comment"}
 HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|CREDENTIAL|DSN|DATABASE(_URL)?$", re.IGNORECASE)
 _TEXT_FILES = {".csv", ".html", ".ipynb", ".json"}
@@ -28,12 +29,10 @@ def secrets(database: str | None = None) -> dict[str, str]:
     if database and not database.startswith("${"):
         found["database"] = database
     for name, value in list(found.items()):
-        try:
-            password = urlsplit(value).password if "://" in value else None
-        except ValueError:
-            password = None
-        if password and value.count(password) == 1:  # a password that is also the user name is not secret
-            found[f"password in {name}"] = unquote(password)
+        with suppress(ValueError):  # no address
+            password = urlsplit(value).password
+            if password and value.count(password) == 1:  # a password that is also the user name is not secret
+                found[f"password in {name}"] = unquote(password)
     return {name: value for name, value in found.items() if len(value) >= _SHORTEST and not os.path.exists(value)}
 
 
@@ -45,20 +44,18 @@ def redact(text: str, hidden: Mapping[str, str]) -> str:
     return text
 
 
-def leaks(folder: Path, hidden: Mapping[str, str], forbidden_columns: Iterable[str] = FORBIDDEN_COLUMNS) -> list[str]:
+def leaks(folder: Path, hidden: Mapping[str, str]) -> list[str]:
     """Return one phrase for each secret in a text file under ``folder`` and for each forbidden column of a table."""
     found = []
-    forbidden = {c.lower() for c in forbidden_columns}
-    heading = re.compile(rf"<th[^>]*>\s*({'|'.join(map(re.escape, sorted(forbidden)))})\s*</th>", re.IGNORECASE)
     for path, text in _texts(folder):
         name = path.relative_to(folder).as_posix()
         found += [f"{name} contains the value of {k}" for k, v in hidden.items() if any(f in text for f in _forms(v))]
-        columns = set()
+        columns = []
         if path.suffix == ".csv":
-            columns = {c.strip().lower() for c in next(csv.reader(text.splitlines()[:1]), [])} & forbidden
-        elif path.suffix == ".html" and forbidden:
-            columns = {c.lower() for c in heading.findall(text)}
-        found += [f"{name} has a column {column}" for column in sorted(columns)]
+            columns = next(csv.reader(text.splitlines()[:1]), [])
+        elif path.suffix == ".html":
+            columns = re.findall(r"<th[^>]*>([^<]*)</th>", text, re.IGNORECASE)
+        found += [f"{name} has a column {c}" for c in sorted({c.strip().lower() for c in columns} & FORBIDDEN_COLUMNS)]
     return found
 
 

@@ -77,8 +77,7 @@ def cells(row: Mapping[str, object]) -> dict[str, str]:
 
 def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
     """Return the part of a run record about the company: settings, files, rows used and excluded, oddities."""
-    settings = company.settings
-    settings = settings.model_dump(mode="json") if hasattr(settings, "model_dump") else dict(settings)
+    settings = company.settings.model_dump(mode="json")
     if settings.get("database"):
         settings["database"] = privacy.HIDDEN
     content = {
@@ -97,30 +96,21 @@ def of_company(company: object, hidden: Mapping[str, str]) -> dict[str, object]:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that the numbers depend on."""
-    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-    found["cxlib"] = cxlib.__version__
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    system = f"{platform.system()} {platform.machine()}"
+    own = {"python": platform.python_version(), "system": system, "cxlib": cxlib.__version__}
+    return own | {package: metadata.version(package) for package in PACKAGES}
 
 
 def commit() -> str | None:
     """Return the git commit of the project, with a note if files have local changes; None without git."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(paths.root()), *arguments], capture_output=True, text=True, check=True, timeout=10
-        )
-        return done.stdout.strip()
-
+    described = ["describe", "--always", "--abbrev=40", "--exclude=*", "--dirty= with local changes"]
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + (" with local changes" if changed else "")
+        done = subprocess.run(
+            ["git", "-C", str(paths.root()), *described], capture_output=True, text=True, check=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return None
+    return done.stdout.strip()
 
 
 def collect(folder: Path, kind: str, needed: Iterable[str]) -> list[dict[str, object]]:

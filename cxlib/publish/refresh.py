@@ -13,17 +13,16 @@ from pathlib import Path
 
 import nbformat
 
-from cxlib import paths
+from cxlib.publish import run
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
 def normal(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return the notebook without run times, run metadata and versions; outputs, cell numbers and ids stay."""
-    notebook.metadata = nbformat.from_dict({"kernelspec": _KERNEL, "language_info": {"name": "python"}})
+    notebook.metadata = {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
     for cell in notebook.cells:
-        kept = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
-        cell.metadata = nbformat.from_dict(kept)
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
     return notebook
 
 
@@ -41,16 +40,14 @@ def refresh(path: Path) -> None:
     nbformat.write(notebook, path)
 
 
-def main() -> int:
+def main() -> None:
     """Refresh the notebooks given as arguments, or all."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.pop("CXLIB_OUT", None)
-    chosen = [Path(a) for a in sys.argv[1:]] or sorted(paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
-    for path in chosen:
+    for path in run.discover(sys.argv[1:] or None):
         refresh(path)
         print(f"{path.name} executed", flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

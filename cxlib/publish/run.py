@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from multiprocessing.connection import wait
 from pathlib import Path
 
+import cxlib
 from cxlib import paths
-from cxlib.errors import InputError
+from cxlib.errors import faults
 from cxlib.page import gaps, numbers
+from cxlib.page import parameters as models
 from cxlib.publish import execute, folders, html, privacy, record
 from cxlib.publish.execute import DONE, FAILED, Event, Job
-from cxlib.publish.parameters import RESERVED, Parameter, declared, read_cells, resolve
+from cxlib.publish.parameters import RESERVED, cells, declared, resolve
 
 PATTERN = "[0-9][0-9]_*.ipynb"
-TIMEOUT = 1800.0
+fault = faults(__file__)
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def run_report(
     notebooks: Sequence[Path | str] | None = None,
     jobs: int | None = None,
     progress: Callable[[Event], None] | None = None,
-    timeout: float = TIMEOUT,
+    timeout: float = 1800.0,
 ) -> Result:
     """Run every notebook for one company and publish ``reports/<company>/<as_of>/``.
 
@@ -75,29 +76,32 @@ def run_report(
     home = Path(reports or paths.reports()).resolve() / opened.name
     good = home / opened.as_of.isoformat()
     scratch = home / f".{good.name}.partial"
-    hidden = privacy.secrets(getattr(opened.settings, "database", None))
+    hidden = privacy.secrets(opened.settings.database)
     about = {
         "outcome": FAILED,
         "error": None,
         "started": started,
         "seconds": 0.0,
-        "given": {name: value for p in plan for name, value in p.given.items()},
+        "given": {n: value for job in plan for n, value in job.parameters.items() if n not in RESERVED},
         "commit": record.commit(),
         "versions": record.versions(),
         "notebooks": [],
     } | record.of_company(opened, hidden)
-    folder = None
+    aside, much = html.set_aside(about)
+    warning, folder = aside if much else "", None
+    work = [
+        replace(job, folder=scratch, timeout=timeout, hidden=hidden, page=replace(job.page, warning=warning))
+        for job in plan
+    ]
     try:
         with folders.lock(home):
             folders.recover(home)
             (scratch / "tables").mkdir(parents=True)
             _quiet_kernels(scratch / ".ipython")
-            if hasattr(opened, "keep"):
-                opened.keep(scratch / ".intake")
+            opened.keep(scratch / ".intake")
             try:
-                work = _longest_first(_jobs(opened, plan, scratch, timeout, hidden, html.set_aside(about)), home)
-                ends = _run_all(work, jobs, progress or (lambda event: None))
-                about["notebooks"] = [_ended(ends[p.path.stem], p) for p in plan]
+                ends = _run_all(_longest_first(work, home), jobs, progress or (lambda event: None))
+                about["notebooks"] = [_entry(job, ends[job.name]) for job in work]
                 about["seconds"] = round(time.monotonic() - began, 1)
                 folder = _publish(about, scratch, good, hidden)
             except OSError as problem:
@@ -111,39 +115,36 @@ def run_report(
     return Result(about["outcome"], about["seconds"], folder, about["error"], about)
 
 
-@dataclass(frozen=True)
-class _Planned:
-    """One notebook of a run: ``given`` are the parameters set by the caller, ``used`` the values of all parameters."""
-
-    path: Path
-    title: str
-    declared: Mapping[str, Parameter]
-    given: Mapping[str, object]
-    used: Mapping[str, object]
-
-
 def _plan(
     company: object, parameters: Mapping[str, object], as_of: date | str | None, notebooks: Sequence[Path | str] | None
-) -> tuple[object, list[_Planned]]:
+) -> tuple[object, list[Job]]:
     """Check all that can be checked before a run; return the opened company and the notebooks to run."""
     found = discover(notebooks)
     known = {path.stem: declared(path) for path in found}
     given = resolve(known, parameters)
-    opened = open_company(company, as_of)
-    if hasattr(opened, "refuse_stale"):
-        opened.refuse_stale()
-    spoken = str(company) if isinstance(company, str | Path) else opened.name
-    common = {"company": spoken, "as_of": opened.as_of.isoformat()}
-    models = importlib.import_module("cxlib.page.parameters")  # imports the questions, so only when needed
+    named = isinstance(company, str | Path)
+    opened = cxlib.open_company(company, as_of=as_of) if named else company
+    if not named and as_of and str(as_of) != opened.as_of.isoformat():
+        raise fault("other_day", company=opened.name, opened=opened.as_of, as_of=as_of)
+    opened.refuse_stale()
+    common = {"company": str(company) if named else opened.name, "as_of": opened.as_of.isoformat()}
     plan = []
     for path in found:
         mine = known[path.stem]
-        used = {n: (common | given[path.stem]).get(n, parameter.default) for n, parameter in mine.items()}
-        models.check_parameters(
-            path.stem, dict(used)
-        )  # the question refuses impossible values here, as it does in the notebook
-        title = html.title_of((c.source for c in read_cells(path) if c.kind == "markdown"), path.stem)
-        plan.append(_Planned(path, title, mine, record.plain(given[path.stem]), record.plain(used)))
+        values = common | given[path.stem]
+        injected = {n: values[n] for n in mine if n in values}
+        used = {n: p.default for n, p in mine.items()} | injected
+        if models.model_of(path.stem):
+            models.check(path.stem, used)  # the question refuses impossible values here, as it does in the notebook
+        page = html.Page(
+            company=opened.title,
+            as_of=numbers.day(opened.as_of),
+            title=html.title_of((c["source"] for c in cells(path) if c["cell_type"] == "markdown"), path.stem),
+            here=f"{path.stem}.html",
+            links=html.links(known),
+            parameters=[{"name": n, "value": v, "comment": mine[n].comment} for n, v in record.plain(used).items()],
+        )
+        plan.append(Job(path, record.plain(injected), page))
     return opened, plan
 
 
@@ -151,83 +152,35 @@ def discover(notebooks: Iterable[Path | str] | None = None) -> list[Path]:
     """Return the notebooks of the report in order; InputError if there are none."""
     found = [Path(n) for n in notebooks] if notebooks is not None else sorted(paths.notebooks().glob(PATTERN))
     if not found:
-        raise InputError(
-            f"There is no notebook {PATTERN}", remedy="Set CXLIB_ROOT to the project's folder.", file=paths.notebooks()
-        )
+        raise fault("no_notebook", file=paths.notebooks(), pattern=PATTERN)
     return found
-
-
-def open_company(company: object, as_of: date | str | None = None) -> object:
-    """Open and check a company by name or path, as of a date or ISO text; an opened company is returned unchanged."""
-    if isinstance(as_of, str):
-        try:
-            as_of = date.fromisoformat(as_of)
-        except ValueError as error:
-            raise InputError("The as-of date is not a date", remedy="Write it as 2026-06-30.", value=as_of) from error
-    if isinstance(company, str | Path):
-        import cxlib
-
-        return cxlib.open_company(company, as_of=as_of)
-    if as_of not in (None, company.as_of):
-        raise InputError(
-            f"{company.name} was opened as of {company.as_of}, not {as_of}", remedy="Open it as of the date of the run."
-        )
-    return company
 
 
 def _quiet_kernels(profiles: Path) -> None:
     """Give the kernels their own configuration: no start-up files of the user, no log lines about transport."""
-    (profiles / "profile_default").mkdir(parents=True)
-    (profiles / "profile_default" / "ipython_kernel_config.py").write_text(
-        "c.IPKernelApp.log_level = 50\n", encoding="utf-8"
-    )
-
-
-def _jobs(
-    opened: object, plan: Sequence[_Planned], scratch: Path, timeout: float, hidden: Mapping, aside: tuple[str, bool]
-) -> list[Job]:
-    links, warning = html.links(p.path.stem for p in plan), aside[0] if aside[1] else ""
-    return [
-        Job(
-            notebook=p.path,
-            folder=scratch,
-            parameters={n: v for n, v in p.used.items() if n in p.given or n in RESERVED},
-            page=html.Page(
-                company=opened.title,
-                as_of=numbers.day(opened.as_of),
-                title=p.title,
-                here=f"{p.path.stem}.html",
-                links=links,
-                warning=warning,
-                parameters=tuple(
-                    {"name": n, "value": str(v), "comment": p.declared[n].comment} for n, v in p.used.items()
-                ),
-            ),
-            timeout=timeout,
-            hidden=hidden,
-        )
-        for p in plan
-    ]
+    folder = profiles / "profile_default"
+    folder.mkdir(parents=True)
+    (folder / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 50\n", encoding="utf-8")
 
 
 def _longest_first(work: list[Job], home: Path) -> list[Job]:
     """Order by run time in the last report, so that no long notebook starts last; unknown ones come first."""
-    last = record.last(home) or {}
-    seconds = {n["name"]: n["seconds"] for n in last.get("notebooks", [])}
+    seconds = {n["name"]: n["seconds"] for n in (record.last(home) or {}).get("notebooks", [])}
     return sorted(work, key=lambda job: -seconds.get(job.name, float("inf")))
 
 
 def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], None]) -> dict[str, Event]:
     """Run jobs in ``count`` worker processes; if a worker is killed, only its own notebook fails."""
-    context = multiprocessing.get_context("spawn")
-    count = max(1, min(count or min(2, os.cpu_count() or 1), len(work)))
+    count = count or min(2, os.cpu_count() or 1)
     waiting, ends = deque(work), {}
-    busy: dict[object, tuple[object, Job, float]] = {}  # connection -> process, its job, when that began
-    idle: list[tuple[object, object]] = []
+    workers, idle, busy = [], [], {}  # of a busy connection: its process, the job, when it began
     try:
         while waiting or busy:
             while waiting and len(busy) < count:
-                connection, process = idle.pop() if idle else _worker(context)
+                if not idle:
+                    idle.append(_worker())
+                    workers += idle
+                process, connection = idle.pop()
                 try:
                     connection.send(waiting[0])
                 except OSError:  # the idle worker has died; another takes the job
@@ -242,42 +195,40 @@ def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], Non
                     error = f"The worker process ended unexpectedly (exit code {process.exitcode}); often out of memory"
                     event = Event(job.name, FAILED, seconds=time.monotonic() - began, error=error)
                     execute.write_failure(job, None, error)
-                    connection.close()
                 tell(event)
                 if event.state in (DONE, FAILED):
                     ends[job.name] = event
                     del busy[connection]
-                    if not connection.closed:
-                        idle.append((connection, process))
+                    idle.append((process, connection))
     finally:
-        everyone = [*idle, *((connection, process) for connection, (process, _, _) in busy.items())]
-        for connection, process in everyone:
+        for process, _ in workers:
             process.terminate()
-            connection.close()
-        for _, process in everyone:
+        for process, _ in workers:
             process.join(10)
     return ends
 
 
-def _worker(context: object) -> tuple[object, object]:
+def _worker() -> tuple[object, object]:
+    """Start a worker; return its process and the connection to it."""
+    context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=execute.work, args=(there,), daemon=True)
     process.start()
     there.close()  # so that the end of the process ends the connection
-    return here, process
+    return process, here
 
 
-def _ended(event: Event, planned: _Planned) -> dict[str, object]:
+def _entry(job: Job, event: Event) -> dict[str, object]:
     """Return what the run record says about one notebook."""
     return {
-        "name": event.name,
-        "title": planned.title,
+        "name": job.name,
+        "title": job.page.title,
         "outcome": event.state,
         "seconds": round(event.seconds, 1),
         "cells": event.cells,
         "failed_cell": event.cell or None,
         "error": event.error,
-        "parameters": planned.used,
+        "parameters": {p["name"]: p["value"] for p in job.page.parameters},
     }
 
 
@@ -289,8 +240,7 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
         figures = record.collect(scratch, "figures", ["name", "label", "value"])
     except ValueError as problem:
         about["error"] = f"A notebook wrote a file that cannot be read: {problem}"
-    ends = {n["outcome"] for n in about["notebooks"]}
-    whole = ends == {DONE} and about["error"] is None
+    whole = about["error"] is None and all(n["outcome"] == DONE for n in about["notebooks"])
     if whole:
         _leave_out(about["notebooks"], findings, scratch)
     for extra in ("findings", "figures", ".ipython", ".intake"):
@@ -327,7 +277,7 @@ def _leave_out(notebooks: list[dict], findings: list[Mapping], scratch: Path) ->
     for name in silent:
         (scratch / f"{name}.html").unlink()
         (scratch / f"{name}.ipynb").unlink()
-    for page in scratch.glob("*.html") if silent else ():
+    for page in scratch.glob("*.html"):
         page.write_text(html.unlinked(page.read_text(encoding="utf-8"), silent), encoding="utf-8")
 
 
