@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlib.counts.programmes import Programme
-from cxlib.errors import InputError
 from cxlib.page.findings import EFFECTS
 from cxlib.page.numbers import VERBS, percent
 from cxlib.roi import returns
@@ -31,7 +30,7 @@ from cxlib.roi.evidence import (
     Evidence,
     Outcome,
 )
-from cxlib.roi.outcome_statement import claim, state, verdict
+from cxlib.roi.outcome_statement import state, verdict
 from cxlib.stats.estimate import Estimate
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -422,64 +421,3 @@ def test_no_sign_is_lost(moved_, known):
     assert [relative.low, relative.high] == pytest.approx([up * v for v in ends], nan_ok=True)
     assert f"{percent(relative)} {direction}" in found.headline
     assert found.facts["with_it"] == found.facts["level"] + moved_.change.value
-
-
-# ---- a claim from bare numbers ---------------------------------------------------------------------------------------
-
-CLAIM = {
-    "change": 0.15, "change_is": "relative", "months": 12, "customers": 1000, "level": 0.2,
-    "value_per_customer": 5000.0, "value_is": "revenue",
-}  # fmt: skip
-
-
-def test_fifteen_per_cent_and_five_thousand_a_year_are_refused_with_what_is_missing():
-    """Requirements N5 and C4: retained revenue was said to be calculable from those two numbers."""
-    with pytest.raises(InputError) as error:
-        claim(change=0.15, value_per_customer=5000)
-    text = str(error.value)
-    for asked in (
-        "15% of what",
-        "relative",
-        "points",
-        "how many customers",
-        "which level",
-        "how many months",
-        "margin",
-    ):
-        assert asked in text
-    assert "change -" not in text
-    assert "value_per_customer -" not in text
-
-
-@pytest.mark.parametrize("left_out", CLAIM)
-def test_every_part_of_a_claim_is_needed(left_out):
-    with pytest.raises(InputError, match=rf"missing: {left_out} - ") as error:
-        claim(**(CLAIM | {left_out: None}))
-    assert str(error.value).count(" - ") == 1
-
-
-def test_a_complete_claim_is_worked_out():
-    """By hand: 1,000 customers of whom a fifth leaves, 15 % of these 200 kept: 30 customers at 5,000."""
-    assert claim(**CLAIM) == pytest.approx(150_000)
-    assert claim(**CLAIM | {"customers": np.int64(1000), "months": np.int64(12)}) == pytest.approx(150_000)
-
-
-def test_relative_and_points_differ_and_so_do_periods_and_levels():
-    """The same "15 %" and "5,000" give anything between these, which is why each part is asked for."""
-    assert claim(**CLAIM | {"change_is": "points"}) == pytest.approx(750_000)
-    assert claim(**CLAIM | {"months": 3}) == pytest.approx(37_500)
-    assert claim(**CLAIM | {"level": 0.04}) == pytest.approx(30_000)
-    assert claim(**CLAIM | {"change": -0.15}) == pytest.approx(-150_000)
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [
-        ("change", 15), ("change", "much"), ("change", -9.0), ("change_is", "percent"), ("months", 0), ("months", 1.5),
-        ("customers", 0), ("level", 20.0), ("level", 0.0), ("value_per_customer", -1), ("value_is", "profit"),
-        ("level", math.nan), ("change", True),
-    ],
-)  # fmt: skip
-def test_an_impossible_claim_is_refused_by_name(name, wrong):
-    with pytest.raises(InputError, match=rf"impossible: .*{name} "):
-        claim(**CLAIM | {name: wrong})

@@ -1,8 +1,7 @@
 """The outcome statement of a programme: what was changed, by how much an outcome differed, and the target met or not.
 
 "We changed X, which resulted in Y % less of Z over P, worth V" is said only where a comparison identifies the effect
-and the effect is clear. The words are in ``returns.en.toml``; this module holds the numbers and the verdict. Two bare
-numbers ("15 % less churn", "5,000 a year") are no statement: see ``claim``.
+and the effect is clear. The words are in ``returns.en.toml``; this module holds the numbers and the verdict.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ import math
 from dataclasses import asdict, dataclass
 from numbers import Real
 
-from cxlib.errors import InputError
-from cxlib.page import words
 from cxlib.page.findings import EFFECTS
 from cxlib.page.numbers import VERBS, listing
 from cxlib.roi.evidence import DESIGNS, LESS_IS_BETTER, Evidence, Outcome
@@ -213,44 +210,3 @@ def _check_money(value_is: object, currency: object, convention: object, discoun
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-# ---- a claim from bare numbers ---------------------------------------------------------------------------------------
-
-
-def claim(**given: float | str | None) -> float:
-    """Return the value retained in a claim like "churn fell by 15 %, a contract is worth 5,000 a year", were it true.
-
-    Customers x level x relative fall (or customers x fall in points) x value of those months, not discounted. Needed:
-    ``change`` (0.15: a fall of 15 % or 15 points, as ``change_is`` "relative" or "points" says), ``months``,
-    ``customers``, ``level`` (share leaving over these months without it, 0-1), ``value_per_customer`` (a year) and
-    ``value_is``. One InputError lists everything that is missing and why it matters, or everything that is impossible.
-    """
-    if missing := [
-        f"{k} - {why}" for k, why in words.section_of(__file__, "claim").items() if given.get(k) in (None, "")
-    ]:
-        raise InputError(
-            f"These numbers do not say what was retained; missing: {'; '.join(missing)}",
-            remedy="Give them all, or let 06_roi compare customers reached with others, which gives an interval too.",
-        )
-    change, months, customers, level, value = (
-        given[k] for k in ("change", "months", "customers", "level", "value_per_customer")
-    )
-    amounts = {"change": change, "months": months, "customers": customers, "level": level, "value_per_customer": value}
-    wrong = [k for k, v in amounts.items() if not _is_number(v)]
-    if not wrong:
-        points = change * level if given["change_is"] == "relative" else change
-        fine = {
-            "change_is": given["change_is"] in ("relative", "points"),
-            "value_is": given["value_is"] in ("revenue", "margin"),
-            "months": months == int(months) and months >= 1,
-            "customers": customers > 0,
-            "level": 0 < level <= 1,
-            "change": level - 1 <= points <= level,
-            "value_per_customer": value > 0,
-        }
-        wrong = [k for k, v in fine.items() if not v]
-    if wrong:
-        said = "; ".join(f"{k} {given[k]!r}" for k in wrong)
-        raise InputError(f"This claim is impossible: {said}", remedy="Correct it; shares are 0-1, 0.15 is 15 %.")
-    return float(customers * points * value / 12 * months)
