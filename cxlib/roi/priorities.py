@@ -24,7 +24,7 @@ from cxlib.page.valuation import money_of, share_kept
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 
-MOST = 12  # candidates of which every set is tried
+MOST = 12  # candidates of which every set is tried: the best ones, each taken alone
 SPREAD_SEED = 1  # of the draws made for an estimate that comes without any
 
 
@@ -54,9 +54,9 @@ class Candidate:
 def ranked(company: Company, candidates: list[Candidate], budget: float = 0.0) -> Answer:
     """Answer: which programmes first? By net present value per unit of cost, under a budget (0: none).
 
-    Measured programmes come first: of all sets within the budget (above MOST candidates: one after the other, the best
-    first) the one with the highest net present value, each customer counted once. Planned ones are ranked below and
-    take what is left of the budget, as their value is a scenario and whom they would reach is not known.
+    Measured programmes come first: of all sets within the budget (of the MOST that return most) the one with the
+    highest net present value, each customer counted once. Planned ones are ranked below and take what is left of the
+    budget, as their value is a scenario and whom they would reach is not known.
 
     value, low, high: net present value alone; shared: customers also reached by a programme above it in the table;
     once: what it adds to the programmes in the budget above it (to all of them, if it is not in the budget itself).
@@ -196,25 +196,10 @@ class _Once:
         return float(replace(self, each=self.each[:, :1]).of(chosen)[0])
 
     def best(self, budget: float) -> list[int]:
-        """Return the set within the budget of the highest value; empty if none has any."""
-        every = range(len(self.cost))
-        if len(self.cost) > MOST:
-            return self._greedy(budget)
-        sets = [list(s) for k in range(len(self.cost) + 1) for s in combinations(every, k)]
-        affordable = [s for s in sets if self.cost[s].sum() <= budget]
-        return max(affordable, key=self.observed)
-
-    def _greedy(self, budget: float) -> list[int]:
-        """Take the programme that adds most for its cost, one after the other, as long as one adds anything."""
-        chosen: list[int] = []
-        while True:
-            before, spent = self.observed(chosen), self.cost[chosen].sum()
-            able = [i for i in range(len(self.cost)) if i not in chosen and spent + self.cost[i] <= budget]
-            adds = {i: self.observed([*chosen, i]) - before for i in able}
-            best = max(adds, key=lambda i: adds[i] / self.cost[i], default=None)
-            if best is None or adds[best] <= 0:
-                return sorted(chosen)
-            chosen.append(best)
+        """Return the set within the budget of the highest value, of the MOST best ones; empty if none has any."""
+        best_first = sorted(range(len(self.cost)), key=lambda i: -self.observed([i]))[:MOST]
+        sets = [sorted(s) for k in range(len(best_first) + 1) for s in combinations(best_first, k)]
+        return max((s for s in sets if self.cost[s].sum() <= budget), key=self.observed)
 
 
 def _added(worth: _Once, measured: list[Candidate], inside: set[str]) -> dict[str, float]:
