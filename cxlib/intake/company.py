@@ -29,7 +29,7 @@ from cxlib.intake.models import FILE, did_you_mean
 from cxlib.intake.oddities import Oddities, id_forms, stale
 from cxlib.intake.settings import Settings
 from cxlib.intake.sources import TABLES
-from cxlib.intake.tables import CONTRACT, Rows, check_mapping, sources_of
+from cxlib.intake.tables import CONTRACT, Rows, check_mapping
 
 _KEPT = ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "ends", "inputs")
 fault = faults(__file__)
@@ -106,7 +106,7 @@ class Company:
         """Tell whether company.yaml declares a table, or maps one of its columns."""
         if table not in TABLES:
             raise ValueError(f"No table is called {table!r}; the tables are {', '.join(TABLES)}")
-        sources = sources_of(self.settings, table)
+        sources = self.settings.sources.of(table)
         return bool(sources) if column is None else any(column in s.columns for s in sources)
 
     def put_by(self, name: str, rows: ir.Table) -> ir.Table:
@@ -157,7 +157,7 @@ class Company:
         """Read, check and count all tables."""
         names = [n for n in CONTRACT if self.has(n)]
         typed, errors = {n: [] for n in names}, []
-        for name, index, source in ((n, i, s) for n in names for i, s in enumerate(sources_of(self.settings, n))):
+        for name, index, source in ((n, i, s) for n in names for i, s in enumerate(self.settings.sources.of(n))):
             try:
                 typed[name].append(Rows(name, source, index, self.settings, self.as_of, exports))
             except InputError as error:

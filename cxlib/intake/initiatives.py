@@ -19,7 +19,7 @@ from cxlib.errors import InputError, faults
 from cxlib.intake.checks import AS_OF, Checked, bits, column_of, without_copies
 from cxlib.intake.models import did_you_mean
 from cxlib.intake.settings import Settings
-from cxlib.intake.tables import Rows
+from cxlib.intake.tables import COSTS, Rows
 
 MEANT_FOR = ("churn", "contacts", "order_value", "upsell")  # outcomes of a programme, besides the metrics
 _FIRST_DAYS = (("customers", "joined_on"), ("orders", "ordered_at"))
@@ -42,8 +42,8 @@ def check(checked: Mapping[str, Checked], settings: Settings, as_of: date) -> No
 def _faults(given: Mapping[str, Any], rows: Rows, settings: Settings, last: date) -> Iterator[InputError]:
     """Yield what is wrong with an initiative: its costs, effect, start, customers. ``given``: its cells not empty."""
     own, stop = (settings.currency or "").upper(), partial(_stop, given, rows)
-    if not any(given.get(cost, 0) > 0 for cost in ("cost_upfront", "cost_per_month")):
-        yield stop("no_cost", "cost_upfront|cost_per_month")
+    if not any(given.get(cost, 0) > 0 for cost in COSTS):
+        yield stop("no_cost", "|".join(COSTS))
     if given.get("cost_currency", own).upper() != own:
         named = settings.currency or "the currency declared in company.yaml (currency:)"
         yield stop("other_currency", "cost_currency", own=named)

@@ -60,17 +60,13 @@ ID = _SAID["ids"]  # the column that identifies a row; exposures have none
 WITHOUT_EXTRAS = ("initiatives", "exposures")
 MONEY = ("revenue", "margin", "monthly_revenue", "cost")
 SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR"}  # of one currency; $, ¥ and kr are of several
+COSTS = ("cost_upfront", "cost_per_month")  # of initiatives: always in the company's currency
 MAX_MONEY = 1e12  # a larger amount is a typing mistake
 
 
 def field(table: str, column: str) -> Field:
     """Return the rule of a column; one that the contract does not know is a text."""
     return CONTRACT[table].get(column, Field("text"))
-
-
-def sources_of(settings: Settings, table: str) -> list[Source]:
-    """Return the sources of a table, none if company.yaml does not declare it."""
-    return getattr(settings.sources, table) or []
 
 
 def by_content(name: str, mapped: Collection[str]) -> list[str]:
@@ -101,7 +97,7 @@ class Stop:
 def check_mapping(settings: Settings) -> None:
     """Check the names in company.yaml against the contract. Errors: InputError with the closest known key."""
     for name in CONTRACT:
-        sources = sources_of(settings, name)
+        sources = settings.sources.of(name)
         for i, source in enumerate(sources):
             _check_source(name, source, f"sources.{name}{f'[{i}]' if len(sources) > 1 else ''}")
     mapped = {c for s in settings.sources.customers for c in s.columns}
@@ -468,7 +464,7 @@ class Rows:
         rule, value = m.rule, self.table[m.name]
         if rule.filled:
             self._stop("empty", value.isnull(), m)
-        if m.name in MONEY:
+        if m.name in MONEY + COSTS:
             self._stop("too_much", value.abs() > MAX_MONEY, m)
         if rule.kind in ("date", "moment"):
             self._stop("years", ~value.between(*YEARS), m, first=YEARS[0].year, last=YEARS[1].year)

@@ -30,7 +30,7 @@ TYPES = {
     "flag": "boolean",
 }
 NOUNS = {"number": "number", "score": "score", "date": "date", "moment": "date", "flag": "yes or no"}
-YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+YES, NO = ("true", "t", "yes", "y", "1", "1.0"), ("false", "f", "no", "n", "0", "0.0")
 _ISO_ZONE = r"Z|[+-]\d{2}(:?\d{2})?"
 _ISO = rf"^\d{{4}}-\d{{2}}-\d{{2}}([ T]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d{{1,9}})?)?({_ISO_ZONE})?)?$"
 _SPACES = " \u00a0\u202f"  # plain, no-break and narrow no-break space: all occur between thousands

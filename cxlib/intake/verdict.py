@@ -18,7 +18,7 @@ def _given(settings: Settings, key: str) -> bool:
     where, _, column = key.partition(".")
     if where == "settings":
         return bool(getattr(settings, column))
-    sources = getattr(settings.sources, where) or []
+    sources = settings.sources.of(where)
     return any(column in s.columns for s in sources) if column else bool(sources)
 
 
