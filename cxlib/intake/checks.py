@@ -192,6 +192,7 @@ class Checked:
         for column in self._empty():
             said = _SAID["empty"].format(table=self.name, a="an" if column[0] in "aeiou" else "a", column=column)
             yield f"{column} is empty", int(self.found["n"].sum()), said
+        yield from ((check, 0, said) for s in self.sources for check, said in s.remarks)
 
     def _empty(self) -> list[str]:
         """Return the mapped columns that no row fills in the export; those that must be filled have stopped already."""

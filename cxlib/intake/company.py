@@ -187,10 +187,8 @@ class Company:
     def notes(self) -> pd.DataFrame:
         """Notes on rows that are used, and the complete checks: check, rows, detail."""
         lines = [line for table in self._found.values() for line in table.notes()]
-        lines += self._odd.notes()
-        lines += [(check, 0, said) for t in self._found.values() for s in t.sources for check, said in s.remarks]
         lines += [("half of the customers are unknown", 0, f"{n}:{hint}") for n, hint in self._hints.items() if hint]
-        lines += self._odd.contradictions()
+        lines += self._odd.notes()
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])
 
 

@@ -128,52 +128,37 @@ class Oddities:
 
     def notes(self) -> Iterator[Line]:
         """Yield (check, rows, sentence) for what is odd in a table."""
-        yield from self._two_definitions()
+        if self._has("customers", "left_on", "left"):
+            yield from self._two_definitions()
         for table in self.tables:
             yield from self._amounts(table)
             for column in DATED.get(table, ()):
                 yield from self._last_month(table, column)
-        yield from chain(self._customers(), self._scales(), self._labels())
+        yield from self._customers()
+        if "responses" in self.tables:
+            yield from chain(self._scales(), self._labels())
         if self.settings.privacy.minimum_base < 5:
             yield _note("few_shown", self.settings.privacy.minimum_base)
-        if self._has("contacts", "reopened_at", "opened_at"):
-            early = self.tables["contacts"].filter(_.reopened_at < _.opened_at)
-            yield from _some("reopened", early.count().execute())
         if self._has("exposures", "arm"):
             each = self.tables["exposures"].group_by("initiative_id", "customer_id").agg(arms=_.arm.nunique())
             yield from _some("both_groups", each.filter(_.arms > 1).count().execute())
         for line in self.ends[self.ends["stale"]].itertuples():
             yield _note("old_export", 0, table=line.table, last=line.last, days=line.days_without, as_of=self.as_of)
-
-    def contradictions(self) -> Iterator[Line]:
-        """Yield (check, rows, sentence) for rows, tables or settings that do not fit each other."""
-        if "responses" in self.tables:
-            each = self.tables["responses"].group_by("customer_id", "metric", "asked_at", "touchpoint")
-            yield from _some("same_question", each.agg(n=_.count() - 1).n.sum().fill_null(0).execute())
-        if declared := self.settings.involuntary_reasons:
-            seen = set(self.tables["customers"].left_reason.value_counts(name="n").execute()["left_reason"])
-            unseen = [reason for reason in declared if reason not in seen]
-            yield from _some("unseen", len(unseen), reasons=" or ".join(map(repr, unseen)))
         if "orders" in self.tables and self._has("customers", "monthly_revenue"):
             yield from self._two_revenues()
 
     def _two_definitions(self) -> Iterator[Line]:
-        if self._has("customers", "left_on", "left"):
-            rows = self.tables["customers"]
-            dated, flagged = rows.left_on.notnull(), rows.left
-            sums = {"dated": dated.sum(), "flagged": flagged.sum(), "both": (dated & flagged).sum(), "n": rows.count()}
-            dated, flagged, both, n = (int(v) for v in rows.agg(**sums).execute().astype("float64").fillna(0).iloc[0])
-            facts = {"dated": dated, "flagged": flagged, "both": both, "neither": n - dated - flagged + both}
-            yield from _some("two_definitions", dated + flagged - 2 * both, **facts)
+        dated, flagged = _.left_on.notnull(), _.left
+        kinds = {"dated": dated, "flagged": flagged, "both": dated & flagged, "neither": ~dated & ~flagged}
+        sums = {kind: holds.sum().fill_null(0) for kind, holds in kinds.items()}
+        n = self.tables["customers"].agg(**sums).execute().iloc[0]
+        yield from _some("two_definitions", n["dated"] + n["flagged"] - 2 * n["both"], **n)
 
     def _amounts(self, table: str) -> Iterator[Line]:
         for column in (c for c in MONEY if self._has(table, c)):
             x = self.tables[table][column]
-            counts = {"n": x.count(), "below": (x < 0).sum(), "above": (x > 0).sum()}
-            counts |= {"top": x.max(), "p99": x.quantile(0.99)}
+            counts = {"n": x.count(), "above": (x > 0).sum(), "top": x.max(), "p99": x.quantile(0.99)}
             found = self.tables[table].agg(**counts).execute().astype("float64").fillna(0).iloc[0]
-            if column not in ("revenue", "margin"):
-                yield from _some("below", found.below, column=column, table=table)
             if found.n and not found.above:
                 yield _note("never_above", int(found.n), column=column, table=table)
             if found.n >= 100 and found.top > 100 * max(found.p99, 1):
@@ -198,13 +183,15 @@ class Oddities:
         for day, many in top.items():
             if (day.date() in _DEFAULTS and many >= 3) or many > max(50, 0.05 * n, 20 * top.median()):
                 yield _note("one_day", many, day=day.date())
+        if declared := self.settings.involuntary_reasons:
+            seen = {*rows.left_reason.value_counts(name="n").execute()["left_reason"]}
+            unseen = [reason for reason in declared if reason not in seen]
+            yield from _some("unseen", len(unseen), reasons=" or ".join(map(repr, unseen)))
         for segment, levels in self.levels.items():
             twins = _spellings(levels.dropna(subset="level").set_index("level")["n"])
             yield from _some("spellings", len(twins), segment=segment, twins=", ".join(twins[:6]))
 
     def _scales(self) -> Iterator[Line]:
-        if "responses" not in self.tables:
-            return
         answered = self.tables["responses"].filter(_.score.notnull())
         counts = answered.group_by("metric", "score").agg(n=_.count()).execute()
         for name, metric in self.settings.metrics.items():
@@ -216,15 +203,13 @@ class Oddities:
                     yield _note("scale", total, metric=name, end=end)
 
     def _labels(self) -> Iterator[Line]:
-        labels = [c for c in ("touchpoint", "channel", "agent", "wave") if self._has("responses", c)]
-        if labels:
-            rows = self.tables["responses"]
-            counts = {c: rows[c].nunique() for c in labels} | {f"{c} filled": rows[c].count() for c in labels}
-            found = rows.agg(**counts).execute().iloc[0]
-            for column in labels:
-                levels, filled = found[column], found[f"{column} filled"]
-                if levels > MANY_LEVELS or (filled >= 40 and levels > filled / 2):
-                    yield _note("many_labels", 1, column=column, levels=levels)
+        rows = self.tables["responses"]
+        each = rows.group_by("customer_id", "metric", "asked_at", "touchpoint").agg(n=_.count() - 1)
+        yield from _some("same_question", each.n.sum().fill_null(0).execute())
+        for column in (c for c in ("touchpoint", "channel", "agent", "wave") if self._has("responses", c)):
+            levels, filled = rows.agg(levels=rows[column].nunique(), filled=rows[column].count()).execute().iloc[0]
+            if levels > MANY_LEVELS or (filled >= 40 and levels > filled / 2):
+                yield _note("many_labels", 1, column=column, levels=levels)
 
     def _two_revenues(self) -> Iterator[Line]:
         """Compare monthly_revenue of customers here with a twelfth of their orders of the last year."""
