@@ -103,45 +103,41 @@ def check_mapping(settings: Settings) -> None:
     mapped = {c for s in settings.sources.customers for c in s.columns}
     texts = sorted(mapped - {c for c in CONTRACT["customers"] if c != "left_reason"})
     for segment in settings.segments:
-        if segment not in texts:
-            raise _refuse("no_segment", segment=segment, known=did_you_mean(segment, texts))
-    if settings.involuntary_reasons and "left_reason" not in mapped:
-        raise _refuse("no_reasons")
+        _refuse_if({"no_segment": segment not in texts}, segment=segment, known=did_you_mean(segment, texts))
+    _refuse_if({"no_reasons": settings.involuntary_reasons and "left_reason" not in mapped})
 
 
 def _check_source(name: str, source: Source, path: str) -> None:
     contract, mapped = CONTRACT[name], source.columns
-    lower = [c.lower() for c in {**contract, **mapped}]
-    if twice := {c for c in lower if lower.count(c) > 1}:
-        raise _refuse("two_spellings", path=path, twice=min(twice))
-    for column, rule in contract.items():
-        if rule.required and column not in mapped:
-            close = difflib.get_close_matches(column, [c for c in mapped if c not in contract], 1, 0.6)
-            raise _refuse("missing", path=path, field=column, hint=f"Is {close[0]!r} meant? " if close else "")
+    lower, free = [c.lower() for c in {**contract, **mapped}], [c for c in contract if c not in mapped]
+    twice = min((c for c in lower if lower.count(c) > 1), default=None)
+    _refuse_if({"two_spellings": twice}, path=path, twice=twice)
+    for column in (c for c in free if contract[c].required):
+        close = difflib.get_close_matches(column, [c for c in mapped if c not in contract], 1, 0.6)
+        raise _refuse("missing", path=path, field=column, hint=f"Is {close[0]!r} meant? " if close else "")
     for column, given in mapped.items():
-        key = f"{path}.columns.{column}"
-        if column not in contract:
-            free = [c for c in contract if c not in mapped]
-            if difflib.get_close_matches(column, free, 1, 0.85) or name in WITHOUT_EXTRAS:
-                raise _refuse("unknown_key", key=key, known=did_you_mean(column, [*contract]))
-            if column.startswith("_") or column in ("fold", ""):
-                raise _refuse("reserved", key=key)
-        kind = field(name, column).kind
-        if given.after is not None:
-            if {kind, field(name, given.after).kind} != {"moment"}:
-                raise _refuse("after_other", key=key)
-            if given.after not in mapped or mapped[given.after].after is not None:
-                raise _refuse("after_dateless", key=key, after=given.after)
-        if (given.no_answer or given.not_asked) and column != "score":
-            raise _refuse("of_scores", key=key)
-        if (given.times or given.minus or given.unit == "cents") and kind != "number":
-            raise _refuse("of_numbers", key=key)
-    if source.repeats and ID[name] not in mapped:
-        raise _refuse("repeats", path=path, id=ID[name])
-    if ("tenure" in mapped) != (source.tenure_unit is not None):
-        raise _refuse("tenure_unit", path=path)
-    if "tenure" in mapped and "left" not in mapped and "left_on" not in mapped:
-        raise _refuse("tenure", path=path)
+        kind, extra, after = field(name, column).kind, column not in contract, given.after
+        wrong = {
+            "unknown_key": extra and (name in WITHOUT_EXTRAS or difflib.get_close_matches(column, free, 1, 0.85)),
+            "reserved": extra and (column.startswith("_") or column in ("fold", "")),
+            "after_other": after and {kind, field(name, after).kind} != {"moment"},
+            "after_dateless": after and (after not in mapped or mapped[after].after),
+            "of_scores": (given.no_answer or given.not_asked) and column != "score",
+            "of_numbers": (given.times or given.minus or given.unit == "cents") and kind != "number",
+        }
+        _refuse_if(wrong, key=f"{path}.columns.{column}", known=did_you_mean(column, [*contract]), after=after)
+    wrong = {
+        "repeats": source.repeats and ID[name] not in mapped,
+        "tenure_unit": ("tenure" in mapped) != (source.tenure_unit is not None),
+        "tenure": "tenure" in mapped and not {"left", "left_on"} & set(mapped),
+    }
+    _refuse_if(wrong, path=path, id=ID.get(name))
+
+
+def _refuse_if(wrong: Mapping[str, object], **facts: object) -> None:
+    """Raise the first error of company.yaml whose condition holds."""
+    for name in (n for n, holds in wrong.items() if holds):
+        raise _refuse(name, **facts)
 
 
 class _Mapped:
@@ -227,12 +223,11 @@ class Rows:
     def _look(self) -> None:
         """Count rows and ids and find rare forms, in one query; refuse amounts in other currencies."""
         asked, raw = {}, self.export.raw
-        for m in self.columns.values():
-            for written in m.written:
-                self.export.find(written, m.key)
-                if raw[written].type().is_string():
-                    forms = values.rare(raw[written], m.rule.kind, m.how, self.source.blank)
-                    asked.setdefault((m.rule.kind, written), forms)
+        for m, written in ((one, written) for one in self.columns.values() for written in one.written):
+            self.export.find(written, m.key)
+            if raw[written].type().is_string():
+                forms = values.rare(raw[written], m.rule.kind, m.how, self.source.blank)
+                asked.setdefault((m.rule.kind, written), forms)
         named = {f"{key}:{what}": form for key, forms in asked.items() for what, form in forms.items()}
         found = raw.agg(_read=raw.count(), _ids=self._ids(raw), **named).to_pandas().iloc[0]
         self.read = int(found["_read"])
@@ -377,8 +372,7 @@ class Rows:
         m, own = self.columns.get("currency"), self.settings.currency
         if m is None:
             return
-        if own is None:
-            raise _refuse("no_currency", key=m.key)
+        _refuse_if({"no_currency": own is None}, key=m.key)
         rates = {code.upper(): rate for code, rate in self.settings.exchange_rates.items()} | {own.upper(): 1.0}
         rate = self.table.currency.upper().cases(*rates.items(), else_=ibis.null("float64"))
         self.table = self.table.mutate(_rate=rate, **{c: self.table[c] * rate for c in MONEY if c in self.columns})
@@ -481,14 +475,14 @@ class Rows:
         """Refuse metrics that are not declared, and scores that are no whole number of their scale."""
         table, metric, score = self.table, self.columns["metric"], self.columns["score"]
         declared = self.settings.metrics
-        if metric.given.value is not None and metric.given.value not in declared:
-            known = did_you_mean(metric.given.value, [*declared], "declared")
-            raise _refuse("fixed_metric", key=metric.key, metric=metric.given.value, known=known)
-        if metric.given.column is not None:
+        fixed = metric.given.value
+        if fixed is None:
             unknown = ~table.metric.isin([*declared]) if declared else ibis.literal(True)
             self._stop("undeclared", unknown, metric, known=", ".join(declared))
-        if score.given.column is None:
-            raise _refuse("fixed_score", key=score.key)
+        elif fixed not in declared:
+            known = did_you_mean(fixed, [*declared], "declared")
+            raise _refuse("fixed_metric", key=metric.key, metric=fixed, known=known)
+        _refuse_if({"fixed_score": score.given.column is None}, key=score.key)
         for name, rule in declared.items():
             low, high = rule.scale
             outside = (table.metric == name) & ~table.score.between(low, high)
