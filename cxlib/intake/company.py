@@ -175,8 +175,7 @@ class Company:
             initiatives.check(checked, self.settings, self.as_of)
         InputError.raise_all([error for errors in empty.values() for error in errors])
         self._hold({n: t.rows for n, t in checked.items()})
-        mapped = {n: {c for c in CONTRACT[n] if self.has(n, c)} for n in names}
-        self._odd = Oddities({n: getattr(self, n) for n in names}, self.settings, mapped, self.as_of)
+        self._odd = Oddities({n: getattr(self, n) for n in names}, self.settings, self.as_of)
         self._found, self.ends = checked, self._odd.ends
         self.record = pd.DataFrame([line for t in checked.values() for line in t.record()], columns=checks.RECORD)
         self.set_aside = pd.DataFrame([line for t in checked.values() for line in t.set_aside()], columns=checks.ASIDE)

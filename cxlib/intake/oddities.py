@@ -66,15 +66,15 @@ def stale(ends: pd.DataFrame, as_of: date) -> Iterator[InputError]:
 
 @dataclass(frozen=True)
 class Oddities:
-    """Looks at the rows used of a company. ``mapped``: the columns of the contract that exports fill, by table."""
+    """Looks at the rows used of a company."""
 
     tables: Mapping[str, ir.Table]
     settings: Settings
-    mapped: Mapping[str, set[str]]
     as_of: date
 
     def _has(self, table: str, *columns: str) -> bool:
-        return table in self.tables and self.mapped[table].issuperset(columns)
+        mapped = {c for source in self.settings.sources.of(table) for c in source.columns}
+        return mapped.issuperset(columns)
 
     @cached_property
     def days(self) -> dict[tuple[str, str], pd.Series]:

@@ -233,15 +233,16 @@ class Rows:
         self.read = int(found["_read"])
         self.repeated = self.source.repeats is None and bool(found["_ids"] < self.read)
         money = {written for m in self.columns.values() if m.name in MONEY for written in m.written}
+        money = set() if "currency" in self.columns else money
         for key, forms in asked.items():
             seen, written = {what: found[f"{key}:{what}"] for what in forms}, key[1]
             self.odd[key] = bool(seen.get("odd"))
             if "zone" in seen:
                 self.zones[written] = (seen["zone"] or "", seen["last zone"] or "")
-                self.odd[key] = not values.bare_zone(self.zones[written])
-            if written in money and seen.get("sign") and "currency" not in self.columns:
+            if written in money and seen.get("sign"):
                 self._one_sign(written, seen["sign"], seen["last sign"])
-        self._one_currency()
+        if money:
+            self._one_currency()
 
     def _ids(self, raw: ir.Table) -> ir.IntegerValue:
         """Return the count of distinct ids (0: they can repeat); without ids, of distinct whole rows."""
@@ -261,8 +262,6 @@ class Rows:
 
     def _one_currency(self) -> None:
         """Refuse amounts beside a column of currencies that is not mapped, unless all are in the company's own."""
-        if "currency" in self.columns or not set(MONEY) & set(self.columns):
-            return
         own = self.settings.currency
         for column in (c for c in self.export.columns if values.CURRENCY.search(c.lower())):
             codes = self.export.raw.select(c=self.export.own(column, "currency").upper())

@@ -37,6 +37,8 @@ CURRENCY = re.compile(r"currency|(^|[^a-z])(w(ä|ae)hrung|devise|moneda|moeda|va
 _SIGN = r"(?:[A-Za-z]{0,3}\.?\p{Sc}|[A-Z]{3}|kr\.?|Fr\.?|Rs\.?|zł|Kč)"
 _GAP = r"[ \x{00A0}\x{202F}]?"
 _STARS = "★⭐"
+_MEANT = {"number": float, "score": float, "date": date.fromisoformat, "moment": datetime.fromisoformat}
+_MEANT |= {"flag": lambda given: given.lower() in YES}
 _CLOCKED = (1e8, 1e10)  # seconds since the start of a clock that can be meant: from 1973, of a spreadsheet from 1903
 
 
@@ -87,7 +89,8 @@ def rare(column: ir.StringValue, kind: str, how: Format, blank: list[str]) -> di
     """Return what to ask once of a column of text, uncleaned, before its values are read.
 
     Numbers and scores: ``odd``, if a cell is no plain number; and the first and last currency ``sign`` of those.
-    Moments: the first and last ``zone`` behind a time, the empty text where there is none.
+    Moments: the first and last ``zone`` behind a time, the empty text where there is none; and ``odd``, if they differ
+    or are not written as ISO writes them.
     """
     empty = column.re_search(_empty(blank))
     if kind in ("number", "score"):
@@ -98,7 +101,9 @@ def rare(column: ir.StringValue, kind: str, how: Format, blank: list[str]) -> di
         return {"odd": odd.max(), "sign": sign.min(), "last sign": sign.max()}
     if kind in ("date", "moment"):
         zone = empty.ifelse(ibis.null("string"), column.re_extract(_ZONED.removesuffix("$") + f"{_EDGE}*$", 2))
-        return {"zone": zone.min(), "last zone": zone.max()}
+        first, last = zone.min(), zone.max()
+        alike = (first == last) & first.re_search(f"^({_ISO_ZONE})?$")
+        return {"odd": ~alike.fill_null(True), "zone": first, "last zone": last}
     return {}
 
 
@@ -129,11 +134,6 @@ def zone(column: ir.StringValue) -> ir.IntegerValue:
     offset = hours.try_cast("int64") * 60 + east * minutes.try_cast("int64").fill_null(0)
     named = behind.re_extract(r"^ ?([A-Z]+)", 1).cases(*_ZONES.items(), else_=ibis.null("int64"))
     return ibis.coalesce(offset, named * 60)
-
-
-def bare_zone(zones: tuple[str, str]) -> bool:
-    """Tell whether all stamps of a column end alike, in nothing or in a zone as ISO writes it."""
-    return zones[0] == zones[1] and bool(re.fullmatch(f"({_ISO_ZONE})?", zones[0]))
 
 
 def _sign(column: ir.StringValue) -> ir.StringValue:
@@ -203,18 +203,11 @@ def _clock(written: ir.StringValue, clock: str) -> ir.TimestampValue:
 
 def literal(given: str, kind: str) -> ir.Scalar:
     """Return a value written in company.yaml (the meaning of a code, a fixed value). Errors: ValueError."""
-    dtype = TYPES[kind]
     if given == "":
-        return ibis.null(dtype)
-    if kind in ("number", "score"):
-        return ibis.literal(float(given), dtype)
-    if kind == "flag":
-        if given.lower() not in YES + NO:
-            raise ValueError(f"{given!r} is neither yes nor no")
-        return ibis.literal(given.lower() in YES, dtype)
-    if kind == "date":
-        return ibis.literal(date.fromisoformat(given), dtype)
-    return ibis.literal(datetime.fromisoformat(given) if kind == "moment" else given, dtype)
+        return ibis.null(TYPES[kind])
+    if kind == "flag" and given.lower() not in YES + NO:
+        raise ValueError(f"{given!r} is neither yes nor no")
+    return ibis.literal(_MEANT.get(kind, str)(given), TYPES[kind])
 
 
 def remedy(kind: str, value: str, how: Format) -> str:
