@@ -180,7 +180,7 @@ class Checked:
         return lines
 
     def notes(self) -> Iterator[tuple[str, int, str]]:
-        """Yield (check, rows, sentence) for the notes on rows used, and for reasons hidden by earlier ones."""
+        """Yield (check, rows, sentence) for rows used, reasons hidden by earlier ones, empty columns and times."""
         for i, note in enumerate(NOTES.get(self.name, ())):
             if n := self._count((self.found["_flags"] == 0) & self._has("_notes", 1 << i)):
                 yield note.name, n, note.said.format(n=n)

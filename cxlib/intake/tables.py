@@ -13,10 +13,11 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from math import isfinite
 from operator import gt, le, lt
 from pathlib import Path
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -168,8 +169,6 @@ class Rows:
         self.export, self.stops = Prepared(source, exports, copies=False), []
         self.explained: dict[str, ir.BooleanValue] = {}  # a value of the column is explained by codes
         self.unasked: ir.BooleanValue = ibis.literal(False)
-        self.odd: dict[tuple[str, str], bool] = {}  # (kind, column): a cell has a rare form
-        self.zones: dict[str, tuple[str, str]] = {}  # the first and last zone of a column of moments
         self._look()
         if self.repeated:
             self.export = Prepared(source, exports, copies=True)
@@ -223,26 +222,25 @@ class Rows:
     def _look(self) -> None:
         """Count rows and ids and find rare forms, in one query; refuse amounts in other currencies."""
         asked, raw = {}, self.export.raw
-        for m, written in ((one, written) for one in self.columns.values() for written in one.written):
-            self.export.find(written, m.key)
-            if raw[written].type().is_string():
-                forms = values.rare(raw[written], m.rule.kind, m.how, self.source.blank)
-                asked.setdefault((m.rule.kind, written), forms)
-        named = {f"{key}:{what}": form for key, forms in asked.items() for what, form in forms.items()}
-        found = raw.agg(_read=raw.count(), _ids=self._ids(raw), **named).to_pandas().iloc[0]
-        self.read = int(found["_read"])
-        self.repeated = self.source.repeats is None and bool(found["_ids"] < self.read)
-        money = {written for m in self.columns.values() if m.name in MONEY for written in m.written}
-        money = set() if "currency" in self.columns else money
-        for key, forms in asked.items():
-            seen, written = {what: found[f"{key}:{what}"] for what in forms}, key[1]
-            self.odd[key] = bool(seen.get("odd"))
-            if "zone" in seen:
-                self.zones[written] = (seen["zone"] or "", seen["last zone"] or "")
-            if written in money and seen.get("sign"):
-                self._one_sign(written, seen["sign"], seen["last sign"])
-        if money:
+        for m in self.columns.values():
+            for written in m.written:
+                self.export.find(written, m.key)
+                text = raw[written].type().is_string()
+                forms = values.rare(raw[written], m.rule.kind, m.how, self.source.blank) if text else {}
+                asked = {f"{m.rule.kind}:{written}:{what}": form for what, form in forms.items()} | asked
+        self.found = raw.agg(_read=raw.count(), _ids=self._ids(raw), **asked).to_pandas().iloc[0].to_dict()
+        self.read = int(self.found["_read"])
+        self.repeated = self.source.repeats is None and bool(self.found["_ids"] < self.read)
+        amounts = [m for m in self.columns.values() if m.name in MONEY and "currency" not in self.columns]
+        for m, written in ((one, written) for one in amounts for written in one.written):
+            if sign := self._seen(m, "sign", written):
+                self._one_sign(written, sign, self._seen(m, "last sign", written))
+        if amounts:
             self._one_currency()
+
+    def _seen(self, m: _Mapped, what: str, written: str | None = None) -> Any:
+        """Return what ``_look`` has found of a column of the export: odd, zone, sign; None if it did not ask."""
+        return self.found.get(f"{m.rule.kind}:{written or m.given.column}:{what}")
 
     def _ids(self, raw: ir.Table) -> ir.IntegerValue:
         """Return the count of distinct ids (0: they can repeat); without ids, of distinct whole rows."""
@@ -270,16 +268,17 @@ class Rows:
                 place = {"file": self.source.label, "column": column, "value": ", ".join(seen[:5])}
                 raise fault("currencies", **place, own=own or "currency:", code=seen[0])
 
-    def _zoned(self) -> dict[str, str]:
-        """Return the moments that are columns of text, with their columns in the export."""
+    @cached_property
+    def zones(self) -> dict[str, tuple[str, str]]:
+        """The first and last zone of each column of moments with stamps in text, the empty text where there is none."""
         moments = [m for c in CONTRACT[self.name] if (m := self.columns.get(c)) and m.rule.kind == "moment"]
-        return {m.name: m.given.column for m in moments if m.given.column in self.zones and m.given.after is None}
+        ends = {m.name: (self._seen(m, "zone"), self._seen(m, "last zone")) for m in moments if not m.given.after}
+        return {c: both for c, both in ends.items() if all(isinstance(zone, str) for zone in both)}
 
     def _remarks(self) -> Iterator[tuple[str, str]]:
         """Yield what readers must know of times: whose clock they are on, and which count business hours."""
-        moments = self._zoned()
-        known = [c for c, written in moments.items() if any(self.zones[written])]
-        lacks = sorted(set(moments) - set(known))
+        known = [c for c, both in self.zones.items() if any(both)]
+        lacks = sorted(set(self.zones) - set(known))
         if known:
             check, said = _SAID["notes"]["some_zones" if lacks else "zones"]
             yield check, said.format(export=self.source.label, first=known[0], others=", ".join(lacks))
@@ -320,8 +319,7 @@ class Rows:
         return value.lower() if m.rule.lower else value
 
     def _read(self, written: str, m: _Mapped) -> ir.Value:
-        odd = self.odd.get((m.rule.kind, written), False)
-        return values.typed(self._cell(m, written), m.rule.kind, m.how, odd)
+        return values.typed(self._cell(m, written), m.rule.kind, m.how, bool(self._seen(m, "odd", written)))
 
     def _cases(self, m: _Mapped, cell: ir.Value, value: ir.Value) -> list[tuple[ir.BooleanValue, ir.Scalar]]:
         """Return the cases of codes, no_answer and not_asked; a blank stays blank unless mapped."""
@@ -342,10 +340,9 @@ class Rows:
 
     def _one_clock(self) -> dict[str, ir.Value]:
         """Return the later moments of a row on the clock of its first: days stay local, differences are right."""
-        written = self._zoned()
-        if len({zone for w in written.values() for zone in self.zones[w]}) < 2:
+        if len({zone for both in self.zones.values() for zone in both}) < 2:
             return {}  # no zones, or one and the same
-        zones = {c: values.zone(self._cell(self.columns[c])) for c in written}
+        zones = {c: values.zone(self._cell(self.columns[c])) for c in self.zones}
         first, *others = zones
         shifts = {c: (zones[first] - zones[c]).fill_null(0).cast("int64").as_interval("m") for c in others}
         return {c: self.table[c] + shift for c, shift in shifts.items()}
