@@ -136,7 +136,7 @@ class Oddities:
                 yield from self._last_month(table, column)
         yield from self._customers()
         if "responses" in self.tables:
-            yield from chain(self._scales(), self._labels())
+            yield from chain(self._scales(), self._responses())
         if self.settings.privacy.minimum_base < 5:
             yield _note("few_shown", self.settings.privacy.minimum_base)
         if self._has("exposures", "arm"):
@@ -202,7 +202,7 @@ class Oddities:
                 if total >= 100 and mine.loc[(mine["score"] - end).abs() < near, "n"].sum() <= total / 1000:
                     yield _note("scale", total, metric=name, end=end)
 
-    def _labels(self) -> Iterator[Line]:
+    def _responses(self) -> Iterator[Line]:
         rows = self.tables["responses"]
         each = rows.group_by("customer_id", "metric", "asked_at", "touchpoint").agg(n=_.count() - 1)
         yield from _some("same_question", each.n.sum().fill_null(0).execute())
