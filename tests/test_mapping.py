@@ -56,6 +56,28 @@ def test_several_questions_of_one_row_are_as_many_answers(small):
     assert "Answers stand under responses" in stops(small.open).remedy
 
 
+def test_the_questions_of_one_response_share_its_id(small):
+    small.only("responses")
+    small.add("responses.csv", "R1,C1,csat,2024-03-01,2024-03-02,4,", "R1,C1,nps,2024-03-01,2024-03-03,8,")
+    company = small.open()
+    adds_up(company)
+    assert company.set_aside[["reason", "rows"]].values.tolist() == [["duplicate response_id", 1]]
+    of = company.frame("responses").set_index(["response_id", "metric"])["score"]
+    assert (of["R1", "nps"], of["R1", "csat"]) == (8, 4)  # the latest of each question
+    small.files["survey.csv"] = "id,who,day,q1,q2\nS1,C1,2024-07-01,9,4\nS2,C2,2024-07-02,7,2\n"
+    columns = {"response_id": "id", "customer_id": "who", "asked_at": "day"}
+    one = {"file": "survey.csv", "columns": columns, "scores": {"nps": "q1", "csat": "q2"}}
+    two = [
+        {"file": "survey.csv", "columns": columns | {"metric": {"value": m}, "score": q}}
+        for m, q in {"nps": "q1", "csat": "q2"}.items()
+    ]
+    for sources in (one, two):
+        small.settings["sources"]["responses"] = sources
+        company = small.open()
+        assert company.set_aside.empty
+        assert sorted(company.frame("responses")["response_id"]) == ["S1", "S1", "S2", "S2"]
+
+
 def test_columns_that_have_our_names_are_a_list(small):
     small.only("orders")
     sql = "select oid as order_id, cid as customer_id, day as ordered_at, amount as revenue from o"
@@ -295,6 +317,16 @@ def test_codes_blanks_and_values(small):
     assert frame["weight"].tolist() == [2.5, 1, 0, 1]
     assert frame["metric"].unique().tolist() == ["nps"]
     assert set(frame["channel"]) == {"e-mail"}
+
+
+def test_yes_and_no_as_exports_write_them(small):
+    small.only("customers")
+    written = ["1", "1.0", "Y", "true", "yes", "0", "0.0", "n", "FALSE", "No"]
+    rows = "".join(f"C{i},2024-01-05,{w}\n" for i, w in enumerate(written))
+    small.files["customers.csv"] = f"id,signup,gone\n{rows}"
+    small.source("customers")["columns"] = {"customer_id": "id", "joined_on": "signup", "left": "gone"}
+    small.settings["segments"] = []
+    assert small.open().frame("customers")["left"].tolist() == [True] * 5 + [False] * 5
 
 
 def test_words_of_yaml_stay_what_they_are(small):

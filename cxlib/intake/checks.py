@@ -21,7 +21,7 @@ import pandas as pd
 from cxlib.errors import InputError, faults
 from cxlib.intake import values
 from cxlib.intake.exports import rank
-from cxlib.intake.tables import CONTRACT, ID, Rows, by_content, content
+from cxlib.intake.tables import CONTRACT, ID, Rows, by_content, content, field
 
 MONEY_OF = {"orders": "revenue", "customers": "monthly_revenue"}
 RECORD = ["table", "file", "rows_read", "merged", "reason", "set_aside", "used"]
@@ -119,7 +119,9 @@ class Checked:
     """A table with the results of the checks: its exports, its ``rows``, used or not, and their counts by result.
 
     ``rows`` have the finished columns and _source, _row, _stop, _flags, _notes, _value. _value is the content of the
-    column of the first reason to set the row aside. ``found`` has a row for each combination of results.
+    column of the first reason to set the row aside. A finished column that differs from the export has a second one,
+    with a line before its name: true where the export fills it, else null. ``found`` has a row for each combination of
+    results.
     """
 
     name: str
@@ -178,7 +180,7 @@ class Checked:
         return lines
 
     def notes(self) -> Iterator[tuple[str, int, str]]:
-        """Yield (check, rows, sentence) for the notes on rows used, and for reasons hidden by earlier ones."""
+        """Yield (check, rows, sentence) for rows used, reasons hidden by earlier ones, empty columns and times."""
         for i, note in enumerate(NOTES.get(self.name, ())):
             if n := self._count((self.found["_flags"] == 0) & self._has("_notes", 1 << i)):
                 yield note.name, n, note.said.format(n=n)
@@ -187,6 +189,17 @@ class Checked:
             if hidden := n - self._count(self._first(i)):
                 said = _SAID["hidden"].format(n=n, table=self.name, hidden=hidden)
                 yield f"{self.name}: {reason.name}", n, said
+        for column in self._empty():
+            said = _SAID["empty"].format(table=self.name, a="an" if column[0] in "aeiou" else "a", column=column)
+            yield f"{column} is empty", int(self.found["n"].sum()), said
+        yield from ((check, 0, said) for s in self.sources for check, said in s.remarks)
+
+    def _empty(self) -> list[str]:
+        """Return the mapped columns that no row fills in the export; those that must be filled have stopped already."""
+        columns = [c for c in sorted(_mapped(self.sources)) if not field(self.name, c).filled]
+        given = {c: self.rows[f"_{c}" if f"_{c}" in self.rows.columns else c] for c in columns}
+        counts = self.rows.agg(**{c: cells.count() for c, cells in given.items()}).execute() if given else {}
+        return [c for c in counts if not counts[c].iloc[0]]
 
     def _has(self, column: str, some: int) -> pd.Series:
         return (self.found[column] & some) > 0
@@ -232,7 +245,8 @@ def check(engine: ibis.BaseBackend, sources: list[Rows], others: Mapping[str, Ch
     c = Context(as_of, mapped | marks, lengths)
     reasons, notes = _conditions(rows, c, REASONS[name]), _conditions(rows, c, NOTES.get(name, ()))
     value = [(when, rows[column_of(REASONS[name][i].of[0], c.mapped)].cast("string")) for i, when in reasons.items()]
-    finished = {n: rows[n] for n in columns} | _as_known(rows, name, c)
+    known = _as_known(rows, name, c)
+    finished = {n: rows[n] for n in columns} | known | {f"_{n}": rows[n].notnull().nullif(False) for n in known}
     if "customer_id" in columns:
         finished["fold"] = _fold(rows.customer_id) if name == "customers" else rows.fold
     results = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": ibis.cases(*value)}
@@ -250,11 +264,11 @@ def _mapped(sources: list[Rows]) -> set[str]:
 def _numbered(rows: ir.Table, name: str, mapped: set[str]) -> ir.Table:
     """Mark rows with the id of another as _again: all but the latest, by their content, since a database has no order.
 
-    For customers and initiatives it is the second row, and an error.
+    For customers and initiatives it is the second row, and an error. The questions of one response share its id.
     """
-    key, once = ID[name], name in ("customers", "initiatives")
+    same, once = [ID[name], *(["metric"] if name == "responses" else [])], name in ("customers", "initiatives")
     order = [] if once else [ibis.desc(rows[n], nulls_first=False) for n in by_content(name, mapped)]
-    rows = rows.mutate(_again=(rank(rows, [key, "_copy"], [*order, "_source", "_row"]) > 0) & ~rows._copy)
+    rows = rows.mutate(_again=(rank(rows, [*same, "_copy"], [*order, "_source", "_row"]) > 0) & ~rows._copy)
     return rows.mutate(_stop=(once & (rows._stop == 0) & rows._again).ifelse(SECOND_ROW, rows._stop))
 
 

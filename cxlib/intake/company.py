@@ -29,7 +29,7 @@ from cxlib.intake.models import FILE, did_you_mean
 from cxlib.intake.oddities import Oddities, id_forms, stale
 from cxlib.intake.settings import Settings
 from cxlib.intake.sources import TABLES
-from cxlib.intake.tables import CONTRACT, Rows, check_mapping, sources_of
+from cxlib.intake.tables import CONTRACT, Rows, check_mapping
 
 _KEPT = ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "ends", "inputs")
 fault = faults(__file__)
@@ -106,7 +106,7 @@ class Company:
         """Tell whether company.yaml declares a table, or maps one of its columns."""
         if table not in TABLES:
             raise ValueError(f"No table is called {table!r}; the tables are {', '.join(TABLES)}")
-        sources = sources_of(self.settings, table)
+        sources = self.settings.sources.of(table)
         return bool(sources) if column is None else any(column in s.columns for s in sources)
 
     def put_by(self, name: str, rows: ir.Table) -> ir.Table:
@@ -157,7 +157,7 @@ class Company:
         """Read, check and count all tables."""
         names = [n for n in CONTRACT if self.has(n)]
         typed, errors = {n: [] for n in names}, []
-        for name, index, source in ((n, i, s) for n in names for i, s in enumerate(sources_of(self.settings, n))):
+        for name, index, source in ((n, i, s) for n in names for i, s in enumerate(self.settings.sources.of(n))):
             try:
                 typed[name].append(Rows(name, source, index, self.settings, self.as_of, exports))
             except InputError as error:
@@ -175,8 +175,7 @@ class Company:
             initiatives.check(checked, self.settings, self.as_of)
         InputError.raise_all([error for errors in empty.values() for error in errors])
         self._hold({n: t.rows for n, t in checked.items()})
-        mapped = {n: {c for c in CONTRACT[n] if self.has(n, c)} for n in names}
-        self._odd = Oddities({n: getattr(self, n) for n in names}, self.settings, mapped, self.as_of)
+        self._odd = Oddities({n: getattr(self, n) for n in names}, self.settings, self.as_of)
         self._found, self.ends = checked, self._odd.ends
         self.record = pd.DataFrame([line for t in checked.values() for line in t.record()], columns=checks.RECORD)
         self.set_aside = pd.DataFrame([line for t in checked.values() for line in t.set_aside()], columns=checks.ASIDE)
@@ -187,10 +186,8 @@ class Company:
     def notes(self) -> pd.DataFrame:
         """Notes on rows that are used, and the complete checks: check, rows, detail."""
         lines = [line for table in self._found.values() for line in table.notes()]
-        lines += self._odd.notes()
-        lines += [(check, 0, said) for t in self._found.values() for s in t.sources for check, said in s.remarks]
         lines += [("half of the customers are unknown", 0, f"{n}:{hint}") for n, hint in self._hints.items() if hint]
-        lines += self._odd.contradictions()
+        lines += self._odd.notes()
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])
 
 

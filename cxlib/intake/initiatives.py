@@ -6,9 +6,9 @@ the first day with data on customers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
-from functools import partial, reduce
+from functools import reduce
 from typing import Any
 
 import ibis
@@ -19,7 +19,7 @@ from cxlib.errors import InputError, faults
 from cxlib.intake.checks import AS_OF, Checked, bits, column_of, without_copies
 from cxlib.intake.models import did_you_mean
 from cxlib.intake.settings import Settings
-from cxlib.intake.tables import Rows
+from cxlib.intake.tables import COSTS, Rows
 
 MEANT_FOR = ("churn", "contacts", "order_value", "upsell")  # outcomes of a programme, besides the metrics
 _FIRST_DAYS = (("customers", "joined_on"), ("orders", "ordered_at"))
@@ -35,41 +35,38 @@ def check(checked: Mapping[str, Checked], settings: Settings, as_of: date) -> No
     sources, last = checked["initiatives"].sources, max(as_of, settings.as_of)
     for row in _rows(checked).to_dict("records"):
         given = {column: value for column, value in row.items() if not pd.isna(value)}
-        if error := next(_faults(given, sources[given["_source"]], settings, last), None):
-            raise error
+        facts, wrong = _wrong(given, settings, last)
+        for name, columns in (line for line, holds in wrong.items() if holds):
+            raise _stop(given, sources[given["_source"]], name, columns, **facts)
 
 
-def _faults(given: Mapping[str, Any], rows: Rows, settings: Settings, last: date) -> Iterator[InputError]:
-    """Yield what is wrong with an initiative: its costs, effect, start, customers. ``given``: its cells not empty."""
-    own, stop = (settings.currency or "").upper(), partial(_stop, given, rows)
-    if not any(given.get(cost, 0) > 0 for cost in ("cost_upfront", "cost_per_month")):
-        yield stop("no_cost", "cost_upfront|cost_per_month")
-    if given.get("cost_currency", own).upper() != own:
-        named = settings.currency or "the currency declared in company.yaml (currency:)"
-        yield stop("other_currency", "cost_currency", own=named)
+def _wrong(given: Mapping[str, Any], settings: Settings, last: date) -> tuple[dict, dict[tuple[str, str], bool]]:
+    """Return facts, and what can be wrong with an initiative: (name of the error, columns), and whether it is.
+
+    ``given``: its cells that are not empty.
+    """
     outcome, unit, meant = given.get("outcome"), given.get("effect_is"), [*MEANT_FOR, *settings.metrics]
-    if outcome is not None and outcome not in meant:
-        yield stop("unmeasured", "outcome", known=did_you_mean(outcome, meant, "allowed"))
     falls = outcome in ("churn", "contacts") or getattr(settings.metrics.get(outcome), "good", None) == "low"
-    for effect in (c for c in ("smallest_effect", "expected_effect") if c in given):
-        if outcome is None:
-            yield stop("without_outcome", effect, effect=effect, known=", ".join(meant))
-        elif unit is None:
-            yield stop("without_unit", effect, effect=effect)
-        elif unit == "relative" and given[effect] > 1 and falls:
-            yield stop("more_than_all", effect, outcome=outcome)
-        elif unit == "points" and given[effect] > 1 and outcome == "churn":
-            yield stop("more_than_one", effect, outcome=outcome)
     planned, starts = given.get("status") == "planned", pd.Timestamp(given["started_on"]).date()
-    first = pd.Timestamp(given.get("_known", starts)).date()
-    if starts > last and not planned:
-        yield stop("late", "started_on", last=last)
-    if starts < first:
-        yield stop("early", "started_on", first=first)
-    if planned and "planned_customers" not in given:
-        yield stop("unplanned", "planned_customers|status")
-    if given["_reached"] == 0 and given["_flags"] == 0 and not planned:
-        yield stop("nobody", "initiative_id")
+    first, own = pd.Timestamp(given.get("_known", starts)).date(), (settings.currency or "").upper()
+    facts = {"own": settings.currency or "the currency declared in company.yaml (currency:)", "outcome": outcome}
+    facts |= {"known": did_you_mean(outcome, meant, "allowed") if outcome else ", ".join(meant)}
+    wrong = {
+        ("no_cost", "|".join(COSTS)): not any(given.get(cost, 0) > 0 for cost in COSTS),
+        ("other_currency", "cost_currency"): given.get("cost_currency", own).upper() != own,
+        ("unmeasured", "outcome"): outcome is not None and outcome not in meant,
+    }
+    for effect in (c for c in ("smallest_effect", "expected_effect") if c in given):
+        above = given[effect] > 1
+        wrong[("without_outcome", effect)] = outcome is None
+        wrong[("without_unit", effect)] = unit is None
+        wrong[("more_than_all", effect)] = unit == "relative" and above and falls
+        wrong[("more_than_one", effect)] = unit == "points" and above and outcome == "churn"
+    wrong[("late", "started_on")] = starts > last and not planned
+    wrong[("early", "started_on")] = starts < first
+    wrong[("unplanned", "planned_customers|status")] = planned and "planned_customers" not in given
+    wrong[("nobody", "initiative_id")] = given["_reached"] == 0 and given["_flags"] == 0 and not planned
+    return facts | {"first": first, "last": last}, wrong
 
 
 def _stop(given: Mapping[str, Any], rows: Rows, name: str, columns: str, **facts: object) -> InputError:
@@ -82,7 +79,7 @@ def _stop(given: Mapping[str, Any], rows: Rows, name: str, columns: str, **facts
     elif isinstance(shown, float):
         shown = f"{shown:g}"
     written = mapped[column].column or f"sources.initiatives.columns.{column}"
-    return fault(name, **rows.place(given["_row"]), column=written, value=str(shown), **facts)
+    return fault(name, **rows.place(given["_row"]), column=written, value=str(shown), effect=column, **facts)
 
 
 def _rows(checked: Mapping[str, Checked]) -> pd.DataFrame:

@@ -13,20 +13,12 @@ from typing import Any
 from cxlib import paths
 from cxlib.intake.models import TEXT
 from cxlib.intake.settings import Metric, Money, Privacy, Settings
-from cxlib.intake.sources import Column, Export, Source
+from cxlib.intake.sources import TABLES, Column, Export, Source
 
 KEYS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 MODELS = {"company": Settings, "money": Money, "metric": Metric, "privacy": Privacy, "export": Export}
 MODELS |= {"source": Source, "column": Column}
-TITLES = {
-    "company": "The whole file",
-    "money": "Under `money`",
-    "metric": "A metric, under `metrics`",
-    "privacy": "Under `privacy`",
-    "export": "An export: a source, or an entry of `exports`",
-    "source": "A source: the keys of an export, and these",
-    "column": "A column, under `columns` of a source",
-}
+TITLES = KEYS.pop("titles")
 
 
 def document() -> str:
@@ -45,17 +37,14 @@ def schema() -> dict[str, Any]:
     parts = found["$defs"] | {"Settings": found}
     for part, model in MODELS.items():
         for key, (meaning, _) in KEYS[part].items():
-            parts.setdefault(model.__name__, {"properties": {}})["properties"].setdefault(key, {})["description"] = (
-                meaning
-            )
+            known = parts.setdefault(model.__name__, {"properties": {}})["properties"]
+            known.setdefault(key, {})["description"] = meaning
     for name, short in {"Column": TEXT, "Export": TEXT | {"type": ["string", "array"]}}.items():
         parts[name] = {"anyOf": [short, parts[name]]}
     columns = parts["Source"]["properties"]["columns"]
     parts["Source"]["properties"]["columns"] = {"anyOf": [{"type": "array", "items": {"type": "string"}}, columns]}
-    parts["Sources"]["properties"] = {
-        k: {"anyOf": [{"$ref": "#/$defs/Source"}, {"type": "array", "items": {"$ref": "#/$defs/Source"}}]}
-        for k in parts["Sources"]["properties"]
-    }
+    one = {"$ref": "#/$defs/Source"}
+    parts["Sources"]["properties"] = {t: {"anyOf": [one, {"type": "array", "items": one}]} for t in TABLES}
     whole = parts.pop("Settings")
     return {"$schema": "http://json-schema.org/draft-07/schema#"} | whole | {"$defs": parts}
 

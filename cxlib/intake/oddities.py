@@ -5,12 +5,14 @@ Each is one small query on the checked tables, and none changes a number. Their 
 
 from __future__ import annotations
 
+import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, reduce
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 
 import ibis
@@ -22,7 +24,7 @@ from ibis import _
 from cxlib.errors import InputError, faults
 from cxlib.intake.models import FILE
 from cxlib.intake.settings import Settings
-from cxlib.intake.tables import MONEY, sources_of
+from cxlib.intake.tables import MONEY
 
 Line = tuple[str, int, str]
 _FORMS = {  # what can differ between the ids of two exports; oddities.toml says it in words and in SQL
@@ -42,8 +44,10 @@ DATED = _SAID["dated"]  # the columns that say how far a table reaches
 
 def id_forms(unknown: ir.Table, customers: ir.Table) -> str:
     """Return how the ids of a table differ in form from those of customers, with the SQL that cures it; else ""."""
-    theirs = unknown.select("customer_id").distinct().limit(2_000).execute()["customer_id"].astype(str)
-    known = customers.select("customer_id").distinct().execute()["customer_id"].astype(str)
+    theirs, known = (
+        rows.select("customer_id").distinct().order_by("customer_id").limit(most).execute()["customer_id"].astype(str)
+        for rows, most in ((unknown, 2_000), (customers, None))
+    )
     for form, change in _FORMS.items():
         here, there = change(theirs), change(known)
         if there.nunique() == len(known) and (fits := here.isin(set(there.dropna()) - {""})).mean() > 0.5:
@@ -62,15 +66,15 @@ def stale(ends: pd.DataFrame, as_of: date) -> Iterator[InputError]:
 
 @dataclass(frozen=True)
 class Oddities:
-    """Looks at the rows used of a company. ``mapped``: the columns of the contract that exports fill, by table."""
+    """Looks at the rows used of a company."""
 
     tables: Mapping[str, ir.Table]
     settings: Settings
-    mapped: Mapping[str, set[str]]
     as_of: date
 
     def _has(self, table: str, *columns: str) -> bool:
-        return table in self.tables and self.mapped[table].issuperset(columns)
+        mapped = {c for source in self.settings.sources.of(table) for c in source.columns}
+        return mapped.issuperset(columns)
 
     @cached_property
     def days(self) -> dict[tuple[str, str], pd.Series]:
@@ -86,11 +90,11 @@ class Oddities:
 
     @cached_property
     def levels(self) -> dict[str, pd.DataFrame]:
-        """The customers of each level of a segment: level, n, gone (have left)."""
+        """The customers of each level of a segment, one for blanks: level, n, gone (have left)."""
         rows, told = self.tables["customers"], [c for c in ("left_on", "left") if self._has("customers", c)]
         gone = rows.customer_id.isnull() if not told else rows.left if told == ["left"] else rows.left_on.notnull()
         counts = {"n": rows.count(), "gone": gone.ifelse(1, 0).sum()}
-        return {s: rows.group_by(level=rows[s]).agg(**counts).execute().dropna() for s in self.settings.segments}
+        return {s: rows.group_by(level=rows[s]).agg(**counts).execute() for s in self.settings.segments}
 
     @cached_property
     def ends(self) -> pd.DataFrame:
@@ -106,7 +110,7 @@ class Oddities:
                 continue
             recent = days[days > days[-1] - pd.Timedelta(days=730)]
             gap = float(np.diff(recent.to_numpy()).max() / np.timedelta64(1, "D")) if len(recent) >= 10 else 400.0
-            closed = {s.ends_on for s in sources_of(self.settings, table)} - {None}
+            closed = {s.ends_on for s in self.settings.sources.of(table)} - {None}
             silent = (as_of - days[-1]).days
             stale = silent > max(1.5 * gap + 3, 20) and not (closed and max(closed) >= days[-1].date())
             lines.append((table, days[-1].date(), silent, stale))
@@ -115,8 +119,8 @@ class Oddities:
     def segments(self) -> Iterator[InputError]:
         """Yield the errors of segments that cannot be broken down by: ids, and fields that tell who left."""
         for segment, each in self.levels.items():
-            if len(each) > MANY_LEVELS:
-                yield fault("many_values", file=FILE, segment=segment, n=len(each), most=MANY_LEVELS)
+            if (n := each["level"].nunique()) > MANY_LEVELS:
+                yield fault("many_values", file=FILE, segment=segment, n=n, most=MANY_LEVELS)
             stayed = each["n"] - each["gone"]
             fewer, odd = min(each["gone"].sum(), stayed.sum()), int(np.minimum(each["gone"], stayed).sum())
             if fewer >= 20 and odd <= 0.02 * fewer:
@@ -124,52 +128,37 @@ class Oddities:
 
     def notes(self) -> Iterator[Line]:
         """Yield (check, rows, sentence) for what is odd in a table."""
-        yield from self._two_definitions()
+        if self._has("customers", "left_on", "left"):
+            yield from self._two_definitions()
         for table in self.tables:
             yield from self._amounts(table)
             for column in DATED.get(table, ()):
                 yield from self._last_month(table, column)
-        yield from chain(self._customers(), self._scales(), self._labels())
+        yield from self._customers()
+        if "responses" in self.tables:
+            yield from chain(self._scales(), self._responses())
         if self.settings.privacy.minimum_base < 5:
             yield _note("few_shown", self.settings.privacy.minimum_base)
-        if self._has("contacts", "reopened_at", "opened_at"):
-            early = self.tables["contacts"].filter(_.reopened_at < _.opened_at)
-            yield from _some("reopened", early.count().execute())
         if self._has("exposures", "arm"):
             each = self.tables["exposures"].group_by("initiative_id", "customer_id").agg(arms=_.arm.nunique())
             yield from _some("both_groups", each.filter(_.arms > 1).count().execute())
         for line in self.ends[self.ends["stale"]].itertuples():
             yield _note("old_export", 0, table=line.table, last=line.last, days=line.days_without, as_of=self.as_of)
-
-    def contradictions(self) -> Iterator[Line]:
-        """Yield (check, rows, sentence) for rows, tables or settings that do not fit each other."""
-        if "responses" in self.tables:
-            each = self.tables["responses"].group_by("customer_id", "metric", "asked_at", "touchpoint")
-            yield from _some("same_question", each.agg(n=_.count() - 1).n.sum().fill_null(0).execute())
-        if declared := self.settings.involuntary_reasons:
-            seen = set(self.tables["customers"].left_reason.value_counts(name="n").execute()["left_reason"])
-            unseen = [reason for reason in declared if reason not in seen]
-            yield from _some("unseen", len(unseen), reasons=" or ".join(map(repr, unseen)))
         if "orders" in self.tables and self._has("customers", "monthly_revenue"):
             yield from self._two_revenues()
 
     def _two_definitions(self) -> Iterator[Line]:
-        if self._has("customers", "left_on", "left"):
-            rows = self.tables["customers"]
-            dated, flagged = rows.left_on.notnull(), rows.left
-            sums = {"dated": dated.sum(), "flagged": flagged.sum(), "both": (dated & flagged).sum(), "n": rows.count()}
-            dated, flagged, both, n = (int(v) for v in rows.agg(**sums).execute().astype("float64").fillna(0).iloc[0])
-            facts = {"dated": dated, "flagged": flagged, "both": both, "neither": n - dated - flagged + both}
-            yield from _some("two_definitions", dated + flagged - 2 * both, **facts)
+        dated, flagged = _.left_on.notnull(), _.left
+        kinds = {"dated": dated, "flagged": flagged, "both": dated & flagged, "neither": ~dated & ~flagged}
+        sums = {kind: holds.sum().fill_null(0) for kind, holds in kinds.items()}
+        n = self.tables["customers"].agg(**sums).execute().iloc[0]
+        yield from _some("two_definitions", n["dated"] + n["flagged"] - 2 * n["both"], **n)
 
     def _amounts(self, table: str) -> Iterator[Line]:
         for column in (c for c in MONEY if self._has(table, c)):
             x = self.tables[table][column]
-            counts = {"n": x.count(), "below": (x < 0).sum(), "above": (x > 0).sum()}
-            counts |= {"top": x.max(), "p99": x.quantile(0.99)}
+            counts = {"n": x.count(), "above": (x > 0).sum(), "top": x.max(), "p99": x.quantile(0.99)}
             found = self.tables[table].agg(**counts).execute().astype("float64").fillna(0).iloc[0]
-            if column not in ("revenue", "margin"):
-                yield from _some("below", found.below, column=column, table=table)
             if found.n and not found.above:
                 yield _note("never_above", int(found.n), column=column, table=table)
             if found.n >= 100 and found.top > 100 * max(found.p99, 1):
@@ -194,31 +183,33 @@ class Oddities:
         for day, many in top.items():
             if (day.date() in _DEFAULTS and many >= 3) or many > max(50, 0.05 * n, 20 * top.median()):
                 yield _note("one_day", many, day=day.date())
+        if declared := self.settings.involuntary_reasons:
+            seen = {*rows.left_reason.value_counts(name="n").execute()["left_reason"]}
+            unseen = [reason for reason in declared if reason not in seen]
+            yield from _some("unseen", len(unseen), reasons=" or ".join(map(repr, unseen)))
         for segment, levels in self.levels.items():
-            plain = levels["level"].str.strip().str.lower()
-            twins = sorted(levels.loc[plain.duplicated(keep=False), "level"])
+            twins = _spellings(levels.dropna(subset="level").set_index("level")["n"])
             yield from _some("spellings", len(twins), segment=segment, twins=", ".join(twins[:6]))
 
     def _scales(self) -> Iterator[Line]:
-        if "responses" not in self.tables:
-            return
         answered = self.tables["responses"].filter(_.score.notnull())
         counts = answered.group_by("metric", "score").agg(n=_.count()).execute()
         for name, metric in self.settings.metrics.items():
             mine = counts[counts["metric"] == name]
             total, span = int(mine["n"].sum()), metric.scale[1] - metric.scale[0]
-            near = 1.0 if span < 8 else span / 3  # of a long scale, the outer third
+            near = 1.0 if span < 8 else span / 5  # of a long scale, the outer fifth
             for end in metric.scale:
                 if total >= 100 and mine.loc[(mine["score"] - end).abs() < near, "n"].sum() <= total / 1000:
                     yield _note("scale", total, metric=name, end=end)
 
-    def _labels(self) -> Iterator[Line]:
-        labels = [c for c in ("touchpoint", "channel", "agent", "wave") if self._has("responses", c)]
-        if labels:
-            rows = self.tables["responses"]
-            many = rows.agg(**{c: rows[c].nunique() for c in labels}).execute().iloc[0]
-            for column in (c for c in labels if many[c] > MANY_LEVELS):
-                yield _note("many_labels", 1, column=column, levels=many[column])
+    def _responses(self) -> Iterator[Line]:
+        rows = self.tables["responses"]
+        each = rows.group_by("customer_id", "metric", "asked_at", "touchpoint").agg(n=_.count() - 1)
+        yield from _some("same_question", each.n.sum().fill_null(0).execute())
+        for column in (c for c in ("touchpoint", "channel", "agent", "wave") if self._has("responses", c)):
+            levels, filled = rows.agg(levels=rows[column].nunique(), filled=rows[column].count()).execute().iloc[0]
+            if levels > MANY_LEVELS or (filled >= 40 and levels > filled / 2):
+                yield _note("many_labels", 1, column=column, levels=levels)
 
     def _two_revenues(self) -> Iterator[Line]:
         """Compare monthly_revenue of customers here with a twelfth of their orders of the last year."""
@@ -230,6 +221,21 @@ class Oddities:
         stated, ordered = sums["stated"], sums["ordered"]
         if abs(stated - ordered) > 0.2 * max(stated, ordered):
             yield _note("two_revenues", int(sums["n"]), stated=stated, ordered=ordered)
+
+
+def _spellings(levels: pd.Series) -> list[str]:
+    """Return the levels, of so many customers each, that write another one in another way.
+
+    They differ in capitals and spaces, or few customers have a text close to that of twenty times as many. Texts with
+    other digits are no spellings: plan 1 and plan 2.
+    """
+    plain = levels.index.str.strip().str.lower()
+    found = {*levels.index[plain.duplicated(keep=False)]}
+    for rare, many in product(levels.index[levels <= 3], levels.index):
+        alike = difflib.SequenceMatcher(None, rare.lower(), many.lower()).ratio() >= 0.8
+        if alike and levels[many] >= 20 * levels[rare] and re.findall(r"\d", rare) == re.findall(r"\d", many):
+            found |= {rare, many}
+    return sorted(found)
 
 
 def _note(name: str, n: int, **facts: object) -> Line:

@@ -13,10 +13,11 @@ import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from math import isfinite
 from operator import gt, le, lt
 from pathlib import Path
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -60,17 +61,13 @@ ID = _SAID["ids"]  # the column that identifies a row; exposures have none
 WITHOUT_EXTRAS = ("initiatives", "exposures")
 MONEY = ("revenue", "margin", "monthly_revenue", "cost")
 SIGNS = {"€": "EUR", "£": "GBP", "₹": "INR"}  # of one currency; $, ¥ and kr are of several
+COSTS = ("cost_upfront", "cost_per_month")  # of initiatives: always in the company's currency
 MAX_MONEY = 1e12  # a larger amount is a typing mistake
 
 
 def field(table: str, column: str) -> Field:
     """Return the rule of a column; one that the contract does not know is a text."""
     return CONTRACT[table].get(column, Field("text"))
-
-
-def sources_of(settings: Settings, table: str) -> list[Source]:
-    """Return the sources of a table, none if company.yaml does not declare it."""
-    return getattr(settings.sources, table) or []
 
 
 def by_content(name: str, mapped: Collection[str]) -> list[str]:
@@ -101,51 +98,47 @@ class Stop:
 def check_mapping(settings: Settings) -> None:
     """Check the names in company.yaml against the contract. Errors: InputError with the closest known key."""
     for name in CONTRACT:
-        sources = sources_of(settings, name)
+        sources = settings.sources.of(name)
         for i, source in enumerate(sources):
             _check_source(name, source, f"sources.{name}{f'[{i}]' if len(sources) > 1 else ''}")
     mapped = {c for s in settings.sources.customers for c in s.columns}
     texts = sorted(mapped - {c for c in CONTRACT["customers"] if c != "left_reason"})
     for segment in settings.segments:
-        if segment not in texts:
-            raise _refuse("no_segment", segment=segment, known=did_you_mean(segment, texts))
-    if settings.involuntary_reasons and "left_reason" not in mapped:
-        raise _refuse("no_reasons")
+        _refuse_if({"no_segment": segment not in texts}, segment=segment, known=did_you_mean(segment, texts))
+    _refuse_if({"no_reasons": settings.involuntary_reasons and "left_reason" not in mapped})
 
 
 def _check_source(name: str, source: Source, path: str) -> None:
     contract, mapped = CONTRACT[name], source.columns
-    lower = [c.lower() for c in {**contract, **mapped}]
-    if twice := {c for c in lower if lower.count(c) > 1}:
-        raise _refuse("two_spellings", path=path, twice=min(twice))
-    for column, rule in contract.items():
-        if rule.required and column not in mapped:
-            close = difflib.get_close_matches(column, [c for c in mapped if c not in contract], 1, 0.6)
-            raise _refuse("missing", path=path, field=column, hint=f"Is {close[0]!r} meant? " if close else "")
+    lower, free = [c.lower() for c in {**contract, **mapped}], [c for c in contract if c not in mapped]
+    twice = min((c for c in lower if lower.count(c) > 1), default=None)
+    _refuse_if({"two_spellings": twice}, path=path, twice=twice)
+    for column in (c for c in free if contract[c].required):
+        close = difflib.get_close_matches(column, [c for c in mapped if c not in contract], 1, 0.6)
+        raise _refuse("missing", path=path, field=column, hint=f"Is {close[0]!r} meant? " if close else "")
     for column, given in mapped.items():
-        key = f"{path}.columns.{column}"
-        if column not in contract:
-            free = [c for c in contract if c not in mapped]
-            if difflib.get_close_matches(column, free, 1, 0.85) or name in WITHOUT_EXTRAS:
-                raise _refuse("unknown_key", key=key, known=did_you_mean(column, [*contract]))
-            if column.startswith("_") or column in ("fold", ""):
-                raise _refuse("reserved", key=key)
-        kind = field(name, column).kind
-        if given.after is not None:
-            if {kind, field(name, given.after).kind} != {"moment"}:
-                raise _refuse("after_other", key=key)
-            if given.after not in mapped or mapped[given.after].after is not None:
-                raise _refuse("after_dateless", key=key, after=given.after)
-        if (given.no_answer or given.not_asked) and column != "score":
-            raise _refuse("of_scores", key=key)
-        if (given.times or given.minus or given.unit == "cents") and kind != "number":
-            raise _refuse("of_numbers", key=key)
-    if source.repeats and ID[name] not in mapped:
-        raise _refuse("repeats", path=path, id=ID[name])
-    if ("tenure" in mapped) != (source.tenure_unit is not None):
-        raise _refuse("tenure_unit", path=path)
-    if "tenure" in mapped and "left" not in mapped and "left_on" not in mapped:
-        raise _refuse("tenure", path=path)
+        kind, extra, after = field(name, column).kind, column not in contract, given.after
+        wrong = {
+            "unknown_key": extra and (name in WITHOUT_EXTRAS or difflib.get_close_matches(column, free, 1, 0.85)),
+            "reserved": extra and (column.startswith("_") or column in ("fold", "")),
+            "after_other": after and {kind, field(name, after).kind} != {"moment"},
+            "after_dateless": after and (after not in mapped or mapped[after].after),
+            "of_scores": (given.no_answer or given.not_asked) and column != "score",
+            "of_numbers": (given.times or given.minus or given.unit == "cents") and kind != "number",
+        }
+        _refuse_if(wrong, key=f"{path}.columns.{column}", known=did_you_mean(column, [*contract]), after=after)
+    wrong = {
+        "repeats": source.repeats and ID[name] not in mapped,
+        "tenure_unit": ("tenure" in mapped) != (source.tenure_unit is not None),
+        "tenure": "tenure" in mapped and not {"left", "left_on"} & set(mapped),
+    }
+    _refuse_if(wrong, path=path, id=ID.get(name))
+
+
+def _refuse_if(wrong: Mapping[str, object], **facts: object) -> None:
+    """Raise the first error of company.yaml whose condition holds."""
+    for name in (n for n, holds in wrong.items() if holds):
+        raise _refuse(name, **facts)
 
 
 class _Mapped:
@@ -176,8 +169,6 @@ class Rows:
         self.export, self.stops = Prepared(source, exports, copies=False), []
         self.explained: dict[str, ir.BooleanValue] = {}  # a value of the column is explained by codes
         self.unasked: ir.BooleanValue = ibis.literal(False)
-        self.odd: dict[tuple[str, str], bool] = {}  # (kind, column): a cell has a rare form
-        self.zones: dict[str, tuple[str, str]] = {}  # the first and last zone of a column of moments
         self._look()
         if self.repeated:
             self.export = Prepared(source, exports, copies=True)
@@ -234,23 +225,22 @@ class Rows:
         for m in self.columns.values():
             for written in m.written:
                 self.export.find(written, m.key)
-                if raw[written].type().is_string():
-                    forms = values.rare(raw[written], m.rule.kind, m.how, self.source.blank)
-                    asked.setdefault((m.rule.kind, written), forms)
-        named = {f"{key}:{what}": form for key, forms in asked.items() for what, form in forms.items()}
-        found = raw.agg(_read=raw.count(), _ids=self._ids(raw), **named).to_pandas().iloc[0]
-        self.read = int(found["_read"])
-        self.repeated = self.source.repeats is None and bool(found["_ids"] < self.read)
-        money = {written for m in self.columns.values() if m.name in MONEY for written in m.written}
-        for key, forms in asked.items():
-            seen, written = {what: found[f"{key}:{what}"] for what in forms}, key[1]
-            self.odd[key] = bool(seen.get("odd"))
-            if "zone" in seen:
-                self.zones[written] = (seen["zone"] or "", seen["last zone"] or "")
-                self.odd[key] = not values.bare_zone(self.zones[written])
-            if written in money and seen.get("sign") and "currency" not in self.columns:
-                self._one_sign(written, seen["sign"], seen["last sign"])
-        self._one_currency()
+                text = raw[written].type().is_string()
+                forms = values.rare(raw[written], m.rule.kind, m.how, self.source.blank) if text else {}
+                asked = {f"{m.rule.kind}:{written}:{what}": form for what, form in forms.items()} | asked
+        self.found = raw.agg(_read=raw.count(), _ids=self._ids(raw), **asked).to_pandas().iloc[0].to_dict()
+        self.read = int(self.found["_read"])
+        self.repeated = self.source.repeats is None and bool(self.found["_ids"] < self.read)
+        amounts = [m for m in self.columns.values() if m.name in MONEY and "currency" not in self.columns]
+        for m, written in ((one, written) for one in amounts for written in one.written):
+            if sign := self._seen(m, "sign", written):
+                self._one_sign(written, sign, self._seen(m, "last sign", written))
+        if amounts:
+            self._one_currency()
+
+    def _seen(self, m: _Mapped, what: str, written: str | None = None) -> Any:
+        """Return what ``_look`` has found of a column of the export: odd, zone, sign; None if it did not ask."""
+        return self.found.get(f"{m.rule.kind}:{written or m.given.column}:{what}")
 
     def _ids(self, raw: ir.Table) -> ir.IntegerValue:
         """Return the count of distinct ids (0: they can repeat); without ids, of distinct whole rows."""
@@ -270,8 +260,6 @@ class Rows:
 
     def _one_currency(self) -> None:
         """Refuse amounts beside a column of currencies that is not mapped, unless all are in the company's own."""
-        if "currency" in self.columns or not set(MONEY) & set(self.columns):
-            return
         own = self.settings.currency
         for column in (c for c in self.export.columns if values.CURRENCY.search(c.lower())):
             codes = self.export.raw.select(c=self.export.own(column, "currency").upper())
@@ -280,16 +268,17 @@ class Rows:
                 place = {"file": self.source.label, "column": column, "value": ", ".join(seen[:5])}
                 raise fault("currencies", **place, own=own or "currency:", code=seen[0])
 
-    def _zoned(self) -> dict[str, str]:
-        """Return the moments that are columns of text, with their columns in the export."""
+    @cached_property
+    def zones(self) -> dict[str, tuple[str, str]]:
+        """The first and last zone of each column of moments with stamps in text, the empty text where there is none."""
         moments = [m for c in CONTRACT[self.name] if (m := self.columns.get(c)) and m.rule.kind == "moment"]
-        return {m.name: m.given.column for m in moments if m.given.column in self.zones and m.given.after is None}
+        ends = {m.name: (self._seen(m, "zone"), self._seen(m, "last zone")) for m in moments if not m.given.after}
+        return {c: both for c, both in ends.items() if all(isinstance(zone, str) for zone in both)}
 
     def _remarks(self) -> Iterator[tuple[str, str]]:
         """Yield what readers must know of times: whose clock they are on, and which count business hours."""
-        moments = self._zoned()
-        known = [c for c, written in moments.items() if any(self.zones[written])]
-        lacks = sorted(set(moments) - set(known))
+        known = [c for c, both in self.zones.items() if any(both)]
+        lacks = sorted(set(self.zones) - set(known))
         if known:
             check, said = _SAID["notes"]["some_zones" if lacks else "zones"]
             yield check, said.format(export=self.source.label, first=known[0], others=", ".join(lacks))
@@ -330,8 +319,7 @@ class Rows:
         return value.lower() if m.rule.lower else value
 
     def _read(self, written: str, m: _Mapped) -> ir.Value:
-        odd = self.odd.get((m.rule.kind, written), False)
-        return values.typed(self._cell(m, written), m.rule.kind, m.how, odd)
+        return values.typed(self._cell(m, written), m.rule.kind, m.how, bool(self._seen(m, "odd", written)))
 
     def _cases(self, m: _Mapped, cell: ir.Value, value: ir.Value) -> list[tuple[ir.BooleanValue, ir.Scalar]]:
         """Return the cases of codes, no_answer and not_asked; a blank stays blank unless mapped."""
@@ -352,10 +340,9 @@ class Rows:
 
     def _one_clock(self) -> dict[str, ir.Value]:
         """Return the later moments of a row on the clock of its first: days stay local, differences are right."""
-        written = self._zoned()
-        if len({zone for w in written.values() for zone in self.zones[w]}) < 2:
+        if len({zone for both in self.zones.values() for zone in both}) < 2:
             return {}  # no zones, or one and the same
-        zones = {c: values.zone(self._cell(self.columns[c])) for c in written}
+        zones = {c: values.zone(self._cell(self.columns[c])) for c in self.zones}
         first, *others = zones
         shifts = {c: (zones[first] - zones[c]).fill_null(0).cast("int64").as_interval("m") for c in others}
         return {c: self.table[c] + shift for c, shift in shifts.items()}
@@ -381,8 +368,7 @@ class Rows:
         m, own = self.columns.get("currency"), self.settings.currency
         if m is None:
             return
-        if own is None:
-            raise _refuse("no_currency", key=m.key)
+        _refuse_if({"no_currency": own is None}, key=m.key)
         rates = {code.upper(): rate for code, rate in self.settings.exchange_rates.items()} | {own.upper(): 1.0}
         rate = self.table.currency.upper().cases(*rates.items(), else_=ibis.null("float64"))
         self.table = self.table.mutate(_rate=rate, **{c: self.table[c] * rate for c in MONEY if c in self.columns})
@@ -468,7 +454,7 @@ class Rows:
         rule, value = m.rule, self.table[m.name]
         if rule.filled:
             self._stop("empty", value.isnull(), m)
-        if m.name in MONEY:
+        if m.name in MONEY + COSTS:
             self._stop("too_much", value.abs() > MAX_MONEY, m)
         if rule.kind in ("date", "moment"):
             self._stop("years", ~value.between(*YEARS), m, first=YEARS[0].year, last=YEARS[1].year)
@@ -485,14 +471,14 @@ class Rows:
         """Refuse metrics that are not declared, and scores that are no whole number of their scale."""
         table, metric, score = self.table, self.columns["metric"], self.columns["score"]
         declared = self.settings.metrics
-        if metric.given.value is not None and metric.given.value not in declared:
-            known = did_you_mean(metric.given.value, [*declared], "declared")
-            raise _refuse("fixed_metric", key=metric.key, metric=metric.given.value, known=known)
-        if metric.given.column is not None:
+        fixed = metric.given.value
+        if fixed is None:
             unknown = ~table.metric.isin([*declared]) if declared else ibis.literal(True)
             self._stop("undeclared", unknown, metric, known=", ".join(declared))
-        if score.given.column is None:
-            raise _refuse("fixed_score", key=score.key)
+        elif fixed not in declared:
+            known = did_you_mean(fixed, [*declared], "declared")
+            raise _refuse("fixed_metric", key=metric.key, metric=fixed, known=known)
+        _refuse_if({"fixed_score": score.given.column is None}, key=score.key)
         for name, rule in declared.items():
             low, high = rule.scale
             outside = (table.metric == name) & ~table.score.between(low, high)

@@ -11,8 +11,11 @@ differences are taken. A timestamp with a time zone as its type, in Parquet or a
 from __future__ import annotations
 
 import re
+import tomllib
+from contextlib import suppress
 from datetime import date, datetime
 from math import inf
+from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
@@ -20,25 +23,12 @@ import ibis.expr.types as ir
 from cxlib.intake.models import BLANK
 from cxlib.intake.sources import CLOCKS, Format
 
-TYPES = {
-    "id": "string",
-    "text": "string",
-    "number": "float64",
-    "score": "float64",
-    "date": "date",
-    "moment": "timestamp",
-    "flag": "boolean",
-}
-NOUNS = {"number": "number", "score": "score", "date": "date", "moment": "date", "flag": "yes or no"}
-YES, NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+_SAID = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+TYPES, NOUNS, YES, NO, _ZONES = (_SAID[part] for part in ("types", "nouns", "yes", "no", "zones"))
 _ISO_ZONE = r"Z|[+-]\d{2}(:?\d{2})?"
 _ISO = rf"^\d{{4}}-\d{{2}}-\d{{2}}([ T]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d{{1,9}})?)?({_ISO_ZONE})?)?$"
 _SPACES = " \u00a0\u202f"  # plain, no-break and narrow no-break space: all occur between thousands
 _EDGE = "[\\s\u00a0\u2007\u202f\u200b\u2060\ufeff]"  # around a cell; the last three are not seen at all
-# Hours from UTC of the zone words that mean one zone everywhere.
-_ZONES = {"Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "BST": 1, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3}
-_ZONES |= {"JST": 9, "AEST": 10, "AEDT": 11, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6}
-_ZONES |= {"PST": -8, "PDT": -7}
 _ZONED = (  # a time of day, and the zone behind it
     r"(:\d{2}(?:[.,]\d+)?(?: ?[AaPp][Mm])?)"
     rf"( ?(?:{'|'.join(_ZONES)})? ?(?:[+-]\d{{1,2}}(?::?\d{{2}})?)?(?: ?\([^)]*\))?)$"
@@ -47,10 +37,9 @@ CURRENCY = re.compile(r"currency|(^|[^a-z])(w(ä|ae)hrung|devise|moneda|moeda|va
 _SIGN = r"(?:[A-Za-z]{0,3}\.?\p{Sc}|[A-Z]{3}|kr\.?|Fr\.?|Rs\.?|zł|Kč)"
 _GAP = r"[ \x{00A0}\x{202F}]?"
 _STARS = "★⭐"
-_PLAUSIBLE = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y%m%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y")
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M:%S %p")
+_MEANT = {"number": float, "score": float, "date": date.fromisoformat, "moment": datetime.fromisoformat}
+_MEANT |= {"flag": lambda given: given.lower() in YES}
 _CLOCKED = (1e8, 1e10)  # seconds since the start of a clock that can be meant: from 1973, of a spreadsheet from 1903
-_CLOCK_WORDS = {"unix": "seconds since 1970", "unix_ms": "milliseconds since 1970", "serial": "days of a spreadsheet"}
 
 
 @ibis.udf.scalar.builtin
@@ -100,7 +89,8 @@ def rare(column: ir.StringValue, kind: str, how: Format, blank: list[str]) -> di
     """Return what to ask once of a column of text, uncleaned, before its values are read.
 
     Numbers and scores: ``odd``, if a cell is no plain number; and the first and last currency ``sign`` of those.
-    Moments: the first and last ``zone`` behind a time, the empty text where there is none.
+    Moments: the first and last ``zone`` behind a time, the empty text where there is none; and ``odd``, if they differ
+    or are not written as ISO writes them.
     """
     empty = column.re_search(_empty(blank))
     if kind in ("number", "score"):
@@ -111,7 +101,9 @@ def rare(column: ir.StringValue, kind: str, how: Format, blank: list[str]) -> di
         return {"odd": odd.max(), "sign": sign.min(), "last sign": sign.max()}
     if kind in ("date", "moment"):
         zone = empty.ifelse(ibis.null("string"), column.re_extract(_ZONED.removesuffix("$") + f"{_EDGE}*$", 2))
-        return {"zone": zone.min(), "last zone": zone.max()}
+        first, last = zone.min(), zone.max()
+        alike = (first == last) & first.re_search(f"^({_ISO_ZONE})?$")
+        return {"odd": ~alike.fill_null(True), "zone": first, "last zone": last}
     return {}
 
 
@@ -142,11 +134,6 @@ def zone(column: ir.StringValue) -> ir.IntegerValue:
     offset = hours.try_cast("int64") * 60 + east * minutes.try_cast("int64").fill_null(0)
     named = behind.re_extract(r"^ ?([A-Z]+)", 1).cases(*_ZONES.items(), else_=ibis.null("int64"))
     return ibis.coalesce(offset, named * 60)
-
-
-def bare_zone(zones: tuple[str, str]) -> bool:
-    """Tell whether all stamps of a column end alike, in nothing or in a zone as ISO writes it."""
-    return zones[0] == zones[1] and bool(re.fullmatch(f"({_ISO_ZONE})?", zones[0]))
 
 
 def _sign(column: ir.StringValue) -> ir.StringValue:
@@ -216,59 +203,45 @@ def _clock(written: ir.StringValue, clock: str) -> ir.TimestampValue:
 
 def literal(given: str, kind: str) -> ir.Scalar:
     """Return a value written in company.yaml (the meaning of a code, a fixed value). Errors: ValueError."""
-    dtype = TYPES[kind]
     if given == "":
-        return ibis.null(dtype)
-    if kind in ("number", "score"):
-        return ibis.literal(float(given), dtype)
-    if kind == "flag":
-        if given.lower() not in YES + NO:
-            raise ValueError(f"{given!r} is neither yes nor no")
-        return ibis.literal(given.lower() in YES, dtype)
-    if kind == "date":
-        return ibis.literal(date.fromisoformat(given), dtype)
-    return ibis.literal(datetime.fromisoformat(given) if kind == "moment" else given, dtype)
+        return ibis.null(TYPES[kind])
+    if kind == "flag" and given.lower() not in YES + NO:
+        raise ValueError(f"{given!r} is neither yes nor no")
+    return ibis.literal(_MEANT.get(kind, str)(given), TYPES[kind])
 
 
 def remedy(kind: str, value: str, how: Format) -> str:
     """Return what to write in company.yaml so that a rejected value can be read."""
-    if kind == "flag":
-        return "Say what it means: codes: {" + value + ": yes}."
-    if kind == "score":
-        return "Say what each label means under codes:, or list it under no_answer:."
-    return _number_remedy(value, how) if kind == "number" else _date_remedy(value, how)
-
-
-def _number_remedy(value: str, how: Format) -> str:
-    for thousands, decimal in ((",", "."), (".", ","), (" ", ","), ("'", "."), (" ", "."), (None, ",")):
-        mark = f"[{_SPACES}]" if thousands == " " else re.escape(thousands or "")
-        whole = rf"\d{{1,3}}({mark}\d{{3}})+" if thousands else r"\d+"
-        if re.fullmatch(rf"[+-]?{whole}({re.escape(decimal)}\d*)?", value):
-            wanted = [f'decimal: "{decimal}"'] * (decimal != how.decimal)
-            wanted += [f'thousands: "{thousands}"'] * (thousands not in (None, how.thousands))
-            if wanted:
-                return f"If the export writes numbers this way, declare {' and '.join(wanted)} in the source."
-    return (
-        f"The source declares decimal: {how.decimal!r} and thousands: {how.thousands or 'none'}. Correct the value, "
-        "or list it under blank: (no value), or map it with codes:."
-    )
-
-
-def _date_remedy(value: str, how: Format) -> str:
     expected = " or ".join(how.dates) if how.dates else "ISO dates such as 2026-01-31"
-    for clock, digits in (("unix", r"1\d{9}"), ("unix_ms", r"1\d{12}"), ("serial", r"[34]\d{4}(\.\d+)?")):
-        if re.fullmatch(digits, value) and clock not in (how.dates or []):
-            return f"Expected: {expected}. If these are {_CLOCK_WORDS[clock]}, write dates: {clock}."
-    fitting = ["ISO (leave `dates` out)"] if how.dates and re.fullmatch(_ISO, value) else []
-    bare = re.sub(_ZONED, r"\1", value)
-    for pattern in [day + time for day in _PLAUSIBLE for time in _TIMES]:
-        try:
+    facts = {"value": value, "decimal": how.decimal, "thousands": how.thousands or "none", "expected": expected}
+    looks = {"number": _like_number, "date": _like_date, "moment": _like_date}.get(kind)
+    name, keys = looks(value, how) if looks else (kind, "")
+    return _SAID["remedies"][name].format(keys=keys, **facts)
+
+
+def _like_number(value: str, how: Format) -> tuple[str, str]:
+    """Return the name of a remedy, and the keys with which a number would be read."""
+    for thousands, decimal in _SAID["forms"]["numbers"]:
+        mark = f"[{_SPACES}]" if thousands == " " else re.escape(thousands)
+        whole = rf"\d{{1,3}}({mark}\d{{3}})+" if thousands else r"\d+"
+        keys = [f'decimal: "{decimal}"'] * (decimal != how.decimal)
+        keys += [f'thousands: "{thousands}"'] * (thousands not in ("", how.thousands))
+        if keys and re.fullmatch(rf"[+-]?{whole}({re.escape(decimal)}\d*)?", value):
+            return "other_number", " and ".join(keys)
+    return "number", ""
+
+
+def _like_date(value: str, how: Format) -> tuple[str, str]:
+    """Return the name of a remedy, and the keys with which a date would be read."""
+    declared, forms = how.dates or [], _SAID["forms"]
+    for clock, (digits, counts) in forms["clocks"].items():
+        if re.fullmatch(digits, value) and clock not in declared:
+            return "clock", counts
+    keys, bare = [], re.sub(_ZONED, r"\1", value)
+    if declared and re.fullmatch(_ISO, value):
+        keys.append("ISO (leave `dates` out)")
+    for pattern in (day + time for day in forms["days"] for time in forms["times"]):
+        with suppress(ValueError):
             datetime.strptime(bare, pattern)
-        except ValueError:
-            continue
-        if pattern not in (how.dates or []):
-            fitting.append(f'dates: "{pattern}"')
-    if not fitting:
-        return f"Expected: {expected}. Correct the value, or give the pattern of the export under dates:."
-    ambiguous = " (only the owner of the export knows which)" if len(fitting) > 1 else ""
-    return f"Expected: {expected}. It would be read with {' or '.join(fitting)}{ambiguous} in the source."
+            keys += [f'dates: "{pattern}"'] * (pattern not in declared)
+    return "date" if not keys else "one_date" if len(keys) == 1 else "dates", " or ".join(keys)

@@ -18,7 +18,7 @@ def _given(settings: Settings, key: str) -> bool:
     where, _, column = key.partition(".")
     if where == "settings":
         return bool(getattr(settings, column))
-    sources = getattr(settings.sources, where) or []
+    sources = settings.sources.of(where)
     return any(column in s.columns for s in sources) if column else bool(sources)
 
 
@@ -27,10 +27,10 @@ def pages(settings: Settings) -> pd.DataFrame:
     rows = []
     for page in WORDS["page"]:
         needs = page.get("needs") or page[settings.relationship]
-        words = page["lacks"] if page.get("needs") else page.get(f"lacks_{settings.relationship}", page["lacks"])
-        missing = [w for need, w in zip(needs, words, strict=True) if not any(_given(settings, k) for k in need)]
-        first = not any(_given(settings, k) for k in needs[0])
-        answer = "no" if first else "partly" if missing else "yes"
+        words = page.get(f"lacks_{settings.relationship}", page["lacks"])
+        there = [any(_given(settings, k) for k in need) for need in needs]
+        missing = [w for w, given in zip(words, there, strict=True) if not given]
+        answer = "yes" if not missing else "partly" if there[0] else "no"
         rows.append((page["name"], page["says"], answer, missing[0] if missing else ""))
     return pd.DataFrame(rows, columns=["page", "says", "answer", "lacks"])
 
@@ -41,12 +41,7 @@ def request(settings: Settings) -> str:
     Example: ``print(request(open_company("demo").settings))``.
     """
     since = date(settings.as_of.year - 3, settings.as_of.month, 1)
-    lines = [
-        f"# Data for {settings.name}",
-        "",
-        f"Please export from {since} to {settings.as_of}, as CSV in UTF-8 or Parquet: days as 2026-01-31, moments as "
-        "2026-01-31 17:05 with their time zone, numbers as 1234.50. Columns marked * are required; names may differ.",
-    ]
+    lines = [WORDS["asks"].format(name=settings.name, since=since, until=settings.as_of)]
     for owner in WORDS["owner"]:
         spared = WORDS["contractual_only"] if settings.relationship == "noncontractual" else []
         asked = {t: {n: e for n, e in WORDS["columns"][t].items() if n not in spared} for t in owner["tables"]}
