@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
+import company_keys as keys
 import jsonschema
 import pytest
 import yaml
 
 from cxlib import paths
-from cxlib.intake import keys
 from cxlib.intake.settings import check
 
 WHOLE = {"name": "A", "as_of": "2026-06-30", "relationship": "contractual", "currency": "EUR", "segments": ["plan"]}

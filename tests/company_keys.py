@@ -1,6 +1,6 @@
 """The keys of company.yaml as a document for people and a JSON schema for editors, both made from the models.
 
-python -m cxlib.intake.keys     writes data/keys.md and data/company.schema.json
+python tests/company_keys.py     writes data/keys.md and data/company.schema.json
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TITLES = KEYS.pop("titles")
 
 def document() -> str:
     """Return the list of all keys, each with its meaning and an example, as Markdown."""
-    lines = ["# The keys of company.yaml", "", "Made from the models by `python -m cxlib.intake.keys`."]
+    lines = ["# The keys of company.yaml", "", "Made from the models by `python tests/company_keys.py`."]
     for part, title in TITLES.items():
         lines += ["", f"## {title}"]
         for key, (meaning, example) in KEYS[part].items():
