@@ -329,26 +329,6 @@ def test_without_money_the_effect_has_no_price():
     assert "so we claim none" in shown(moved("churn"), Estimate(5, math.nan, math.nan)).detail
 
 
-@pytest.mark.parametrize(
-    ("name", "wrong"),
-    [
-        ("value_is", "profit"),
-        ("value_is", None),
-        ("currency", ""),
-        ("convention", "yearly"),
-        ("discount_rate", math.nan),
-    ],
-)
-def test_a_worth_without_its_meaning_is_refused(name, wrong):
-    with pytest.raises(ValueError, match=f"give {name}"):
-        state(evidence(), moved("churn"), WORTH, **(MONEY | {name: wrong}))
-    with pytest.raises(TypeError, match=name):
-        state(evidence(), moved("churn"), WORTH, **{k: v for k, v in MONEY.items() if k != name})
-
-
-# ---- what contradicts itself -----------------------------------------------------------------------------------------
-
-
 def test_contradictions_are_refused():
     with pytest.raises(ValueError, match="has no comparison"):
         said(moved("churn"), design=BEFORE_AND_AFTER)

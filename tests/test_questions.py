@@ -67,10 +67,10 @@ def test_value_gap_of_the_demo(company):
 
 def test_the_initiative_given_to_everybody_at_once_gets_no_number(company, initiatives):
     found = initiatives["New app"]
-    assert found.effect is None
+    assert found.evidence.effect is None
     assert not found.identified
-    assert "were reached on 1 October 2025, so no comparison is possible" in found.why
-    assert found.why in " ".join(returns.statement(company, found).texts)
+    assert "were reached on 1 October 2025, so no comparison is possible" in found.evidence.why
+    assert found.evidence.why in " ".join(returns.statement(company, found).texts)
     assert not returns.payback(company, found).figures
 
 
@@ -111,7 +111,7 @@ def test_intervals_of_several_companies_hold_the_truth():
         company = Company.from_frames(demo.settings("demo", draws=300), demo.subscription(700 + i, 3000))
         ratio = figures(hazard_ratios.ratios(company, "nps"))["nps-hazard-ratio-detractor"]
         gap = figures(by_score.by_score(company, "nps"))["value-gap"]
-        effects = {r.initiative: r.effect for r in returns.results(company)}
+        effects = {r.initiative: r.evidence.effect for r in returns.results(company)}
         held.loc[i] = [
             holds(ratio, TRUTH["hazard_ratio"]["detractor"]),
             holds(gap, TRUTH["value_gap"]["at_equal_tenure"]["value"]),

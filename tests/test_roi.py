@@ -56,8 +56,8 @@ def test_an_effect_of_a_roll_out_counts_as_long_as_it_is_paid(by_name):
     assert (r.evidence.months, r.evidence.paths.months) == (6, 12)
     assert r.money.cost == 6000 + 12 * 1400
     truth, sizes = TRUTH["account_managers"], r.evidence.paths.customers
-    assert r.effect.low <= truth["value"] <= r.effect.high
-    assert r.money.benefit.value > sizes * r.effect.value  # the first step had its managers for all of the year
+    assert r.evidence.effect.low <= truth["value"] <= r.evidence.effect.high
+    assert r.money.benefit.value > sizes * r.evidence.effect.value  # the first step had them for all of the year
 
 
 def test_the_money_of_the_trial_holds_the_truth(company, by_name):
@@ -100,10 +100,10 @@ def test_what_cannot_be_measured_says_why_and_what_to_do_next_time(company, foun
     shown = finance.one_screen(company, found)
     assert "New app cannot be measured" in shown.headline
     app = found[2]
-    assert "1 October 2025" in app.why
-    assert shown.caveats[0] == f"New app: {app.why}. {app.evidence.remedy}"
+    assert "1 October 2025" in app.evidence.why
+    assert shown.caveats[0] == f"New app: {app.evidence.why}. {app.evidence.remedy}"
     for ask in (returns.statement, returns.payback, returns.needed, returns.horizons):
-        assert ask(company, app).headline == f"Not answered: {app.why}."
+        assert ask(company, app).headline == f"Not answered: {app.evidence.why}."
         assert "hold out a random group" in ask(company, app).detail
 
 
@@ -326,7 +326,7 @@ def test_without_exposures_an_initiative_is_not_identified():
     company = Company.from_frames(demo.settings("demo", draws=100), frames)
     found = returns.results(company)
     assert not any(r.identified for r in found)
-    (why,) = {r.why for r in found}
+    (why,) = {r.evidence.why for r in found}
     shown = returns.summary(company, found)
     assert not shown.answered
     assert f"Welcome calls: {why}." in shown.detail

@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
+from cxlib import paths
 from cxlib.demo.paths import SEED, stream
 
-SETTINGS = {
-    "demo": {
-        "name": "Demo Telecom",
-        "as_of": "2026-06-30",
-        "relationship": "contractual",
-        "involuntary_reasons": ["payment failed"],
-        "currency": "GBP",
-        "money": {
-            "value_is": "margin",
-            "gross_margin": 0.75,
-            "discount_rate": 0.10,
-            "discount_convention": "effective",
-            "horizon_months": 24,
-            "first_flow": "now",
-            "support_cashable": 0.6,
-            "effect_kept_a_year": [0.0, 0.5],
-        },
-        "metrics": {
-            "nps": {"scale": [0, 10], "target": 10},
-            "csat": {"scale": [1, 5], "good": "high", "satisfied_from": 4},
-            "ces": {"scale": [1, 7], "version": "2.0"},
-        },
-        "segments": ["plan", "region"],
-        "privacy": {"minimum_base": 30},
-        "draws": 1000,
-        "seed": 1,
-    },
-    "demo-shop": {
-        "name": "Demo Shop",
-        "as_of": "2026-06-30",
-        "relationship": "noncontractual",
-        "inactive_after_days": 180,
-        "currency": "EUR",
-        "money": {
-            "value_is": "margin",
-            "gross_margin": 0.40,
-            "discount_rate": 0.10,
-            "discount_convention": "effective",
-            "horizon_months": 24,
-            "first_flow": "now",
-        },
-        "metrics": {
-            "nps": {"scale": [0, 10]},
-            "csat": {"scale": [1, 5], "good": "high", "satisfied_from": 4},
-        },
-        "segments": ["country", "found_us"],
-        "privacy": {"minimum_base": 30},
-        "draws": 1000,
-        "seed": 1,
-    },
-}
 SCRIPT = "Nice try <script>alert('x')</script> but the bill is still wrong."
 TIME = {"customers": "joined_on", "responses": "asked_at", "orders": "ordered_at", "contacts": "opened_at"}
 ID = {"customers": "customer_id", "responses": "response_id", "orders": "order_id", "contacts": "contact_id"}
@@ -71,7 +21,8 @@ ISO = "%Y-%m-%d %H:%M:%S"
 
 def settings(company: str = "demo", **changes: object) -> dict:
     """Return company.yaml of ``demo`` or ``demo-shop`` without its sources; ``changes`` replace whole keys."""
-    return deepcopy(SETTINGS[company]) | changes
+    written = yaml.safe_load((paths.data() / company / "company.yaml").read_text(encoding="utf-8"))
+    return {k: v for k, v in written.items() if k != "sources"} | {"as_of": str(written["as_of"])} | changes
 
 
 def dirty(frames: dict[str, pd.DataFrame], seed: int = SEED) -> dict[str, pd.DataFrame]:

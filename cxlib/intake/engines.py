@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 import tempfile
+import tomllib
 from pathlib import Path
 
 import duckdb
@@ -18,18 +19,7 @@ MEMORY = "CXLIB_MEMORY"  # environment variable: the memory limit of the engine,
 CONNECT = 9  # seconds until a server must have let us in; localhost can be two of them, ::1 and 127.0.0.1
 STATEMENT = 1800  # seconds that one statement may take
 _BEGIN = {"mysql": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "sqlite": "BEGIN"}
-_FAULTS = {  # by what an error says: its class differs by engine, its whole text shows the address
-    "statement timeout": "a statement took too long",
-    "timeout|timed out": "the server does not answer",
-    "refused|can't connect": "the server refuses the connection",
-    "password|authentication|denied for user": "the server refuses the user or the password",
-    "database .*does not exist|unknown database": "the server has no such database",
-    "resolve|translate|unknown .*host": "there is no such server",
-    "denied": "the user has no right to it",
-    "no module|import": "its driver is not installed",
-    "no such file": "there is no such file",
-    "no known scheme": "its address begins with no known scheme, such as postgresql:// or duckdb://",
-}
+_CLASSES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["classes"]
 
 
 def own() -> ibis.BaseBackend:
@@ -93,5 +83,5 @@ def class_of(error: Exception) -> str:
     """Return the class of a fault, and nothing else of what an error says."""
     text = re.sub(r""""[^"]*"|(?<!\w)'[^']*'|\S+://\S+""", "", " ".join(map(str, error.args)))
     within = re.findall(r"^(?:\w+\.)*(\w+): ", text.partition("Python exception")[2], re.M)  # passed on by our engine
-    said = [said for words, said in _FAULTS.items() if re.search(words, text, re.I)]
+    said = [said for words, said in _CLASSES.items() if re.search(words, text, re.I)]
     return (said or within or [type(error).__name__])[0]

@@ -46,6 +46,8 @@ def one_screen(company: Company, found: Sequence[Result]) -> Answer:
         judged=judged, initiatives=len(found), named=len(found) <= MOST_NAMED,
         paid=by.count("gain") + by.count("likely-gain"),
         unmeasured=[
-            {"initiative": r.initiative, "why": r.why, "remedy": r.evidence.remedy} for r in found if not r.identified
+            {"initiative": r.initiative, "why": r.evidence.why, "remedy": r.evidence.remedy}
+            for r in found
+            if not r.identified
         ],
     )  # fmt: skip

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from numbers import Real
 
 from cxlib.page.findings import EFFECTS
-from cxlib.page.numbers import VERBS, listing
+from cxlib.page.numbers import VERBS
 from cxlib.roi.evidence import DESIGNS, LESS_IS_BETTER, Evidence, Outcome
 from cxlib.stats.estimate import Estimate
 
@@ -119,12 +118,10 @@ def state(
     ``value_is`` ("margin" or "revenue"), discounted at ``discount_rate`` a year ("effective" or "nominal" by
     ``convention``). None where no money is known. The target is the smallest effect declared for this outcome.
 
-    ValueError for a design that gives no effect but claims one, months below 1, contradicting signs of level, change
-    and relative change, or a worth whose meaning is not given.
+    ValueError for a design that gives no effect but claims one, months below 1, and contradicting signs of level,
+    change and relative change.
     """
     _check(evidence, outcome)
-    if worth is not None:
-        _check_money(value_is, currency, convention, discount_rate)
     programme, known, paths = evidence.programme, evidence.known, evidence.paths
     so_far = evidence.months < programme.effect_months
     about = dict(
@@ -190,23 +187,3 @@ def _check(evidence: Evidence, outcome: Outcome | None) -> None:
             f"{outcome.kind}: the change is {outcome.change.value}, the relative change {outcome.relative.value} of a "
             "level above 0; their signs must agree."
         )
-
-
-def _check_money(value_is: object, currency: object, convention: object, discount_rate: object) -> None:
-    """Refuse a worth whose meaning is not given."""
-    unclear = [
-        text
-        for text, fine in (
-            ("value_is ('margin' or 'revenue')", value_is in ("margin", "revenue")),
-            ("currency", isinstance(currency, str) and bool(currency.strip())),
-            ("convention ('effective' or 'nominal')", convention in ("effective", "nominal")),
-            ("discount_rate (a year, 0.08 is 8 %)", _is_number(discount_rate) and discount_rate > -1),
-        )
-        if not fine
-    ]
-    if unclear:
-        raise ValueError(f"A worth needs its meaning; give {listing(unclear)}.")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

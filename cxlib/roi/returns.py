@@ -61,11 +61,6 @@ class Result:
         return self.evidence.known
 
     @property
-    def why(self) -> str:
-        """Return the comparison in words, or why there is none."""
-        return self.evidence.why
-
-    @property
     def identified(self) -> bool:
         """Tell whether customers reached were compared with others, so that there is a difference to report."""
         return self.evidence.measured
@@ -74,11 +69,6 @@ class Result:
     def statement(self) -> Statement:
         """Return the outcome statement of what it was meant to move (else of churn)."""
         return self.statements[0]
-
-    @property
-    def effect(self) -> Estimate | None:
-        """Return money per customer reached, over the months of the evidence; None where nothing was compared."""
-        return self.evidence.effect
 
     @cached_property
     def money(self) -> Money | None:
@@ -166,7 +156,7 @@ def candidates(company: Company, found: Sequence[Result], by_score: ValueByScore
 def _compared(r: Result) -> None:
     """Raise Unanswered where nobody could be compared."""
     if not r.identified:
-        raise Unanswered("not-identified", initiative=r.initiative, why=r.why, remedy=r.evidence.remedy)
+        raise Unanswered("not-identified", initiative=r.initiative, why=r.evidence.why, remedy=r.evidence.remedy)
 
 
 def _say(section: str, key: str, **facts: object) -> str:
@@ -217,7 +207,7 @@ def summary(company: Company, found: Sequence[Result]) -> Answer:
         raise Unanswered("no-initiative-run")
     measured, unknown = [r for r in found if r.identified], [r.initiative for r in found if not r.identified]
     if not measured:
-        raise Unanswered("none-measured", reasons=[{"initiative": r.initiative, "why": r.why} for r in found])
+        raise Unanswered("none-measured", reasons=[{"initiative": r.initiative, "why": r.evidence.why} for r in found])
     rows = []
     for r in measured:
         stated = r.programme.attribution_share
@@ -308,7 +298,9 @@ def before_and_after(company: Company, r: Result) -> Answer:
     ]  # fmt: skip
     for row in moved:
         row["expected"] = not math.isnan(row["anyway"].value)
-    return answer("observed", rows, (), initiative=r.initiative, moved=moved, why=r.why, remedy=r.evidence.remedy)
+    return answer(
+        "observed", rows, (), initiative=r.initiative, moved=moved, why=r.evidence.why, remedy=r.evidence.remedy
+    )
 
 
 @finding("statements")
@@ -324,7 +316,7 @@ def statements(company: Company, found: Sequence[Result]) -> Answer:
             said = (
                 _say("outcome", "headline", **_facts(r, s), **always)
                 if s.counted
-                else _say("statements", "unmeasured", initiative=r.initiative, why=r.why)
+                else _say("statements", "unmeasured", initiative=r.initiative, why=r.evidence.why)
             )
             rows.append({"sentence": said} | _flat(s.record()))
     by = [r.statement.verdict for r in found]
@@ -389,7 +381,7 @@ def payback(company: Company, r: Result) -> Answer:
     cashed = r.credited(1.0, include_time_only=False)
     label = lambda key: _say("payback", key, initiative=r.initiative, months=r.evidence.months)  # noqa: E731
     figures = (
-        Figure(f"{name}-effect", label("effect"), r.effect, currency, "customers"),
+        Figure(f"{name}-effect", label("effect"), r.evidence.effect, currency, "customers"),
         Figure(f"{name}-npv", label("npv_figure"), w.net_present_value, currency),
         roi_figure(company, r),
     )
