@@ -35,7 +35,7 @@ _FORMS = {  # what can differ between the ids of two exports; oddities.toml says
     "prefix": lambda ids: ids.str.extract("([0-9]+)$")[0],
 }
 MANY_LEVELS = 200
-_NO_DAYS = pd.Series(dtype="int64", index=pd.DatetimeIndex([]))
+_NO_DAYS = pd.DataFrame({"table": [], "column": [], "day": [], "n": []})
 _DEFAULTS = (date(1900, 1, 1), date(1970, 1, 1), date(2000, 1, 1))
 fault = faults(__file__)
 _SAID = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -77,16 +77,15 @@ class Oddities:
         return mapped.issuperset(columns)
 
     @cached_property
-    def days(self) -> dict[tuple[str, str], pd.Series]:
-        """The rows of each day, by day, of each table and column in ``DATED``."""
+    def days(self) -> pd.DataFrame:
+        """The rows of each day, by day, for the columns in ``DATED``: table, column, day, n."""
         counts = []
         for table, column in ((t, c) for t, columns in DATED.items() for c in columns if self._has(t, c)):
             days = self.tables[table].select(day=_[column].cast("date")).filter(_.day.notnull())
             names = {"table": ibis.literal(table), "column": ibis.literal(column)}
             counts.append(days.group_by("day").agg(n=_.count()).mutate(**names))
-        found = reduce(ibis.union, counts).execute() if counts else pd.DataFrame(columns=["table", "column"])
-        each = found.groupby(["table", "column"])
-        return {key: some.set_index(pd.to_datetime(some["day"]))["n"].sort_index() for key, some in each}
+        found = reduce(ibis.union, counts).execute() if counts else _NO_DAYS
+        return found.assign(day=pd.to_datetime(found["day"])).sort_values("day")
 
     @cached_property
     def levels(self) -> dict[str, pd.DataFrame]:
@@ -104,8 +103,8 @@ class Oddities:
         """
         lines, as_of = [], pd.Timestamp(self.as_of)
         for table in DATED:
-            each = [days.index for (name, column), days in self.days.items() if name == table]
-            days = pd.DatetimeIndex(sorted({day for some in each for day in some if day <= as_of}))
+            days = self.days.loc[(self.days["table"] == table) & (self.days["day"] <= as_of), "day"]
+            days = pd.DatetimeIndex(days.unique())
             if not len(days) or (table == "customers" and not self._has(table, "left_on")):  # nobody may have joined
                 continue
             recent = days[days > days[-1] - pd.Timedelta(days=730)]
@@ -166,8 +165,8 @@ class Oddities:
 
     def _last_month(self, table: str, column: str) -> Iterator[Line]:
         whole = (pd.Timestamp(self.as_of) + pd.Timedelta(days=1)).to_period("M") - 1  # the last month that has ended
-        days = self.days.get((table, column), _NO_DAYS)
-        months = days.groupby(days.index.to_period("M")).sum()
+        days = self.days[(self.days["table"] == table) & (self.days["column"] == column)]
+        months = days.groupby(days["day"].dt.to_period("M"))["n"].sum()
         if len(months) < 7 or months.index[0] > whole:
             return
         months = months.reindex(pd.period_range(months.index[0], whole, freq="M"), fill_value=0)
@@ -179,7 +178,7 @@ class Oddities:
         rows = self.tables["customers"]
         n, ids = rows.agg(n=rows.count(), ids=rows.customer_id.lower().nunique()).execute().iloc[0]
         yield from _some("capitals", n - ids)
-        top = self.days.get(("customers", "joined_on"), _NO_DAYS).nlargest(50)
+        top = self.days[self.days["column"] == "joined_on"].nlargest(50, "n").set_index("day")["n"]
         for day, many in top.items():
             if (day.date() in _DEFAULTS and many >= 3) or many > max(50, 0.05 * n, 20 * top.median()):
                 yield _note("one_day", many, day=day.date())
