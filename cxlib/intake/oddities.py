@@ -230,10 +230,10 @@ def _spellings(levels: pd.Series) -> list[str]:
     """
     plain = levels.index.str.strip().str.lower()
     found = {*levels.index[plain.duplicated(keep=False)]}
-    for rare, many in product(levels.index[levels <= 3], levels.index):
-        alike = difflib.SequenceMatcher(None, rare.lower(), many.lower()).ratio() >= 0.8
-        if alike and levels[many] >= 20 * levels[rare] and re.findall(r"\d", rare) == re.findall(r"\d", many):
-            found |= {rare, many}
+    for rare, many in product(levels.index[levels <= 3], levels.index[levels >= 20]):
+        if levels[many] >= 20 * levels[rare] and re.findall(r"\d", rare) == re.findall(r"\d", many):
+            alike = difflib.SequenceMatcher(None, rare.lower(), many.lower()).ratio() >= 0.8
+            found |= {rare, many} if alike else set()
     return sorted(found)
 
 
