@@ -419,6 +419,42 @@ def test_opening_by_name_and_version(monkeypatch, small):
         open_company("acne")
 
 
+def test_a_part_of_the_customers_keeps_its_rows_in_all_tables(small):
+    whole = small.open()
+    part = whole.where("plan = 'Pro' and monthly_revenue > 15")
+    assert part.frame("customers")["customer_id"].tolist() == ["C2", "C4"]
+    for table in ("responses", "orders", "contacts", "exposures"):
+        expected = whole.frame(table).loc[lambda rows: rows["customer_id"].isin(["C2", "C4"])]
+        pd.testing.assert_frame_equal(part.frame(table), expected.reset_index(drop=True), check_dtype=False)
+    pd.testing.assert_frame_equal(part.frame("initiatives"), whole.frame("initiatives"))
+    assert whole.customers.count().execute() == 5  # the whole is as before
+
+
+@pytest.mark.parametrize(
+    ("condition", "word"),
+    [
+        ("plann = 'Pro'", "plann"),
+        ("plan = 'pro'", "nobody|no customer"),
+        ("true; drop table x", "more than one statement"),
+        ("customer_id in (select column0 from '/etc/passwd')", "cannot be read"),
+        ("plan = ", "cannot be read"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_or_fits_nobody_is_an_error(small, condition, word):
+    company = small.open()
+    assert re.search(word, stops(lambda: company.where(condition)).problem)
+
+
+def test_a_segment_of_ones_own_is_a_segment_like_any_other(small):
+    company = small.open().with_segment("size", "case when monthly_revenue > 15 then 'large' else 'small' end")
+    assert company.settings.segments == ["plan", "size"]
+    assert company.has("customers", "size")
+    sizes = company.frame("customers").set_index("customer_id")["size"].to_dict()
+    assert sizes == {"C1": "small", "C2": "large", "C3": "small", "C4": "large", "C5": "small"}
+    assert len(company.where("size = 'large'").frame("orders")) == 2
+    assert "cannot be read" in stops(lambda: company.with_segment("x", "no_such + 1")).problem
+
+
 def test_importing_the_library_is_cheap():
     code = "import sys, cxlib; cxlib.__version__; sys.exit('ibis' in sys.modules or 'pandas' in sys.modules)"
     root = Path(cxlib.__file__).parents[1]

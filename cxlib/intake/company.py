@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import pickle
@@ -12,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
@@ -20,7 +22,7 @@ from pyarrow import parquet
 
 from cxlib import paths
 from cxlib.errors import InputError, faults
-from cxlib.intake import checks, engines, initiatives, yaml_file
+from cxlib.intake import checks, engines, initiatives, reading, yaml_file
 from cxlib.intake import settings as company_yaml
 from cxlib.intake.checks import Checked
 from cxlib.intake.database import Tables
@@ -28,7 +30,7 @@ from cxlib.intake.exports import Exports, Files, Frames
 from cxlib.intake.models import FILE, did_you_mean
 from cxlib.intake.oddities import Oddities, id_forms, stale
 from cxlib.intake.settings import Settings
-from cxlib.intake.sources import TABLES
+from cxlib.intake.sources import TABLES, Column
 from cxlib.intake.tables import CONTRACT, Rows, check_mapping
 
 _KEPT = ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "ends", "inputs")
@@ -109,6 +111,54 @@ class Company:
         sources = self.settings.sources.of(table)
         return bool(sources) if column is None else any(column in s.columns for s in sources)
 
+    def where(self, condition: str) -> Company:
+        """Return the company with only those customers whom a condition holds for, and their rows in all tables.
+
+        ``condition``: SQL of DuckDB on the columns of customers. The record and the notes remain those of the whole.
+        Errors: InputError for a condition that cannot be read or holds for nobody.
+
+        Example: ``open_company("demo").where("plan = 'Pro'")``.
+        """
+        kept = self._selected("customer_id", condition)
+        theirs = {n: t for n, t in self._checked.items() if "customer_id" in t.columns}
+        return self._with({n: t.semi_join(kept, "customer_id") for n, t in theirs.items()})
+
+    def with_segment(self, name: str, expression: str) -> Company:
+        """Return the company with a further segment: an SQL expression on the columns of customers.
+
+        Errors: InputError for an expression that cannot be read.
+
+        Example: ``open_company("demo").with_segment("size", "case when monthly_revenue > 40 then 'large' end")``.
+        """
+        level = self._selected(f"customer_id, ({expression})::varchar as {reading.identifier(name)}")
+        first, *others = self.settings.sources.customers
+        first = first.model_copy(update={"columns": first.columns | {name: Column(column=name)}})
+        sources = self.settings.sources.model_copy(update={"customers": [first, *others]})
+        segments = [*self.settings.segments, name]
+        rows = self._checked["customers"].left_join(level, "customer_id").drop("customer_id_right")
+        settings = self.settings.model_copy(update={"segments": segments, "sources": sources})
+        return self._with({"customers": rows}, settings=settings)
+
+    def _selected(self, columns: str, condition: str = "true") -> ir.Table:
+        name, view = ibis.util.gen_name("selected"), reading.identifier(self.customers.get_name())
+        sql = f"create table {name} as select {columns} from {view} as customers where {condition}"
+        try:
+            if len(duckdb.extract_statements(sql)) > 1:
+                raise duckdb.Error("it is more than one statement")
+            self.engine.raw_sql(sql)
+        except duckdb.Error as error:
+            raise fault("no_sql", said=str(error).splitlines()[0]) from None
+        if not (found := self.engine.table(name)).count().execute():
+            raise fault("nobody", value=condition)
+        return found
+
+    def _with(self, tables: Mapping[str, ir.Table], **changes: object) -> Company:
+        """Return a copy that holds other rows in some of its tables."""
+        changed = copy.copy(self)
+        changed.__dict__ |= changes
+        changed._hold(self._checked | {n: self.put_by(n, rows) for n, rows in tables.items()})
+        return changed
+
     def put_by(self, name: str, rows: ir.Table) -> ir.Table:
         """Store rows that several counts start from.
 
@@ -150,7 +200,8 @@ class Company:
         """Take the checked tables, and the rows used of them as views."""
         self._checked = checked
         for table in TABLES:
-            rows = self.engine.create_view(table, checks.used(checked[table])) if table in checked else None
+            name = ibis.util.gen_name(table)  # several companies can stand in one engine
+            rows = self.engine.create_view(name, checks.used(checked[table])) if table in checked else None
             setattr(self, table, rows)
 
     def _take_in(self, exports: Exports) -> None:

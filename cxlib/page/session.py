@@ -37,7 +37,7 @@ def open_page(notebook: str, namespace: MutableMapping[str, object]) -> Page:
     kernel every other plain value is a parameter nobody knows, and an error; once the page has been opened there,
     an analyst's own variables are left alone.
     """
-    known = parameters.model_of(notebook).model_fields
+    known = (parameters.model_of(notebook) or parameters.Parameters).model_fields
     plain = (str, int, float, bool, list, dict, tuple, type(None))
     mine = {k: v for k, v in namespace.items() if k in known}
     if _MARK not in namespace:
