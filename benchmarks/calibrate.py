@@ -57,7 +57,7 @@ def estimates(seed: int) -> dict[str, tuple[float, float, float]]:
     company = Company.from_frames(demo.settings("demo", draws=400), demo.subscription(seed, CUSTOMERS))
     findings = hazard_ratios.ratios(company, "nps"), by_score.by_score(company, "nps")
     found = {f.name: f.estimate for finding in findings for f in finding.figures}
-    effects = {r.initiative: r.effect for r in returns.results(company)}
+    effects = {r.initiative: r.evidence.effect for r in returns.results(company)}
     wanted = {
         "hazard_ratio_detractor": found["nps-hazard-ratio-detractor"],
         "hazard_ratio_passive": found["nps-hazard-ratio-passive"],

@@ -45,7 +45,7 @@ def one(seed: int, kind: str) -> dict[str, object]:
         return row
     cost = UPFRONT + MONTHLY * worlds.discounts(e.paths.months).sum()
     worth = {k: (v + cost) / e.paths.customers for k, v in _ends("npv", r.money.net_present_value).items()}
-    row |= {"months": e.months, "paid": e.paths.months, **_ends("effect", r.effect), **worth}
+    row |= {"months": e.months, "paid": e.paths.months, **_ends("effect", r.evidence.effect), **worth}
     for name, o in e.outcomes.items():
         better = o.change.excludes(0) and o.change.value * o.sign > 0
         row |= {f"claims {name}": better and e.known in EFFECTS, **_ends(name, o.change)}

@@ -438,7 +438,7 @@ def test_a_shop_is_judged_by_what_is_bought_as_nobody_is_seen_to_leave():
     assert found.known == "randomised"
     assert "churn" not in found.evidence.outcomes
     assert found.statement.outcome == "order_value"
-    assert found.effect.low < 0 < found.effect.high
+    assert found.evidence.effect.low < 0 < found.evidence.effect.high
     parts = returns.adding_up(company, found).table.set_index("channel")["value"]
     assert parts["stayed longer"] == 0
     assert parts.drop("in all").sum() == pytest.approx(parts["in all"])

@@ -164,9 +164,11 @@ def test_a_subscription_ends_when_it_ended_and_not_when_it_was_cancelled(tmp_pat
     assert "#   Canceled At (UTC): dates, 2024-03-02 to 2024-05-20; Ended At (UTC) is used for this" in text
 
 
-def test_previews_of_a_survey_are_left_out_and_its_customers_left_to_a_person(tmp_path):
+def test_previews_of_a_survey_are_left_out_and_its_answers_name_the_customers(tmp_path):
     found = read(case("21", tmp_path))
-    assert found["sources"]["customers"] == {"file": "TODO", "columns": {"customer_id": "TODO"}}
+    assert found["sources"]["customers"]["columns"] == {"customer_id": "ExternalReference"}
+    assert 'select distinct "ExternalReference" from qualtrics' in found["sources"]["customers"]["sql"]
+    assert "not in ('Survey Preview'" in found["sources"]["customers"]["sql"]
     assert found["metrics"]["nps"] == {"scale": [0, 10]}
     assert "not in ('Survey Preview'" in found["sources"]["responses"]["sql"]
 

@@ -181,7 +181,7 @@ def leak(frames):
 
 @pytest.fixture(scope="module")
 def leaky():
-    return made(2500, change=leak, segments=["plan", "why"])
+    return made(2500, change=leak, segments=["plan"])  # as a segment it would be refused
 
 
 def test_fields_that_leak_the_outcome_are_listed_and_get_no_ratio(leaky):
@@ -196,8 +196,17 @@ def test_fields_that_leak_the_outcome_are_listed_and_get_no_ratio(leaky):
     assert found.known == "count"
     fitted = prediction.fitted_by(leaky, leaky.as_of, 182)
     assert "why" not in set(fitted.fit(fitted.fields).table["predictor"])
-    assert any("the outcome: why." in c for c in risk.beyond(leaky).caveats)
     assert figures(risk.calibration(leaky))["risk-concordance"].value < 0.9
+
+
+def test_a_fee_that_ends_when_customers_leave_is_no_predictor():
+    def ended(frames):
+        people = frames["customers"]
+        people.loc[people["left_on"].notna(), "monthly_revenue"] = np.nan
+
+    company = made(2500, change=ended)
+    assert risk.leakage(company).facts["fields"] == ["monthly_revenue", "monthly price"]
+    assert any("the outcome: monthly price." in c for c in risk.beyond(company).caveats)
 
 
 def test_where_nothing_leaks_it_is_said(linked):
