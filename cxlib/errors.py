@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 PLACES = ("file", "row", "column", "value")
 
@@ -44,17 +46,18 @@ class InputError(Exception):
             raise errors[0]
 
 
-def words(module: str) -> dict[str, tuple[str, str]]:
-    """Return the words of a module's errors, problem and remedy by name: [errors] of the TOML file beside it."""
-    return tomllib.loads(Path(module).with_suffix(".toml").read_text(encoding="utf-8"))["errors"]
+@cache
+def words(module: str) -> dict[str, Any]:
+    """Return the words and data of a module: the TOML file of its name beside it."""
+    return tomllib.loads(Path(module).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 def faults(module: str) -> Callable[..., InputError]:
-    """Return the maker of a module's errors by the name of their ``words``, with the facts that these ask for.
+    """Return the maker of a module's errors by name: [errors] of its ``words`` has problem and remedy of each.
 
     Example: ``fault = faults(__file__)``, then ``raise fault("no_sheet", file=path, sheet="May", known="June")``.
     """
-    said = words(module)
+    said = words(module)["errors"]
 
     def fault(name: str, /, **facts: object) -> InputError:
         problem, remedy = (text.format(**facts) for text in said[name])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
+from cxlib.errors import words
 
-_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_WORDS = words(__file__)
 PLANS, BANDS, REGIONS, AGENTS = (tuple(_WORDS[name]) for name in ("plans", "bands", "regions", "agents"))
 TOPICS, REASONS, REASON_SHARES = (tuple(_WORDS[name]) for name in ("topics", "reasons", "reason_shares"))
 FAILED_PAYMENT, COMMENTS, THEME_SHARES = (_WORDS[name] for name in ("failed_payment", "comments", "theme_shares"))

@@ -7,18 +7,16 @@ per note (``_notes``). A row without flags is used. The remedies and the sentenc
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
-from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
 import pandas as pd
 
-from cxlib.errors import InputError, faults
+from cxlib.errors import InputError, faults, words
 from cxlib.intake import values
 from cxlib.intake.exports import rank
 from cxlib.intake.tables import CONTRACT, ID, Rows, by_content, content, field
@@ -31,7 +29,7 @@ AS_OF = "after the as-of date"
 NOT_YET = (AS_OF, "customer is set aside", "initiative is set aside")  # all that a report for an earlier day sets aside
 UNKNOWN = "unknown customer"
 fault = faults(__file__)
-_SAID = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_SAID = words(__file__)
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,18 @@ import os
 import re
 import sqlite3
 import tempfile
-import tomllib
 from pathlib import Path
 
 import duckdb
 import ibis
 
-from cxlib.errors import InputError
+from cxlib.errors import InputError, words
 
 MEMORY = "CXLIB_MEMORY"  # environment variable: the memory limit of the engine, such as 2GB
 CONNECT = 9  # seconds until a server must have let us in; localhost can be two of them, ::1 and 127.0.0.1
 STATEMENT = 1800  # seconds that one statement may take
 _BEGIN = {"mysql": "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", "sqlite": "BEGIN"}
-_CLASSES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["classes"]
+_CLASSES = words(__file__)["classes"]
 
 
 def own() -> ibis.BaseBackend:
@@ -83,5 +82,5 @@ def class_of(error: Exception) -> str:
     """Return the class of a fault, and nothing else of what an error says."""
     text = re.sub(r""""[^"]*"|(?<!\w)'[^']*'|\S+://\S+""", "", " ".join(map(str, error.args)))
     within = re.findall(r"^(?:\w+\.)*(\w+): ", text.partition("Python exception")[2], re.M)  # passed on by our engine
-    said = [said for words, said in _CLASSES.items() if re.search(words, text, re.I)]
+    said = [said for sign, said in _CLASSES.items() if re.search(sign, text, re.I)]
     return (said or within or [type(error).__name__])[0]

@@ -25,7 +25,7 @@ def did_you_mean(name: object, known: list[str] | tuple[str, ...], what: str = "
 
 def refusals(module: str) -> Callable[..., NoReturn]:
     """Return the raiser of a module's errors about values; ``at`` is the path below the value being checked."""
-    said = words(module)
+    said = words(module)["errors"]
 
     def refuse(name: str, /, at: str = "", **facts: object) -> NoReturn:
         problem, remedy = (text.format(**facts) for text in said[name])

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, reduce
 from itertools import chain, product
-from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
@@ -21,7 +19,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from cxlib.errors import InputError, faults
+from cxlib.errors import InputError, faults, words
 from cxlib.intake.models import FILE
 from cxlib.intake.settings import Settings
 from cxlib.intake.tables import MONEY
@@ -38,7 +36,7 @@ MANY_LEVELS = 200
 _NO_DAYS = pd.DataFrame({"table": [], "column": [], "day": [], "n": []})
 _DEFAULTS = (date(1900, 1, 1), date(1970, 1, 1), date(2000, 1, 1))
 fault = faults(__file__)
-_SAID = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_SAID = words(__file__)
 DATED = _SAID["dated"]  # the columns that say how far a table reaches
 
 

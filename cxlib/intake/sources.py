@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from cxlib.errors import words
 from cxlib.intake.models import BLANK, Model, Word, Words, refusals
 
 TABLES = ("customers", "responses", "orders", "contacts", "initiatives", "exposures")
@@ -151,7 +150,7 @@ class Source(Export):
         return {n for c in self.columns.values() for n in (c.column, c.times, c.minus)} - {None}
 
 
-_OLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["old"]
+_OLD = words(__file__)["old"]
 
 
 def _refuse_old(given: Any) -> None:

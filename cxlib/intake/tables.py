@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
 from math import isfinite
 from operator import gt, le, lt
-from pathlib import Path
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from cxlib.errors import InputError, faults
+from cxlib.errors import InputError, faults, words
 from cxlib.intake import values
 from cxlib.intake.exports import Exports, Prepared, whole
 from cxlib.intake.models import FILE, did_you_mean
@@ -34,7 +32,7 @@ YEARS = (date(1900, 1, 1), date(2200, 12, 31))
 MAX_DAYS = 36_525  # a longer duration is a typing mistake
 fault = faults(__file__)
 _refuse = partial(fault, file=FILE)
-_SAID = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_SAID = words(__file__)
 
 
 @dataclass(frozen=True)

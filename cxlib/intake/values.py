@@ -11,19 +11,18 @@ differences are taken. A timestamp with a time zone as its type, in Parquet or a
 from __future__ import annotations
 
 import re
-import tomllib
 from contextlib import suppress
 from datetime import date, datetime
 from math import inf
-from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
 
+from cxlib.errors import words
 from cxlib.intake.models import BLANK
 from cxlib.intake.sources import CLOCKS, Format
 
-_SAID = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_SAID = words(__file__)
 TYPES, NOUNS, YES, NO, _ZONES = (_SAID[part] for part in ("types", "nouns", "yes", "no", "zones"))
 _ISO_ZONE = r"Z|[+-]\d{2}(:?\d{2})?"
 _ISO = rf"^\d{{4}}-\d{{2}}-\d{{2}}([ T]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d{{1,9}})?)?({_ISO_ZONE})?)?$"

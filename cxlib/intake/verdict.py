@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 
+from cxlib.errors import words
 from cxlib.intake.settings import Settings
 from cxlib.intake.tables import CONTRACT
 
-WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+WORDS = words(__file__)
 
 
 def _given(settings: Settings, key: str) -> bool:
@@ -27,9 +26,9 @@ def pages(settings: Settings) -> pd.DataFrame:
     rows = []
     for page in WORDS["page"]:
         needs = page.get("needs") or page[settings.relationship]
-        words = page.get(f"lacks_{settings.relationship}", page["lacks"])
+        lacks = page.get(f"lacks_{settings.relationship}", page["lacks"])
         there = [any(_given(settings, k) for k in need) for need in needs]
-        missing = [w for w, given in zip(words, there, strict=True) if not given]
+        missing = [w for w, given in zip(lacks, there, strict=True) if not given]
         answer = "yes" if not missing else "partly" if there[0] else "no"
         rows.append((page["name"], page["says"], answer, missing[0] if missing else ""))
     return pd.DataFrame(rows, columns=["page", "says", "answer", "lacks"])

@@ -27,7 +27,7 @@ UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
 def drawn_from(company: Company, table: str) -> bool:
     """Tell whether the customers are read from the export of a table itself, so that nobody else is known."""
     sources = company.settings.sources
-    own, rows = ({_export(company, s) for s in getattr(sources, t) or []} for t in ("customers", table))
+    own, rows = ({_export(company, s) for s in sources.of(t)} for t in ("customers", table))
     return own <= rows
 
 
