@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib.stats.draws import estimate, estimate_frame, group_weights, resample
+from cxlib.stats.draws import estimate, estimate_frame, group_weights, leave_out, resample, with_plain
 from cxlib.stats.likelihood import LikelihoodModel
 
 
@@ -221,3 +221,27 @@ def test_a_maximum_as_high_as_a_flat_stretch_is_taken():
     assert model.converged
     assert np.log(model.params["x"]) == pytest.approx(4, abs=1e-6)
     assert model.standard_errors["x"] == pytest.approx(np.exp(4) / np.sqrt(18 / 50), rel=1e-4)
+
+
+def test_draws_by_leaving_folds_out_are_joint_with_resampled_sums():
+    chance = np.random.default_rng(5)
+    counts = pd.DataFrame({"fold": np.repeat(np.arange(256), 8), "plan": np.tile(["a", "b"], 1024)})
+    counts["n"] = chance.integers(1, 9, len(counts))
+    counts["left"] = chance.binomial(counts["n"], np.where(counts["plan"] == "a", 0.3, 0.1))
+    weights = with_plain(group_weights(2000, 3))
+    _, sums = resample(counts, "fold", ["left", "n"], ["plan"], weights)
+    rates = sums[:, :, 0] / sums[:, :, 1]
+    drawn = leave_out(counts, lambda whole: whole["left"] / whole["n"], ["plan"], weights)
+    np.testing.assert_allclose(drawn[0], rates[0])
+    np.testing.assert_allclose(drawn[1:].std(axis=0), rates[1:].std(axis=0), rtol=0.02)
+    for of_plan in (0, 1):
+        assert np.corrcoef(drawn[1:, of_plan], rates[1:, of_plan])[0, 1] > 0.995
+
+
+def test_the_spread_of_draws_of_a_mean_is_its_jackknife_error():
+    counts = pd.DataFrame({"fold": np.arange(256), "n": 1.0, "y": np.random.default_rng(1).normal(size=256)})
+    weights = with_plain(group_weights(20_000, 9))
+    drawn = leave_out(counts, lambda whole: [whole["y"].sum() / whole["n"].sum()], [], weights)
+    among = estimate(drawn[0, 0], drawn[1:, 0], 256)
+    assert drawn[0, 0] == pytest.approx(counts["y"].mean())
+    assert among.high - among.value == pytest.approx(1.969 * counts["y"].std() / 16, rel=0.02)

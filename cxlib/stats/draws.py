@@ -10,10 +10,11 @@ J. R. Stat. Soc. B 69; Cameron & Miller 2015, A practitioner's guide to cluster-
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from cxlib.stats.checks import group_codes, numbers, refuse
@@ -63,6 +64,37 @@ def resample(
         cells = np.bincount(codes * len(keys) + key, weights=column, minlength=groups * len(keys))
         sums[:, :, position] = cells.reshape(groups, len(keys))
     return keys, (matrix @ sums.reshape(groups, -1)).reshape(len(matrix), len(keys), len(values))
+
+
+def leave_out(
+    counts: pd.DataFrame,
+    fit: Callable[[pd.DataFrame], ArrayLike],
+    by: Sequence[str],
+    weights_matrix: np.ndarray,
+    fold: str = "fold",
+) -> np.ndarray:
+    """Return the results of any ``fit`` under each resample, from refits without one fold at a time.
+
+    ``fit`` takes a count table with the keys ``by`` and the sums of all other columns of ``counts``, and returns k
+    numbers. The draws are linear in the fold weights, so they are joint with those of ``resample``. Returns draws x k;
+    a row of ones in ``weights_matrix`` gives the result of all folds together.
+
+    Example: ``leave_out(counts, lambda whole: [ratio(whole)], ["band", "month"], with_plain(group_weights(1000, 1)))``.
+    Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 11 (jackknife) and 20 (linear draws).
+    """
+    matrix, values = np.asarray(weights_matrix, dtype=float), [c for c in counts if c not in (*by, fold)]
+    keys, sums = resample(counts, fold, values, by, np.eye(matrix.shape[1]))
+    whole, present = sums.sum(axis=0), np.flatnonzero(sums.any(axis=(1, 2)))
+
+    def without(own: np.ndarray | float) -> np.ndarray:
+        rest = whole - own
+        some = rest.any(axis=1)
+        return np.asarray(fit(keys.assign(**dict(zip(values, rest.T, strict=True)))[some]), dtype=float)
+
+    value = without(0.0)
+    others = np.array([without(sums[j]) for j in present])
+    pulls = (others.mean(axis=0) - others) * (len(present) - 1) / len(present)
+    return value + (matrix[:, present] - 1) @ pulls
 
 
 def estimate(
