@@ -215,11 +215,6 @@ def bits(name: str, *reasons: str) -> int:
     return sum(1 << i for i, reason in enumerate(REASONS[name]) if reason.name in reasons)
 
 
-def used(rows: ir.Table) -> ir.Table:
-    """Return the checked rows that are used, in the finished columns."""
-    return rows.filter(rows._flags == 0).select(*(c for c in rows.columns if not c.startswith("_")))
-
-
 def without_copies(rows: ir.Table) -> ir.Table:
     """Return checked rows without exact copies (the first bit of _flags), so that each id occurs once."""
     return rows.filter(rows._flags % 2 == 0)
@@ -239,6 +234,7 @@ def check(engine: ibis.BaseBackend, sources: list[Rows], others: Mapping[str, Ch
         own = {"_joined_on": "joined_on", "_left_on": "left_on", "fold": "fold"} if table == "customers" else {}
         known = without_copies(other.rows).select(**{f"_{key}": key, f"_of_{key}": "_flags"}, **own)
         rows = rows.left_join(known, rows[key] == known[f"_{key}"])
+    rows = engine.create_view(f"_typed_{name}", rows)  # shorter expressions above it compile faster
     lengths = {c for s in sources for c, given in s.source.columns.items() if given.after}
     c = Context(as_of, mapped | marks, lengths)
     reasons, notes = _conditions(rows, c, REASONS[name]), _conditions(rows, c, NOTES.get(name, ()))

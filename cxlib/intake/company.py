@@ -140,7 +140,7 @@ class Company:
         return self._with({"customers": rows}, settings=settings)
 
     def _selected(self, columns: str, condition: str = "true") -> ir.Table:
-        name, view = ibis.util.gen_name("selected"), reading.identifier(self.customers.get_name())
+        name, view = ibis.util.gen_name("selected"), self.customers.op().name
         sql = f"create table {name} as select {columns} from {view} as customers where {condition}"
         try:
             if len(duckdb.extract_statements(sql)) > 1:
@@ -200,9 +200,14 @@ class Company:
         """Take the checked tables, and the rows used of them as views."""
         self._checked = checked
         for table in TABLES:
-            name = ibis.util.gen_name(table)  # several companies can stand in one engine
-            rows = self.engine.create_view(name, checks.used(checked[table])) if table in checked else None
-            setattr(self, table, rows)
+            setattr(self, table, self._used(checked[table]) if table in checked else None)
+
+    def _used(self, rows: ir.Table) -> ir.Table:
+        """Return the rows used of a checked table, in the finished columns, as a view."""
+        name = ibis.util.gen_name("used")  # several companies can stand in one engine
+        columns = ", ".join(reading.identifier(c) for c in rows.columns if not c.startswith("_"))
+        self.engine.raw_sql(f"create view {name} as select {columns} from {rows.op().name} where _flags = 0")
+        return self.engine.table(name)
 
     def _take_in(self, exports: Exports) -> None:
         """Read, check and count all tables."""
@@ -222,11 +227,11 @@ class Company:
         self._hints = {n: id_forms(rows, checked["customers"].rows) for n, rows in strange.items()}
         empty = {n: [*t.nothing_left(self._hints.get(n, ""))] for n, t in checked.items()}
         InputError.raise_all(empty.pop("customers"))
-        if "initiatives" in names:
-            initiatives.check(checked, self.settings, self.as_of)
-        InputError.raise_all([error for errors in empty.values() for error in errors])
         self._hold({n: t.rows for n, t in checked.items()})
         self._odd = Oddities({n: getattr(self, n) for n in names}, self.settings, self.as_of)
+        if "initiatives" in names:
+            initiatives.check(checked, self.settings, self.as_of, self._odd.first)
+        InputError.raise_all([error for errors in empty.values() for error in errors])
         self._found, self.ends = checked, self._odd.ends
         self.record = pd.DataFrame([line for t in checked.values() for line in t.record()], columns=checks.RECORD)
         self.set_aside = pd.DataFrame([line for t in checked.values() for line in t.set_aside()], columns=checks.ASIDE)

@@ -1,17 +1,14 @@
 """The checks that stop the intake in the table initiatives: rows with too little information, or with contradictions.
 
-There are few initiatives, so their rows are checked one by one. The engine counts the customers they reached, and finds
-the first day with data on customers.
+There are few initiatives, so their rows are checked one by one. The engine counts the customers they reached.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from functools import reduce
 from typing import Any
 
-import ibis
 import pandas as pd
 from ibis import _
 
@@ -22,25 +19,26 @@ from cxlib.intake.settings import Settings
 from cxlib.intake.tables import COSTS, Rows
 
 MEANT_FOR = ("churn", "contacts", "order_value", "upsell")  # outcomes of a programme, besides the metrics
-_FIRST_DAYS = (("customers", "joined_on"), ("orders", "ordered_at"))
 fault = faults(__file__)
 
 
-def check(checked: Mapping[str, Checked], settings: Settings, as_of: date) -> None:
+def check(checked: Mapping[str, Checked], settings: Settings, as_of: date, first: date) -> None:
     """Raise the InputError of the first initiative that cannot be judged, with its row.
 
-    ``checked``: all tables. An initiative that starts after ``as_of``, but within the data, is no error. It is set
-    aside, since a report can be made for an earlier day.
+    ``checked``: all tables. ``first``: the first day a customer joined or ordered. An initiative that starts after
+    ``as_of``, but within the data, is no error. It is set aside, since a report can be made for an earlier day.
     """
     sources, last = checked["initiatives"].sources, max(as_of, settings.as_of)
     for row in _rows(checked).to_dict("records"):
         given = {column: value for column, value in row.items() if not pd.isna(value)}
-        facts, wrong = _wrong(given, settings, last)
+        facts, wrong = _wrong(given, settings, first, last)
         for name, columns in (line for line, holds in wrong.items() if holds):
             raise _stop(given, sources[given["_source"]], name, columns, **facts)
 
 
-def _wrong(given: Mapping[str, Any], settings: Settings, last: date) -> tuple[dict, dict[tuple[str, str], bool]]:
+def _wrong(
+    given: Mapping[str, Any], settings: Settings, first: date, last: date
+) -> tuple[dict, dict[tuple[str, str], bool]]:
     """Return facts, and what can be wrong with an initiative: (name of the error, columns), and whether it is.
 
     ``given``: its cells that are not empty.
@@ -48,7 +46,7 @@ def _wrong(given: Mapping[str, Any], settings: Settings, last: date) -> tuple[di
     outcome, unit, meant = given.get("outcome"), given.get("effect_is"), [*MEANT_FOR, *settings.metrics]
     falls = outcome in ("churn", "contacts") or getattr(settings.metrics.get(outcome), "good", None) == "low"
     planned, starts = given.get("status") == "planned", pd.Timestamp(given["started_on"]).date()
-    first, own = pd.Timestamp(given.get("_known", starts)).date(), (settings.currency or "").upper()
+    own = (settings.currency or "").upper()
     facts = {"own": settings.currency or "the currency declared in company.yaml (currency:)", "outcome": outcome}
     facts |= {"known": did_you_mean(outcome, meant, "allowed") if outcome else ", ".join(meant)}
     wrong = {
@@ -85,17 +83,13 @@ def _stop(given: Mapping[str, Any], rows: Rows, name: str, columns: str, **facts
 def _rows(checked: Mapping[str, Checked]) -> pd.DataFrame:
     """Return the initiatives without repeated rows, in one query.
 
-    _known: the first day a customer joined or ordered (empty if there is no such date). _reached: rows of exposures
-    that are used now or on a later day; -1 without that table.
+    _reached: rows of exposures that are used now or on a later day; -1 without that table.
     """
     rows = without_copies(checked["initiatives"].rows)
-    if "exposures" in checked:
-        late = bits("exposures", AS_OF)
-        reached = checked["exposures"].rows.filter((_._flags == 0) | ((_._flags & late) > 0))
-        reached = reached.group_by(_of=_.initiative_id).agg(_reached=_.count())
-        rows = rows.left_join(reached, rows.initiative_id == reached._of).mutate(_reached=_._reached.fill_null(0))
-    else:
-        rows = rows.mutate(_reached=-1)
-    used = [(checked[n].rows.filter(_._flags == 0), column) for n, column in _FIRST_DAYS if n in checked]
-    first = reduce(ibis.union, [t.agg(_known=t[column].cast("date").min()) for t, column in used])
-    return rows.cross_join(first.agg(_known=_._known.min())).order_by(["_source", "_row"]).to_pandas()
+    if "exposures" not in checked:
+        return rows.mutate(_reached=-1).order_by("_source", "_row").to_pandas()
+    exposures = checked["exposures"].rows
+    reached = exposures.filter((_._flags == 0) | ((_._flags & bits("exposures", AS_OF)) > 0))
+    reached = reached.group_by(_of=_.initiative_id).agg(_reached=_.count())
+    rows = rows.left_join(reached, rows.initiative_id == reached._of).order_by("_source", "_row")
+    return rows.mutate(_reached=rows._reached.fill_null(0)).to_pandas()

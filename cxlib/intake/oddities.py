@@ -85,6 +85,12 @@ class Oddities:
         found = reduce(ibis.union, counts).execute() if counts else _NO_DAYS
         return found.assign(day=pd.to_datetime(found["day"])).sort_values("day")
 
+    @property
+    def first(self) -> date:
+        """The first day a customer joined or ordered; the first of all if there is no such date."""
+        known = self.days.loc[self.days["column"].isin(["joined_on", "ordered_at"]), "day"]
+        return known.min().date() if len(known) else date.min
+
     @cached_property
     def levels(self) -> dict[str, pd.DataFrame]:
         """The customers of each level of a segment, one for blanks: level, n, gone (have left)."""

@@ -290,12 +290,13 @@ class Rows:
     def _type(self) -> None:
         """Add the columns of the contract."""
         typed = {m.name: self._typed(m) for m in self.columns.values() if m.given.after is None}
-        self.table = self.table.mutate(**typed, _unasked=self.unasked)
-        self.table = self.table.mutate(**self._one_clock())
-        self.table = self.table.mutate(**{m.name: self._moved(m) for m in self.columns.values() if m.given.after})
         if self.name in ID and ID[self.name] not in self.columns:
-            own = ibis.literal(f"{self.index}-") + self.table._row.cast("string")
-            self.table = self.table.mutate(**{ID[self.name]: own})
+            typed[ID[self.name]] = ibis.literal(f"{self.index}-") + self.table._row.cast("string")
+        self.table = self.table.mutate(**typed, _unasked=self.unasked)
+        if shifted := self._one_clock():
+            self.table = self.table.mutate(**shifted)
+        if moved := {m.name: self._moved(m) for m in self.columns.values() if m.given.after}:
+            self.table = self.table.mutate(**moved)
         self._convert()
 
     def _typed(self, m: _Mapped) -> ir.Value:
