@@ -22,13 +22,14 @@ import pandas as pd
 from cxlib import paths
 from cxlib.intake.company import Company, open_company
 from cxlib.page import session
+from cxlib.publish.run import READS, discover
 
 FROZEN = Path(__file__).parent / "frozen"
 EXPORTS = FROZEN.parents[2] / "shared" / "data"
 COMPANIES = {"demo": "demo", "demo-shop": "demo-shop"} | {
     name: str(FROZEN.parent / "companies" / name) for name in ("nps_fr", "olist", "ravenstack")
 }
-NOTEBOOKS = sorted(p.stem for p in paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = sorted(p.stem for p in discover() if READS not in p.read_text(encoding="utf-8"))
 
 
 def opened(name: str, as_of: object = None) -> Company:

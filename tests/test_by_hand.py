@@ -30,14 +30,14 @@ def test_papermill_names_types_and_explains_each_parameter():
 
 def test_plain_papermill_gives_the_numbers_of_the_committed_notebook(tmp_path):
     out = tmp_path / "out.ipynb"
-    run = papermill("notebooks/08_finance.ipynb", out, "-p", "company", "demo", "-k", "python3")
+    run = papermill("notebooks/00_data_check.ipynb", out, "-p", "company", "demo", "-k", "python3")
     assert run.returncode == 0, run.stderr
 
     def texts(path):
         cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
         return [o["data"]["text/plain"] for c in cells for o in c.outputs if "text/html" in o.get("data", {})]
 
-    assert texts(out) == texts(paths.notebooks() / "08_finance.ipynb")
+    assert texts(out) == texts(paths.notebooks() / "00_data_check.ipynb")
     assert len(texts(out)) >= 3
 
 

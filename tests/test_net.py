@@ -8,7 +8,8 @@ import lint
 import net
 import pytest
 
-from cxlib.page.findings import Finding
+from cxlib.overview import board
+from cxlib.page.findings import KNOWN, Finding
 
 PAGES = [pytest.param(c, n, id=f"{c}-{n}") for c in net.COMPANIES for n in net.NOTEBOOKS]
 
@@ -53,3 +54,21 @@ def test_a_figure_has_one_value_and_one_label_of_evidence_in_the_whole_report(co
                 row = figure.row()
                 said = (*(row[k] for k in ("value", "low", "high", "unit")), figure.known or found.known)
                 assert seen.setdefault(figure.name, said) == said, (notebook, found.name, figure.name)
+
+
+@pytest.mark.parametrize("company", net.COMPANIES)
+def test_the_board_shows_each_number_with_its_interval_or_why_it_has_none_and_how_it_is_known(company):
+    report = {notebook: findings(company, notebook) for notebook in net.NOTEBOOKS}
+    shown = board.findings(report)
+    assert board.missing(report) == []
+    assert [f.name for f in shown][0] == "headline"
+    assert len({f.name for f in shown}) == len(shown)
+    numbers = board.numbers(shown, "GBP")
+    assert numbers["Value (95% interval)"].str.contains(r"\d.*\(.*\w").all()
+    assert set(numbers["How we know"]) <= set(KNOWN.values())
+    if company == "demo":
+        assert len(numbers) >= 10
+        assert [f.name for f in shown][-2:] == [
+            "initiative-local-account-managers-outcome",
+            "initiative-local-account-managers-payback",
+        ]

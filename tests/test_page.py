@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
 
 import matplotlib.pyplot as plt
@@ -120,3 +122,25 @@ def test_what_is_private_leaves_the_report_and_is_never_shown(opened, tmp_path, 
     assert not list(scratch.rglob("at_risk.csv"))
     folders.keep_private(scratch, good)  # a later report of that date without a list
     assert not kept.exists()
+
+
+def test_the_last_page_reads_what_the_others_left(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXLIB_OUT", str(tmp_path))
+    e = Estimate(0.2, 0.1, math.nan, n=12)
+    known = {"known": "count", "columns": {"level": ("Level", ""), "value": ("Share", "percent")}}
+    table = pd.DataFrame({"level": ["a", "b"], "value": [0.25, math.nan]})
+    left = Finding("x", "Title", "20% left.", detail="More.", caveats=("But.",), table=table, figures=(), **known)
+    figure = Figure("share", "Share", e, "share", note="few")
+    page = session.open_page("00_data_check", {"company": "demo"})
+    page.show(dataclasses.replace(left, figures=(figure,)))
+    (read,) = session.open_page("07_board", {"company": "demo"}).report()["00_data_check"]
+    assert (read.texts, read.known, read.columns, read.answered) == (left.texts, "count", left.columns, True)
+    pd.testing.assert_frame_equal(read.table, table)
+    assert read.figures[0].row() == figure.row() | {"known": "count"}
+
+
+def test_without_a_report_the_last_page_says_how_to_make_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("CXLIB_OUT", raising=False)
+    monkeypatch.setattr(session.paths, "reports", lambda: tmp_path)
+    assert session.open_page("07_board", {"company": "demo"}).report() == {}
+    assert "python -m cxlib run demo" in capsys.readouterr().out

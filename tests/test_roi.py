@@ -15,10 +15,10 @@ from net import opened
 from cxlib import demo
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.overview import board, finance
+from cxlib.overview import board
 from cxlib.page import words
 from cxlib.page.findings import Figure, Finding
-from cxlib.roi import returns
+from cxlib.roi import one_screen, returns
 from cxlib.stats.estimate import Estimate
 
 TRUTH = json.loads((Path(__file__).parent / "truth" / "demo.json").read_text())
@@ -81,7 +81,7 @@ def annuity(rate):
 
 
 def test_one_screen_says_nothing_that_is_not_in_its_table(company, found):
-    shown = finance.one_screen(company, found)
+    shown = one_screen.one_screen(company, found)
     assert list(shown.table["initiative"]) == [r.initiative for r in found]
     assert shown.table.loc[2, ["value", "low", "high", "loss", "npv"]].isna().all()
     assert shown.table["known"].tolist() == ["randomised", "comparison", ""]
@@ -97,7 +97,7 @@ def test_one_screen_says_nothing_that_is_not_in_its_table(company, found):
 
 
 def test_what_cannot_be_measured_says_why_and_what_to_do_next_time(company, found):
-    shown = finance.one_screen(company, found)
+    shown = one_screen.one_screen(company, found)
     assert "New app cannot be measured" in shown.headline
     app = found[2]
     assert "1 October 2025" in app.evidence.why
@@ -139,21 +139,9 @@ def test_many_initiatives_are_counted_in_the_headline_and_named_below(company, b
     r = by_name["Welcome calls"]
     four = [judged(r, *k) for k in [("randomised", (5, 1, 9), 0.01), ("randomised", (5, -2, 12), 0.09)]]
     four += [judged(r, "comparison", (-5, -9, -1), 0.99), by_name["New app"]]
-    shown = finance.one_screen(company, four)
+    shown = one_screen.one_screen(company, four)
     assert shown.headline == "2 of 4 initiatives paid off, or probably did."
     assert shown.detail.count("Welcome calls") == 3
-
-
-def test_a_figure_has_one_name_value_and_evidence_in_the_whole_report(company, found):
-    pages = [finance.one_screen(company, found), *board.of_programmes(company)]
-    seen = {}
-    for page in pages:
-        for f in page.figures:
-            row = f.row() | {"known": f.known or page.known}
-            assert row["known"] in ("randomised", "comparison")
-            assert seen.setdefault(f.name, row) == row
-    assert {f"{returns.slug(r)}-roi" for r in found if r.identified} < set(seen)
-    assert returns.slug(found[0]) == "initiative-welcome-calls"
 
 
 def test_attribution_is_shown_at_none_as_stated_and_at_all(company, found):
@@ -284,7 +272,7 @@ def test_machine_readable_statements_hold_what_the_page_says(company, found):
     }
 
 
-def test_the_board_writes_each_number_in_its_unit_once(company):
+def test_the_board_writes_each_number_in_its_unit_once():
     figures = [
         Figure("a", "Share", Estimate(0.2, 0.1, 0.3, n=1200), "share"),
         Figure("f", "Change", Estimate(-0.083, -0.12, -0.046, n=1200), "share difference"),
@@ -294,8 +282,8 @@ def test_the_board_writes_each_number_in_its_unit_once(company):
         Figure("e", "Counted", Estimate(3, math.nan, math.nan, n=90), "rows", note="all counted"),
     ]
     one = Finding("x", "X", "x", "count", figures=tuple(figures))
-    rows = board.overview(company, [one, one])
-    assert list(rows.columns) == [h for h, _ in words.columns_of(words.section_of(board.__file__, "overview")).values()]
+    rows = board.numbers([one, one], "GBP")
+    assert list(rows.columns) == [h for h, _ in words.columns_of(words.section_of(board.__file__, "numbers")).values()]
     assert rows.iloc[:, 1].tolist() == [
         "20% (10–30%)", "−8.3 points (−12.0 to −4.6)", "−£0.42 (−1.05 to 0.20)", "£200 (100–300) a year",
         "0.6 (−2.5 to 3.8) points", "3 rows (all counted)",
@@ -330,7 +318,7 @@ def test_without_exposures_an_initiative_is_not_identified():
     shown = returns.summary(company, found)
     assert not shown.answered
     assert f"Welcome calls: {why}." in shown.detail
-    screen = finance.one_screen(company, found)
+    screen = one_screen.one_screen(company, found)
     assert screen.answered
     assert not screen.figures
 
@@ -342,6 +330,6 @@ def test_without_money_or_initiatives_there_is_no_return():
     with pytest.raises(Unanswered, match="no-table"):
         returns.require(bare)
     assert returns.results(bare) == returns.planned(bare) == []
-    for shown in (returns.summary(bare, []), returns.statements(bare, []), finance.one_screen(bare, [])):
+    for shown in (returns.summary(bare, []), returns.statements(bare, []), one_screen.one_screen(bare, [])):
         assert not shown.answered
         assert "no initiatives table" in shown.headline

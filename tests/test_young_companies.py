@@ -8,8 +8,8 @@ import pytest
 from cxlib import demo
 from cxlib.churn import curves, hazard_ratios, renewals, retention, risk, tenure
 from cxlib.intake.company import Company
-from cxlib.overview import data_check, finance
-from cxlib.roi import priorities, returns, sample_size, scenarios
+from cxlib.overview import data_check
+from cxlib.roi import one_screen, priorities, returns, sample_size, scenarios
 from cxlib.scores import agreement, current, nonresponse, segments, support, trend
 from cxlib.value import acquisition, buyers, by_score, concentration, contracts, forecast, upsell
 
@@ -53,7 +53,7 @@ def every_finding(company):
     found += [
         returns.summary(company, results),
         returns.statements(company, results),
-        finance.one_screen(company, results),
+        one_screen.one_screen(company, results),
     ]
     each = (
         returns.statement,

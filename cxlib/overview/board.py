@@ -1,69 +1,57 @@
-"""07_board: the findings a board should see, with their intervals and how each is known."""
+"""07_board: what the other pages found that a board should see. It reads their findings and estimates nothing."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
-from pydantic import Field
 
-from cxlib.churn import hazard_ratios, retention
-from cxlib.intake.company import Company
-from cxlib.overview import finance
-from cxlib.page import parameters, words
+from cxlib.page import words
 from cxlib.page.findings import KNOWN, Figure, Finding
 from cxlib.page.numbers import amount, count, number, percent, points
-from cxlib.roi import returns
-from cxlib.scores import current, trend
-from cxlib.value import buyers, by_score, forecast
+
+# The findings to show, by page and in order. Of several joined by "|" the first one that is answered.
+SHOWN = {
+    "01_scores": ("headline", "early-warning"),
+    "03_churn": ("left|rates", "hazard-ratios"),
+    "04_value": ("value-by-score", "forecast|value-of-the-base"),
+    "06_roi": ("on-one-screen",),
+}
+OUTCOME, PAYBACK = "-outcome", "-payback"  # ends of the names of the findings on one initiative
 
 
-class Parameters(parameters.Parameters):
-    """Parameters of 07_board."""
+def findings(report: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """Return the findings of a report (by notebook) that a board should see.
 
-    metric: str = ""
-    window_months: int = Field(12, ge=1, le=60)
-
-
-def of_programmes(company: Company, window_months: int = 12) -> list[Finding]:
-    """Return all initiatives on one screen, then the outcome statement and the return of each."""
-    found = returns.results(company, window_months)
-    shown = [finance.one_screen(company, found)]
-    for r in found:
-        shown.append(returns.statement(company, r))
-        if r.identified:
-            shown.append(returns.payback(company, r))
+    In the order of ``SHOWN``; then, of each initiative, whether it changed what it should and whether it paid.
+    """
+    shown = []
+    for notebook, names in SHOWN.items():
+        by_name = {f.name: f for f in report.get(notebook, ())}
+        for name in names:
+            found = [by_name[n] for n in name.split("|") if n in by_name]
+            shown += sorted(found, key=lambda f: not f.answered)[:1]
+    of_programmes = {f.name: f for f in report.get("06_roi", ())}
+    for name in (n for n in of_programmes if n.endswith(OUTCOME)):
+        payback = of_programmes.get(name.removesuffix(OUTCOME) + PAYBACK)
+        shown += [of_programmes[name], *([payback] if payback and payback.answered else [])]
     return shown
 
 
-def findings(company: Company, metric: str = "", window_months: int = 12) -> list[Finding]:
-    """Return the headline findings: score, churn, value, return."""
-    contractual = company.settings.relationship == "contractual"
-    return [
-        current.headline(company, window_months),
-        trend.early_warning(company, metric),
-        retention.left(company) if retention.snapshot(company) else retention.rates(company),
-        hazard_ratios.ratios(company, metric),
-        by_score.by_score(company, metric),
-        forecast.base(company, metric) if contractual else buyers.base(company),
-        *of_programmes(company, window_months),
-    ]
+def missing(report: Mapping[str, Sequence[Finding]]) -> list[str]:
+    """Return the notebooks whose findings the report lacks."""
+    return [notebook for notebook in SHOWN if notebook not in report]
 
 
-def overview(company: Company, found: list[Finding]) -> pd.DataFrame:
-    """Return the headline numbers of findings as the board page shows them, each once."""
+def numbers(found: Sequence[Finding], currency: str | None) -> pd.DataFrame:
+    """Return the figures of findings as the board page shows them, each once."""
     rows = {}
     for finding in found:
         for figure in finding.figures:
-            known = KNOWN[figure.known or finding.known]
-            cells = (
-                figure.label,
-                _value(figure, company.settings.currency),
-                f"{count(figure.estimate.n)} {figure.base}",
-                known,
-            )
-            rows[figure.name] = cells
-    headings = [heading for heading, _ in words.columns_of(words.section_of(__file__, "overview")).values()]
+            known, base = KNOWN[figure.known or finding.known], f"{count(figure.estimate.n)} {figure.base}"
+            rows[figure.name] = (figure.label, _value(figure, currency), base, known)
+    headings = [heading for heading, _ in words.columns_of(words.section_of(__file__, "numbers")).values()]
     return pd.DataFrame(list(rows.values()), columns=headings)
 
 

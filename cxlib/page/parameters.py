@@ -34,12 +34,12 @@ class Parameters(BaseModel):
 def model_of(notebook: str) -> type[Parameters] | None:
     """Return the parameter model of a notebook: ``cxlib.churn.Parameters`` for "03_churn"; None if it has no module.
 
-    A page that reads what the others found has its model in ``cxlib.overview``.
+    That of 00_data_check is in ``cxlib.overview``.
     """
     name = notebook.partition("_")[2]
     for module in (f"cxlib.{name}", f"cxlib.overview.{name}"):
         try:
-            return importlib.import_module(module).Parameters
+            return getattr(importlib.import_module(module), "Parameters", Parameters)
         except ModuleNotFoundError as error:
             if error.name != module:
                 raise

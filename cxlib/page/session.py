@@ -19,9 +19,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import display
 
-from cxlib import open_company
+from cxlib import open_company, paths
 from cxlib.counts import answers
-from cxlib.page import gaps, parameters
+from cxlib.page import gaps, parameters, report, words
 from cxlib.page.findings import EACH, KNOWN, Finding
 from cxlib.page.numbers import FILTERS, amount, day, number, percent
 from cxlib.stats.estimate import Estimate
@@ -108,6 +108,17 @@ class Page:
         if table and len(finding.table):
             self.frame(finding.table, finding.columns)
 
+    def report(self) -> dict[str, list[Finding]]:
+        """Return by notebook what the other pages found: in this run or, opened alone, in the last report of the day.
+
+        Without a report the page says how to make one.
+        """
+        name, as_of = self.company.name, self.company.as_of
+        found = report.read(self._out or paths.reports() / name / as_of.isoformat())
+        if not found:
+            self.say(words.say(__file__, "report", "missing", company=name, title=self.company.title, as_of=as_of))
+        return found
+
     def say(self, sentence: str) -> None:
         """Show a sentence that is made from settings or data, as text; nothing if it is empty."""
         if sentence:
@@ -178,12 +189,13 @@ class Page:
             (self._out / "tables").mkdir(parents=True, exist_ok=True)
             finding.table.to_csv(self._out / "tables" / f"{self.notebook}--{finding.name}.csv", index=False)
         self._write("findings", [self._summary(f) for f in self._findings])
-        self._write("figures", [f.row() | {"known": f.known or k.known} for k in self._findings for f in k.figures])
+        by_finding = ((k, f) for k in self._findings for f in k.figures)
+        self._write("figures", [f.row() | {"finding": k.name, "known": f.known or k.known} for k, f in by_finding])
 
     @staticmethod
     def _summary(finding: Finding) -> dict[str, object]:
         names = ("name", "title", "headline", "detail", "known", "answered")
-        return {k: getattr(finding, k) for k in names} | {"caveats": list(finding.caveats)}
+        return {k: getattr(finding, k) for k in names} | {"caveats": [*finding.caveats], "columns": finding.columns}
 
     def _write(self, kind: str, content: object) -> None:
         (self._out / kind).mkdir(parents=True, exist_ok=True)

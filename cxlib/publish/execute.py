@@ -25,11 +25,15 @@ UNSET = ("PYTHONDONTWRITEBYTECODE", "JUPYTER_PATH", "MPLBACKEND")
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to run: ``parameters`` are injected, ``folder`` receives its results, ``hidden`` are secrets."""
+    """One notebook to run: ``parameters`` are injected, ``folder`` receives its results, ``hidden`` are secrets.
+
+    One that ``reads`` what the others found runs after all of them.
+    """
 
     notebook: Path
     parameters: Mapping[str, object]
     page: html.Page
+    reads: bool = False
     folder: Path = Path()
     timeout: float = 0.0
     hidden: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from importlib import metadata
 from pathlib import Path
@@ -111,21 +111,6 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def collect(folder: Path, kind: str, needed: Iterable[str]) -> list[dict[str, object]]:
-    """Return the items that the notebooks wrote to ``folder/kind/<notebook>.json``, each with its ``notebook``.
-
-    Raises ValueError if a file is not JSON, or an item is not an object with the ``needed`` keys.
-    """
-    found = []
-    for path in sorted((folder / kind).glob("*.json")):
-        items = json.loads(path.read_text(encoding="utf-8"))
-        for item in items if isinstance(items, list) else [items]:
-            if not isinstance(item, dict) or (missing := [k for k in needed if k not in item]):
-                raise ValueError(f"{kind}/{path.name}: each item needs {', '.join(missing or needed)}")
-            found.append({"notebook": path.stem, **item})
-    return plain(found)
 
 
 def last(company_folder: Path) -> dict[str, object] | None:

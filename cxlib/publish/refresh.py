@@ -44,9 +44,12 @@ def main() -> None:
     """Refresh the notebooks given as arguments, or all."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.pop("CXLIB_OUT", None)
-    for path in run.discover(sys.argv[1:] or None):
-        refresh(path)
-        print(f"{path.name} executed", flush=True)
+    with tempfile.TemporaryDirectory() as left:
+        if not sys.argv[1:]:  # the last page reads what the others leave; alone it reads the last report
+            os.environ["CXLIB_OUT"] = left
+        for path in run.discover(sys.argv[1:] or None):
+            refresh(path)
+            print(f"{path.name} executed", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,14 @@ from pathlib import Path
 import cxlib
 from cxlib import paths
 from cxlib.errors import faults
-from cxlib.page import gaps, numbers
+from cxlib.page import gaps, numbers, report
 from cxlib.page import parameters as models
 from cxlib.publish import execute, folders, html, privacy, record
 from cxlib.publish.execute import DONE, FAILED, Event, Job
 from cxlib.publish.parameters import RESERVED, cells, declared, resolve
 
 PATTERN = "[0-9][0-9]_*.ipynb"
+READS = "page.report()"  # in a notebook that shows what the others found
 fault = faults(__file__)
 
 
@@ -144,7 +145,8 @@ def _plan(
             links=html.links(known),
             parameters=[{"name": n, "value": v, "comment": mine[n].comment} for n, v in record.plain(used).items()],
         )
-        plan.append(Job(path, record.plain(injected), page))
+        reads = any(READS in c["source"] for c in cells(path) if c["cell_type"] == "code")
+        plan.append(Job(path, record.plain(injected), page, reads))
     return opened, plan
 
 
@@ -172,11 +174,11 @@ def _longest_first(work: list[Job], home: Path) -> list[Job]:
 def _run_all(work: Sequence[Job], count: int | None, tell: Callable[[Event], None]) -> dict[str, Event]:
     """Run jobs in ``count`` worker processes; if a worker is killed, only its own notebook fails."""
     count = count or min(2, os.cpu_count() or 1)
-    waiting, ends = deque(work), {}
+    waiting, ends = deque(sorted(work, key=lambda job: job.reads)), {}
     workers, idle, busy = [], [], {}  # of a busy connection: its process, the job, when it began
     try:
         while waiting or busy:
-            while waiting and len(busy) < count:
+            while waiting and len(busy) < count and not (waiting[0].reads and busy):
                 if not idle:
                     idle.append(_worker())
                     workers += idle
@@ -236,8 +238,8 @@ def _publish(about: dict, scratch: Path, good: Path, hidden: Mapping[str, str]) 
     """Write the first page and the JSON files and give the folder its name; return its path."""
     findings, figures = [], []
     try:
-        findings = record.collect(scratch, "findings", ["name", "headline"])
-        figures = record.collect(scratch, "figures", ["name", "label", "value"])
+        findings = record.plain(report.collect(scratch, "findings", ["name", "headline"]))
+        figures = record.plain(report.collect(scratch, "figures", ["name", "label", "value"]))
     except ValueError as problem:
         about["error"] = f"A notebook wrote a file that cannot be read: {problem}"
     whole = about["error"] is None and all(n["outcome"] == DONE for n in about["notebooks"])

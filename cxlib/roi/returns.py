@@ -373,7 +373,7 @@ def over_time(company: Company, r: Result) -> Answer:
 # ---- what is it worth? ----------------------------------------------------------------------------------------------
 
 
-@finding("payback", named=lambda company, r, *_, **__: slug(r))
+@finding("payback", named=lambda company, r, *_, **__: f"{slug(r)}-payback")
 def payback(company: Company, r: Result) -> Answer:
     """Return what one initiative is worth: return, present value, payback, chance of a loss; its money by month."""
     _compared(r)

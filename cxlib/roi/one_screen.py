@@ -1,26 +1,17 @@
-"""08_finance: one screen for a finance director. What came back, how sure that is, and how it is known."""
+"""06_roi: one screen for a finance director. What came back, how sure that is, and how it is known."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from pydantic import Field
-
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
-from cxlib.page import parameters
 from cxlib.page.findings import EACH, Answer, answer, finding, table
 from cxlib.roi.returns import Result, outlook, outlook_words, require, roi_figure, target_words
 from cxlib.stats.estimate import Estimate
 
 MOST_NAMED = 3  # initiatives that a headline can name
-
-
-class Parameters(parameters.Parameters):
-    """Parameters of 08_finance."""
-
-    window_months: int = Field(12, ge=1, le=60)
 
 
 @finding("on-one-screen")
