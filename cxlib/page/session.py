@@ -6,6 +6,7 @@ there: the table behind each figure as CSV, the findings and their headline numb
 
 from __future__ import annotations
 
+import gc
 import html
 import json
 import math
@@ -37,6 +38,7 @@ def open_page(notebook: str, namespace: MutableMapping[str, object]) -> Page:
     kernel every other plain value is a parameter nobody knows, and an error; once the page has been opened there,
     an analyst's own variables are left alone.
     """
+    gc.set_threshold(20_000, 20, 50)  # compiling queries makes many short-lived objects, none of them in cycles
     known = (parameters.model_of(notebook) or parameters.Parameters).model_fields
     plain = (str, int, float, bool, list, dict, tuple, type(None))
     mine = {k: v for k, v in namespace.items() if k in known}
