@@ -60,7 +60,7 @@ def at_risk(company: Company, until: date, months: int, metrics: tuple[str, ...]
     clock = ibis.memtable(pd.DataFrame(plan).astype({"begins": "datetime64[s]", "ends": "datetime64[s]"}))
     clock = clock.mutate(begins=_.begins.cast("date"), ends=_.ends.cast("date"))
     rows = _with_dates(company, snapshots.stacked(company, tuple(starts), 1, metrics)).inner_join(clock, "at")
-    rows = rows.filter(_.left_on.isnull() | (_.left_on > _.begins))
+    rows = rows.filter(people.stayed(rows, rows.begins))
     gone = (rows.left_on <= rows.ends).fill_null(False)
     month = (days(rows.left_on, rows.begins) / DAYS_A_MONTH).ceil().clip(1, 3)
     rows = rows.mutate(
@@ -81,7 +81,7 @@ def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -
     keys, sums = [AGE, *known(company, metrics), "fold"], _sums()
     if ahead:
         ends = [ibis.literal(back(on, -k)) for k in range(ahead + 1)]
-        here_after = [(rows.left_on.isnull() | (rows.left_on > end)).cast("int64") for end in ends]
+        here_after = [people.stayed(rows, end).cast("int64") for end in ends]
         rows = rows.mutate(
             still=here_after[-1], by_end=rows.fee * sum(here_after[1:]), by_start=rows.fee * sum(here_after[:-1])
         )

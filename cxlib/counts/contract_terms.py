@@ -19,7 +19,7 @@ import pandas as pd
 from ibis import _
 
 from cxlib.counts.customer_base import known
-from cxlib.counts.people import PERIODS, STAGE, as_text, days, everyone, stage
+from cxlib.counts.people import PERIODS, STAGE, as_text, days, everyone, here, stage
 from cxlib.intake.company import Company
 
 GRACE = 2
@@ -111,7 +111,7 @@ def base(
     """
     end = ibis.literal(on or company.as_of)
     who = everyone(company)
-    who = who.filter((who.started <= end) & (who.left_on.isnull() | (who.left_on > end)))
+    who = who.filter(here(who, end))
     if STAGE in by:
         who = who.mutate(**{STAGE: stage(days(end, who.started))})
     who = as_text(who.mutate(renewals=_renewals(_in_terms(end, who.started, term_days))), by)

@@ -103,7 +103,7 @@ def heard(company: Company, metric: str, since: date | None = None) -> dict[str,
     """Count the customers here since a day, those of them asked since, and those with an answer."""
     who = people.everyone(company)
     if since is not None:
-        who = who.filter(_.left_on.isnull() | (_.left_on > ibis.literal(since)))
+        who = who.filter(people.stayed(who, ibis.literal(since)))
     rows = _questions(company, Asked(metric, since=since)).select("customer_id", "answered")
     rows = rows.inner_join(who.select("customer_id"), "customer_id")
     sums = rows.agg(asked=rows.customer_id.nunique(), answered=rows.customer_id.nunique(where=rows.answered))

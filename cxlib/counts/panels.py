@@ -37,8 +37,9 @@ QUARTERS = ("lowest quarter", "second quarter", "third quarter", "highest quarte
 class Reach:
     """Customers a programme reached: how many, in which arms, when, and after how many days as a customer.
 
-    ``here``: customers of the company on the first day. ``early`` and ``late``: the 5 % and 95 % points of tenure when
-    reached. ``days``: number of different dates. ``months``: customers reached per month (index: its first day).
+    ``here``: customers of the company at the end of the first day. ``early`` and ``late``: the 5 % and 95 % points of
+    tenure when reached. ``days``: number of different dates. ``months``: customers reached per month (index: its first
+    day).
     """
 
     treated: int
@@ -69,11 +70,12 @@ def reach(company: Company, programme: str) -> Reach:
     if (not found["treated"] and not found["control"]) or pd.isna(found["first"]):
         return nobody
     first, last = (pd.Timestamp(found[k]).date() for k in ("first", "last"))
+    customers = people.everyone(company)
     months = who.filter(reached).group_by(origin=_.origin).agg(n=_.count()).order_by("origin").execute()
     return Reach(
         treated=int(found["treated"]),
         control=int(found["control"]),
-        here=int(on_day(company, first).count().execute()),
+        here=int(customers.filter(people.here(customers, ibis.literal(first))).count().execute()),
         first=first,
         last=last,
         days=int(found["days"]),
@@ -86,12 +88,6 @@ def reach(company: Company, programme: str) -> Reach:
 def _number(condition: ir.BooleanValue) -> ir.Value:
     """Count the rows for which a condition holds."""
     return condition.cast("int64").sum()
-
-
-def on_day(company: Company, day: date) -> ir.Table:
-    """Return the customers here on a day, with the columns of ``people.everyone``."""
-    day_ = ibis.literal(day)
-    return people.everyone(company).filter((_.started <= day_) & (_.left_on.isnull() | (_.left_on >= day_)))
 
 
 def assigned(company: Company, programme: str, months: int = 0) -> ir.Table:
@@ -240,8 +236,9 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
     known_on = origin - timedelta(days=1)
     scored = bool(metric) and answers.dated(company)
     kept = [TENURE, *people.segments(company)]
-    rows = on_day(company, known_on).filter(_.left_on.isnull() | (_.left_on > ibis.literal(known_on)))
-    age = days(ibis.literal(known_on), rows.started)
+    rows, known = people.everyone(company), ibis.literal(known_on)
+    rows = rows.filter(people.here(rows, known))
+    age = days(known, rows.started)
     stage = ibis.cases(*[(age <= d, f"up to {d} days") for d in TENURES], else_=f"over {TENURES[-1]} days")
     rows = as_text(rows.mutate(**{TENURE: stage}), kept).select("customer_id", "fold", "left_on", *kept)
     for wanted, add, name in (
@@ -267,8 +264,7 @@ def candidates(company: Company, programme: str, origin: date, metric: str = "")
     index = ibis.cases(
         *[(rows.fold % 8 == i, ibis.literal(d)) for i, d in enumerate(drawn)], else_=ibis.literal(drawn[0])
     )
-    still = rows.left_on.isnull() | (rows.left_on >= index)
-    rows = rows.filter(now | still)
+    rows = rows.filter(now | people.stayed(rows, index - ibis.interval(days=1)))
     return rows.select("customer_id", "fold", "origin", "arm", "later", *kept), kept
 
 

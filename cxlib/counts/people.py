@@ -62,6 +62,21 @@ def everyone(company: Company) -> ibis.Table:
     )
 
 
+def stayed(who: ibis.Table, day: ibis.Value) -> ibis.BooleanValue:
+    """Tell who had not left by the end of a day."""
+    return who.left_on.isnull() | (who.left_on > day)
+
+
+def here(who: ibis.Table, day: ibis.Value, undated: bool = False) -> ibis.BooleanValue:
+    """Tell which customers (rows of ``everyone``) are here at the end of a day: begun by then, and not left.
+
+    ``undated``: count those without a first day as begun. Who is here when a day begins was here at the end of the day
+    before.
+    """
+    begun = who.started <= day
+    return (ibis.coalesce(begun, True) if undated else begun) & stayed(who, day)
+
+
 def here_today(company: Company) -> ibis.Table:
     """Return ``everyone`` who is still here: without left_on, or where no dates of leaving are mapped, not ``left``."""
     who = everyone(company)

@@ -81,7 +81,7 @@ def past_months(company: Company, first: date, months: int, among: Mapping[str, 
     """
     rows = _among(everyone(company), among)
     day = ibis.literal(first)
-    rows = rows.filter(ibis.coalesce(rows.started < day, True) & (rows.left_on.isnull() | (rows.left_on >= day)))
+    rows = rows.filter(people.here(rows, ibis.literal(first - timedelta(days=1)), undated=True))
     grid = by_month(company, rows.select("customer_id", "fold", origin=day), 0, months, ["fold"])
     if company.orders is None and company.has("customers", "monthly_revenue"):
         fees = rows.group_by("fold").agg(fee=ibis.coalesce(_.monthly_revenue.sum(), 0.0)).execute()
@@ -99,8 +99,7 @@ def left_within(
     """
     rows, sums = _among(everyone(company), among), {}
     for i, first in enumerate(first_days):
-        day = ibis.literal(first)
-        here = ibis.coalesce(rows.started < day, True) & (rows.left_on.isnull() | (rows.left_on >= day))
+        here = people.here(rows, ibis.literal(first - timedelta(days=1)), undated=True)
         lost = (here & (rows.left_on < ibis.literal(until))).fill_null(False)
         sums |= {f"here_{i}": here.cast("int64").sum(), f"lost_{i}": lost.cast("int64").sum()}
     wide = rows.group_by("fold").agg(**sums).order_by("fold").execute()

@@ -105,7 +105,7 @@ def stacked(company: Company, on: tuple[date, ...], horizon_days: int, metrics: 
     moments = ibis.memtable(pd.DataFrame({"at": range(len(on)), "day": pd.to_datetime(list(on))}))
     moments = moments.mutate(day=_.day.cast("date"))
     who = people.everyone(company).cross_join(moments)
-    who = who.filter((_.started <= _.day) & (_.left_on.isnull() | (_.left_on > _.day)))
+    who = who.filter(people.here(who, who.day))
     gone = (days(who.left_on, who.day) <= horizon_days).fill_null(False)
     age = days(who.day, who.started)
     columns = {

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from cxlib.counts import panels
+from cxlib.counts import panels, people
 from cxlib.counts.panels import Reach
 from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
@@ -88,8 +88,8 @@ def _panel(company: Company, p: Programme, reach: Reach, metric: str) -> pd.Data
     """Return averages per customer by unit and month, with ``first``, the month of the unit's start (NaN: never)."""
     unit = p.assigned_by
     own = company.customers.select("customer_id", unit=_[unit].cast("string")).filter(_.unit.notnull())
-    here = panels.on_day(company, reach.first)
-    here = here.filter(_.left_on.isnull() | (_.left_on > ibis.literal(reach.first))).select("customer_id")
+    customers = people.everyone(company)
+    here = customers.filter(people.here(customers, ibis.literal(reach.first)))
     members = own.semi_join(here, "customer_id").mutate(origin=ibis.literal(reach.first.replace(day=1)))
     members = company.put_by("programme", members)
     waves = panels.assigned(company, p.id).filter(_.arm == "treated").inner_join(own, "customer_id")
