@@ -1,1 +1,1 @@
-"""00_data_check, 07_board and 08_finance: what the exports hold, and what the other pages found."""
+"""00_data_check and 07_board: what the exports hold, and what the other pages found."""
