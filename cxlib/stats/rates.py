@@ -169,15 +169,16 @@ def _columns(
     more: Sequence[Hashable] = (),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the events and exposure of each row, checked, and the number of its risk set."""
+    risk_set = [risk_set] if isinstance(risk_set, str) else list(risk_set)
     complete(counts, [*more, *risk_set, events, exposure, *([] if cluster is None else [cluster])])
     happened, time = (column(counts[name], str(name)) for name in (events, exposure))
     for name, values in ((events, happened), (exposure, time)):
         refuse(values < 0, f"{name} is negative", "Events and exposure are 0 or more.")
     remedy = "Whoever had the event was at risk just before it: count that time too."
     refuse((happened > 0) & (time == 0), f"{events} without {exposure}", remedy)
-    if not len(risk_set):
+    if not risk_set:
         return happened, time, np.zeros(len(counts), dtype=np.int64)
-    return happened, time, counts.groupby(list(risk_set), sort=False, observed=True).ngroup().to_numpy()
+    return happened, time, counts.groupby(risk_set, sort=False, observed=True).ngroup().to_numpy()
 
 
 def _levels(values: pd.Series) -> tuple[np.ndarray, list[Hashable]]:
