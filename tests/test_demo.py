@@ -5,13 +5,14 @@ import json
 import time
 from pathlib import Path
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from demo_truth import shop_truth
-from risk_sets import cox as fit_cox
 
+from cxlib.counts import follow_up
 from cxlib.demo import dirty, settings, shop, subscription
 from cxlib.demo.exports import SCRIPT, csv_text, demo_files, shop_files
 from cxlib.demo.paths import HARBOUR, HARBOUR_EXITS, MONTH, band_of, simulate
@@ -19,6 +20,7 @@ from cxlib.demo.paths import nps_answers as answered_questions
 from cxlib.demo.shop import Shop, purchases
 from cxlib.demo.subscription import World
 from cxlib.intake.company import Company, open_company
+from cxlib.stats import rates
 
 ROOT = Path(__file__).parents[1]
 PLANS = ("Basic", "Plus", "Pro")
@@ -56,15 +58,15 @@ def chosen(customers):
     return customers["left_on"].notna() & (customers["left_reason"] != "payment failed")
 
 
-def cox(rows, **clock):
-    """Log hazard ratios of passives and detractors against promoters, by plan, and their standard errors."""
-    rows = rows.assign(
-        passive=rows["score"].between(7, 8).astype(float),
-        detractor=(rows["score"] <= 6).astype(float),
-        event=rows["event"].astype(int),
-    )
-    table = fit_cox(rows, "event", ["passive", "detractor"], strata="plan", **clock).table
-    return table["coef"].to_numpy(), table["se"].to_numpy()
+def log_ratios(rows):
+    """Log ratios of rates of passives and detractors against promoters, by plan, and their standard errors."""
+    band = pd.cut(rows["score"], [-1, 6, 8, 10], labels=["detractor", "passive", "promoter"]).astype(str)
+    rows = rows.assign(stratum=rows["plan"], band=band, event=rows["event"].astype(int), fold=0)
+    rows = rows.loc[rows["stop"] > rows["start"], ["stratum", "band", "start", "stop", "event", "fold"]]
+    time = follow_up.person_time(ibis.memtable(rows))
+    found = rates.rate_ratios(time, "band", "promoter", ["stratum", "month"], cluster=None)
+    found = found.loc[["passive", "detractor"]]
+    return np.log(found["value"]).to_numpy(), found["se"].to_numpy()
 
 
 def start_stop(frames):
@@ -238,7 +240,7 @@ def test_what_is_planned_changes_nothing_and_stays_planned(demo):
 
 def test_full_answering_gives_the_true_hazard_ratios_back():
     frames = subscription(11, 16_000, answering=2.0, silence=1.0, harbour_drop=0.0)
-    coefficient, error = cox(start_stop(frames), start="start", stop="stop")
+    coefficient, error = log_ratios(start_stop(frames))
     truth = np.log([TRUTH["hazard_ratio"]["passive"], TRUTH["hazard_ratio"]["detractor"]])
     assert (np.abs(coefficient - truth) < 3 * error).all()
     assert (coefficient / error > 4).all()
@@ -254,12 +256,12 @@ def test_failed_payments_come_at_their_rate(large):
 def test_last_known_score_is_a_reward_for_staying():
     """Without any link, start-stop rows find none, and the curve from sign-up by last known score "finds" one."""
     frames = subscription(13, 16_000, link=False, **QUIET)
-    coefficient, error = cox(start_stop(frames), start="start", stop="stop")
+    coefficient, error = log_ratios(start_stop(frames))
     assert (np.abs(coefficient) < 3 * error).all()
     last = nps_answers(frames).sort_values("answered_at").groupby("customer_id").tail(1).copy()
     last["stop"] = (last["left_on"].fillna(AS_OF) - last["joined_on"]).dt.days
     last["event"] = chosen(last)
-    coefficient, error = cox(last, stop="stop")
+    coefficient, error = log_ratios(last.assign(start=0))
     assert coefficient[1] > 3 * error[1]
 
 

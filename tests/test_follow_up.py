@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ibis
+import numpy as np
 import pandas as pd
 import pytest
 from handful import SETTINGS, frames, stamps
@@ -22,7 +24,7 @@ def company():
 
 
 def rows_of(episodes):
-    frame = episodes.rows.execute()
+    frame = episodes.execute()
     return sorted(frame.drop(columns="fold").itertuples(index=False, name=None))
 
 
@@ -101,9 +103,45 @@ def test_a_landmark_knows_the_last_score_before_it_and_only_who_is_still_there(c
     ]
 
 
+def test_time_at_risk_is_counted_by_month_and_a_month_in_part_by_its_days(company):
+    """Months end after 30, 60, 91, 121, 152 ... days. Here b, at risk from after day 31 to day 244, when it leaves."""
+    time = follow_up.person_time(follow_up.in_force(company, "nps", ["plan"]))
+    assert list(time.columns) == ["stratum", "band", "month", "fold", "events", "exposure"]
+    b = time[(time["band"] == "detractor") & (time["month"] <= 6)]
+    assert b[["month", "exposure"]].to_numpy().tolist() == [[1, 29], [2, 31], [3, 30], [4, 31], [5, 30], [6, 31]]
+    last = time[(time["band"] == "detractor") & (time["month"] == 8)].sort_values("events")  # a and b
+    assert last[["events", "exposure"]].to_numpy().tolist() == [[0, 30], [1, 1]]
+
+
+def test_person_time_is_every_day_at_risk_counted_one_by_one():
+    rng = np.random.default_rng(4)
+    rows = pd.DataFrame({"stratum": rng.choice(["x", "y | z"], 400), "band": rng.choice(list("abc"), 400)})
+    rows["price"], rows["fold"] = rng.choice(["low", "high"], 400), rng.integers(0, 9, 400)
+    rows["start"] = rng.choice([0, 1, 29, 30, 31, 487, 488, 700], 400)
+    rows["stop"], rows["event"] = rows["start"] + rng.integers(1, 400, 400), rng.integers(0, 2, 400)
+    days = rows.loc[rows.index.repeat(rows["stop"] - rows["start"])]
+    day = days["start"] + 1 + days.groupby(level=0).cumcount()
+    keys = ["stratum", "band", "price", "month", "fold"]
+    days = days.assign(
+        month=np.ceil(day / (365.25 / 12)).astype(int) - 1, exposure=1, events=days["event"] * (day == days["stop"])
+    )
+    expected = days.groupby(keys)[["events", "exposure"]].sum().reset_index()
+    found = follow_up.person_time(ibis.memtable(rows[["stratum", "band", "price", "start", "stop", "event", "fold"]]))
+    found = found.astype({"stratum": str, "band": str, "price": str}).sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    many = ibis.memtable(pd.concat([rows] * 50))
+    assert len(follow_up.person_time(many)) == len(found)
+    assert follow_up.person_time(many)["exposure"].sum() == 50 * found["exposure"].sum()
+
+
+def test_without_an_episode_there_is_no_time_at_risk(company):
+    none = follow_up.in_force(company, "nps").filter(ibis.literal(False))
+    assert follow_up.person_time(none).empty
+
+
 def test_price_is_a_third_within_the_plan_and_cases_are_those_of_the_days_before(company):
     episodes = follow_up.in_force(company, "nps", covariates=["price", "cases"])
-    frame = episodes.rows.execute().set_index(["band", "start"])
+    frame = episodes.execute().set_index(["band", "start"])
     assert frame.loc[("promoter", 33), "cases"] == "no case"
     assert (
         frame.loc[("detractor", 213), "cases"] == "2 or more cases"

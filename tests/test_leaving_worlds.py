@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
-from risk_sets import cox
 from scipy import stats
 
 from benchmarks import leaving
 from benchmarks.leaving import BANDS, DECIDED_BEFORE, KNOWN, MONTH, NULL, PLANS, World, live, make, truths
+from cxlib.counts import follow_up
 from cxlib.intake.company import Company
-from cxlib.stats import survival
+from cxlib.stats import rates, survival
 
 AS_OF = pd.Timestamp(leaving.AS_OF)
 LARGE = 40_000
@@ -119,13 +120,12 @@ def test_rates_seen_after_an_answer_are_the_stated_ones(known):
 
 def test_a_start_stop_model_finds_the_ratios(known):
     rows = start_stop(known[2])
-    rows = rows.assign(detractor=(rows["band"] == "detractor") * 1.0, passive=(rows["band"] == "passive") * 1.0)
-    keys = ["plan", "start", "stop", "chosen", "detractor", "passive"]
-    counted = rows.groupby(keys).size().rename("n").reset_index()
-    fit = cox(
-        counted, event="chosen", covariates=keys[-2:], start="start", stop="stop", weights="n", strata="plan"
-    ).table
-    agrees(fit["coef"], np.log(KNOWN.ratios), fit["se"])
+    rows = rows.assign(fold=0).rename(columns={"plan": "stratum", "chosen": "event"})
+    rows = rows[["stratum", "band", "start", "stop", "event", "fold"]].astype({"start": int, "stop": int})
+    time = follow_up.person_time(ibis.memtable(rows))
+    found = rates.rate_ratios(time, "band", "promoter", ["stratum", "month"], cluster=None)
+    found = found.loc[["detractor", "passive"]]
+    agrees(np.log(found["value"]), np.log(KNOWN.ratios), found["se"])
 
 
 def test_between_a_third_and_a_half_have_left(known, decided):

@@ -62,7 +62,8 @@ def require(company: Company, metric: str, minimum_events: int) -> None:
 class Curves:
     """Survival after the answer by band, all bands at one mix of the first segment and of the customers' stage.
 
-    ``drawn``: by band, (1 + draws) x days; the first row is as observed. ``counted``: the counts behind them.
+    ``drawn``: by band, (1 + draws) x days; the first row is as observed. ``counted``: the counts behind
+    them (``follow_up.follow_up``), with the level within which bands are compared.
     """
 
     drawn: dict[str, np.ndarray]
@@ -138,13 +139,13 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
     level = counted["stratum"].astype(str).map(levels(counted, names, least, finer=1, horizon=horizon))
     left_out = int(counted.loc[level.isna(), "n"].sum())
-    counted, level = counted[level.notna()], level[level.notna()]
-    sizes, mixed = counted.groupby("band", observed=True)["n"].sum(), sorted(level.unique())
+    counted = counted.assign(level=level)[level.notna()]
+    sizes, mixed = counted.groupby("band", observed=True)["n"].sum(), sorted(counted["level"].unique())
     weights = resamples(company)
-    mix = counted.groupby(level, observed=True)["n"].sum()[mixed].to_numpy(float)
+    mix = counted.groupby("level")["n"].sum()[mixed].to_numpy(float)
     drawn = {}
     for band in names:
-        parts = (counted[(counted["band"] == band) & (level == v)] for v in mixed)
+        parts = (counted[(counted["band"] == band) & (counted["level"] == v)] for v in mixed)
         each = (survival.survival_draws(part, horizon_days, weights) for part in parts)
         drawn[band] = sum(share * one for share, one in zip(mix / mix.sum(), each, strict=True))
     mixed_by = by if len(mixed) > 1 else []

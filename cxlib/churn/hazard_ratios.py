@@ -1,22 +1,21 @@
 """03_churn: how much faster do they leave? Ratios of rates by score, what they assume, and whether they hold up.
 
-Each ratio is a Cox regression on counts at risk, stratified by the declared segments, with errors clustered on folds
-of customers. Exits that nobody chose end the follow-up (cause-specific ratios). Without contracts the event is buying
-again.
+Each ratio is a conditional Poisson regression of monthly rates, compared within a month of the clock and the declared
+segments, with errors clustered on folds of customers. Exits that nobody chose end the follow-up (cause-specific
+ratios). Without contracts the event is buying again.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cxlib.churn.curves import leaving, require
 from cxlib.counts import answers, follow_up, people
@@ -27,7 +26,7 @@ from cxlib.page import words
 from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.numbers import months
 from cxlib.page.resamples import resamples
-from cxlib.stats import draws, person_time
+from cxlib.stats import draws, rates
 from cxlib.stats.estimate import Estimate
 
 FEWEST = 5  # events of a score group, below which it has no ratio
@@ -39,14 +38,13 @@ IN_FORCE, AT_ANSWER, AT_LANDMARK = "latest score at each moment", "each answer o
 
 @dataclass(frozen=True, eq=False)
 class Ratios:
-    """A fit by score group: ``others``, worst first, against ``best``; events by band, and the counts at risk."""
+    """A fit by score group: ``others``, worst first, against ``best``; events by band, and the person-time behind."""
 
-    fit: person_time.Fit
+    fit: rates.Fit
     others: tuple[str, ...]
     best: str
-    events: dict[str, float]
-    risk: person_time.AtRisk
-    episodes: follow_up.Episodes
+    events: Mapping[str, float]
+    time: pd.DataFrame
 
     @property
     def total(self) -> float:
@@ -59,42 +57,33 @@ class Ratios:
         return self.others[0], self.best
 
     def estimate(self, name: str) -> Estimate:
-        """Return the hazard ratio of a covariate."""
-        r = self.fit.result.table.loc[name]
-        return Estimate(r["hazard_ratio"], r["low"], r["high"], r["se"], r["n"], r["p"])
+        """Return the ratio of rates of a covariate; n is in months at risk."""
+        return Estimate(**self.fit.table.loc[name], n=self.time["exposure"].sum() / DAYS_A_MONTH)
 
 
-def _ratios(company: Company, metric: str, episodes: follow_up.Episodes) -> Ratios:
+def _ratios(company: Company, metric: str, time: pd.DataFrame) -> Ratios:
     """Fit the score groups, worst first, against the best one; Unanswered where that cannot be done."""
-    return _of_counts(company, metric, episodes, *episodes.counts())
-
-
-def _of_counts(
-    company: Company, metric: str, episodes: follow_up.Episodes, entered: pd.DataFrame, left: pd.DataFrame
-) -> Ratios:
-    seen = left.groupby("band", observed=True)["events"].sum()
+    seen = time.groupby("band", observed=True)["events"].sum()
     order = [b.name for b in answers.bands(company, metric) if seen.get(b.name, 0) >= FEWEST]
     if len(order) < 2:
         raise Unanswered("few-events-by-group", fewest=FEWEST, leaving=leaving(company))
-    entered, left = (part[part["band"].isin(order)] for part in (entered, left))
-    risk = person_time.at_risk(entered, left, episodes.keys)
-    *others, best = order
-    risk = replace(risk, rows=risk.rows.assign(**{b: (risk.rows["band"] == b).astype(float) for b in others}))
-    fit = _fit(risk, others, episodes)
-    return Ratios(fit, tuple(others), best, {b: float(seen[b]) for b in order}, risk, episodes)
+    time, (*others, best) = time[time["band"].isin(order)], order
+    fit = _fit(time, {b: time["band"] == b for b in others})
+    return Ratios(fit, tuple(others), best, {b: float(seen[b]) for b in order}, time)
 
 
-def _fit(risk: person_time.AtRisk, covariates: Sequence[str], episodes: follow_up.Episodes) -> person_time.Fit:
+def _fit(time: pd.DataFrame, columns: Mapping[str, pd.Series]) -> rates.Fit:
     """Fit the ratios; Unanswered where the counts do not determine them."""
     try:
-        return person_time.fit(risk, covariates, episodes.add_up)
+        return rates.fit(time, pd.DataFrame(columns), ["stratum", "month"])
     except ValueError as error:
         raise Unanswered("not-fitted") from error
 
 
 @lru_cache(maxsize=8)  # several sections of a page start from the same fit
 def _in_force(company: Company, metric: str, delay_days: int = 0) -> Ratios:
-    return _ratios(company, metric, follow_up.in_force(company, metric, people.segments(company), delay_days))
+    episodes = follow_up.in_force(company, metric, people.segments(company), delay_days)
+    return _ratios(company, metric, follow_up.person_time(episodes))
 
 
 def _leave(company: Company) -> str:
@@ -122,7 +111,7 @@ def ratios(company: Company, metric: str = "", minimum_events: int = 100) -> Ans
     each = {b: r.estimate(b) for b in r.others}
     rows = [{"band": f"{b} against {best}", "estimate": e, "events": r.events[b], "p": e.p} for b, e in each.items()]
     label = {b: words.say(__file__, "hazard-ratios", "label", band=b, best=best, leave=leave) for b in r.others}
-    figures = [Figure(f"{metric}-hazard-ratio-{b}", label[b], e, "ratio", "episodes") for b, e in each.items()]
+    figures = [Figure(f"{metric}-hazard-ratio-{b}", label[b], e, "ratio", "months at risk") for b, e in each.items()]
     changing: list[dict] = []
     with suppress(Unanswered):
         found = _periods(company, metric, r)
@@ -141,11 +130,9 @@ def ratios(company: Company, metric: str = "", minimum_events: int = 100) -> Ans
 
 @dataclass(frozen=True, eq=False)
 class Periods:
-    """Ratios by period of the clock: ``rows`` (band, period, estimate), and the Wald test that they are equal."""
+    """Ratios by period of the clock: ``rows`` (band, period, estimate), and p of the Wald test that they are equal."""
 
     rows: list[dict]
-    statistic: float
-    df: int
     p: float
 
     def of(self, band: str) -> list[dict]:
@@ -156,25 +143,17 @@ class Periods:
 @lru_cache(maxsize=2)
 def _periods(company: Company, metric: str, r: Ratios, pieces: int = 3) -> Periods:
     """Fit a ratio of its own in each period of about equally many events; Unanswered for too few events."""
-    by_day = r.risk.rows.groupby("day")["events"].sum()
-    reached = by_day.cumsum() / by_day.sum()
-    cuts = [int(reached.index[np.searchsorted(reached, k / pieces)]) for k in range(1, pieces)]
-    if len(set(cuts)) < pieces - 1 or r.total < 30 * pieces:
+    events = r.time.groupby("month")["events"].sum()
+    reached = events.cumsum() / events.sum()
+    cuts = [int(reached.index[np.searchsorted(reached, k / pieces)]) + 1 for k in range(1, pieces)]
+    period = np.searchsorted(cuts, r.time["month"], side="right")
+    if np.count_nonzero(np.bincount(period, r.time["events"])) < pieces or r.total < 30 * pieces:
         raise Unanswered("few-events-by-period", pieces=pieces)
-    ends = [None, *(round(c / DAYS_A_MONTH, 1) for c in cuts), None]
-    spans = [words.say(__file__, "periods", "span", start=a, end=b) for a, b in itertools.pairwise(ends)]
-    period = np.searchsorted(cuts, r.risk.rows["day"], side="left")
-    columns = {f"{b}:{k}": r.risk.rows[b] * (period == k) for b in r.others for k in range(pieces)}
-    fit = _fit(replace(r.risk, rows=r.risk.rows.assign(**columns)), list(columns), r.episodes)
-    whole = replace(r, fit=fit)
-    rows = [
-        {"band": b, "period": spans[k], "estimate": whole.estimate(f"{b}:{k}")} for b in r.others for k in range(pieces)
-    ]
-    contrast = np.kron(np.eye(len(r.others)), np.diff(np.eye(pieces), axis=0))
-    gap = contrast @ fit.result.table["coef"].to_numpy()
-    statistic = float(gap @ np.linalg.solve(contrast @ fit.result.covariance @ contrast.T, gap))
-    df = len(contrast)
-    return Periods(rows, statistic, df, float(stats.chi2.sf(statistic, df)))
+    spans = [words.say(__file__, "periods", "span", start=a, end=b) for a, b in itertools.pairwise([None, *cuts, None])]
+    band, each = r.time["band"], list(itertools.product(r.others, range(pieces)))
+    whole = replace(r, fit=_fit(r.time, {f"{b}:{k}": (band == b) & (period == k) for b, k in each}))
+    rows = [{"band": b, "period": spans[k], "estimate": whole.estimate(f"{b}:{k}")} for b, k in each]
+    return Periods(rows, whole.fit.wald(np.kron(np.eye(len(r.others)), np.diff(np.eye(pieces), axis=0))))
 
 
 @finding("periods")
@@ -211,12 +190,12 @@ def routes(company: Company, metric: str = "", horizon_days: int = 365, minimum_
     metric = answers.choose(company, metric)
     require(company, metric, minimum_events)
     strata = people.segments(company)
-    landmarks = follow_up.landmarks(company, metric, LANDMARKS, horizon_days, strata)
-    entered, left = landmarks.counts()
+    answered = follow_up.person_time(follow_up.since_answer(company, metric, horizon_days, strata))
+    landmarks = follow_up.person_time(follow_up.landmarks(company, metric, LANDMARKS, horizon_days, strata))
     ways = {
         IN_FORCE: lambda: _in_force(company, metric),
-        AT_ANSWER: lambda: _ratios(company, metric, follow_up.since_answer(company, metric, horizon_days, strata)),
-        AT_LANDMARK: lambda: _of_counts(company, metric, landmarks, entered, left),
+        AT_ANSWER: lambda: _ratios(company, metric, answered),
+        AT_LANDMARK: lambda: _ratios(company, metric, landmarks),
     }
     found: dict[str, Ratios] = {}
     for way, fitted in ways.items():
@@ -230,9 +209,8 @@ def routes(company: Company, metric: str = "", horizon_days: int = 365, minimum_
     each = {k: r.estimate(pair[0]) for k, r in found.items()}
     rows = [{"route": k, "estimate": each[k], "events": r.total} for k, r in found.items()]
     for tenure in LANDMARKS if AT_LANDMARK in found else ():
-        one = (part[part["landmark"] == str(tenure)] for part in (entered, left))
         with suppress(Unanswered):
-            r = _of_counts(company, metric, landmarks, *one)
+            r = _ratios(company, metric, landmarks[landmarks["landmark"] == str(tenure)])
             if r.pair == pair and r.total >= FEWEST_AT_LANDMARK:
                 rows.append({"route": f"score at {months(tenure)}", "estimate": r.estimate(pair[0]), "events": r.total})
     drawn = {k: r.fit.draws(resamples(company))[:, 0] for k, r in found.items()}
@@ -300,23 +278,19 @@ def adjusted(company: Company, metric: str = "", minimum_events: int = 100) -> A
     if not known:
         raise Unanswered("nothing-to-adjust-for" if leaving(company) else "adjusted-under-contract")
     segments = people.segments(company)
-    episodes = follow_up.in_force(company, metric, segments, covariates=known)
-    bands = [*plain.others, plain.best]
-    entered, left = (part[part["band"].isin(bands)] for part in episodes.counts())
-    risk = person_time.at_risk(entered, left, episodes.keys)
-    columns, levels, aside = {b: risk.rows["band"] == b for b in plain.others}, {}, []
+    time = follow_up.person_time(follow_up.in_force(company, metric, segments, covariates=known))
+    time = time[time["band"].isin([*plain.others, plain.best])]
+    columns, levels, aside = {b: time["band"] == b for b in plain.others}, {}, []
     for key in known:
-        events = left.groupby(key, observed=True)["events"].sum()
+        events = time.groupby(key, observed=True)["events"].sum()
         base, *rest = [v for v in (follow_up.PRICES if key == "price" else follow_up.CASES) if v in events.index]
         for level in rest:
             if min(events[level], events[base]) < FEWEST:
                 aside.append(level)
                 continue
-            columns[level] = risk.rows[key] == level
+            columns[level] = time[key] == level
             levels[level] = base
-    risk = replace(risk, rows=risk.rows.assign(**{k: v.astype(float) for k, v in columns.items()}))
-    fit = _fit(risk, list(columns), episodes)
-    full = replace(plain, fit=fit)
+    full = replace(plain, fit=_fit(time, columns), time=time)
     said = {k: words.say(__file__, "adjusted", k, segments=segments) for k in ("before", "after", "others")}
     pairs = [(b, plain.best, at, r) for at, r in (("before", plain), ("after", full)) for b in plain.others]
     pairs += [(level, base, "others", full) for level, base in levels.items()]
@@ -326,19 +300,12 @@ def adjusted(company: Company, metric: str = "", minimum_events: int = 100) -> A
     ]
     (worst, best), gain = plain.pair, math.nan
     with suppress(Unanswered):
-        gain = 2 * (fit.result.log_likelihood - _without(risk, levels, episodes))
-    own = [list(columns).index(b) for b in plain.others]
-    coef, cov = fit.result.table["coef"].to_numpy()[own], fit.result.covariance[np.ix_(own, own)]
+        gain = 2 * (full.fit.log_likelihood - _fit(time, {v: columns[v] for v in levels}).log_likelihood)
     return answer(
         "adjusted", table(rows, ["what", "at_equal"]),
         worst=worst, best=best, leave=_leave(company), by_price="price" in known, by_cases="cases" in known,
-        before=plain.estimate(worst), after=full.estimate(worst), detected=full.estimate(worst).excludes(1),
-        gain=gain, p=float(stats.chi2.sf(coef @ np.linalg.solve(cov, coef), len(own))),
+        before=plain.estimate(worst), after=(after := full.estimate(worst)), detected=after.excludes(1),
+        gain=gain, p=full.fit.wald(np.eye(len(columns))[: len(plain.others)]),
         paid=follow_up.priced_by_payments(company), segment=next(iter(segments), ""), recent=follow_up.RECENT_DAYS,
         aside=aside,
     )  # fmt: skip
-
-
-def _without(risk: person_time.AtRisk, levels: dict[str, str], episodes: follow_up.Episodes) -> float:
-    """Return the log-likelihood of the fit without the score; NaN where nothing is left to fit."""
-    return _fit(risk, list(levels), episodes).result.log_likelihood if levels else math.nan
