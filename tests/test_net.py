@@ -61,7 +61,7 @@ def test_the_board_shows_each_number_with_its_interval_or_why_it_has_none_and_ho
     report = {notebook: findings(company, notebook) for notebook in net.NOTEBOOKS}
     shown = board.findings(report)
     assert board.missing(report) == []
-    assert [f.name for f in shown][0] == "headline"
+    assert shown[0].name == "headline"
     assert len({f.name for f in shown}) == len(shown)
     numbers = board.numbers(shown, "GBP")
     assert numbers["Value (95% interval)"].str.contains(r"\d.*\(.*\w").all()
