@@ -18,7 +18,7 @@ from cxlib.intake.company import Company
 from cxlib.stats.draws import group_weights, with_plain
 from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
 from cxlib.stats.renewal_draws import ConstantRate, RenewalFit, refits
-from cxlib.value import contracts, renewal_models
+from cxlib.value import contracts, forecast, renewal_models
 
 AS_OF = pd.Timestamp("2025-12-31")
 MONEY = {
@@ -389,6 +389,10 @@ def test_the_parts_of_the_demos_base_add_up_and_figures_have_intervals(company):
     assert found.loc["all", "n"] == company.customers.left_on.isnull().sum().execute()
     low, high = found.loc["all", ["low", "high"]]
     assert low < found.loc["all", "BdW"] < high
+    off = figure(contracts.base(company), "contract-base-off")
+    value = figure(forecast.base(company), "forecast").value
+    assert off.value == pytest.approx(found.loc["all", "value"] / value - 1)
+    assert abs(off.value) < 0.01
     for each in (contracts.fits, contracts.lifetimes, contracts.shortcut, contracts.base):
         for f in each(company).figures:
             assert f.estimate.low < f.estimate.value < f.estimate.high, f.name

@@ -29,6 +29,7 @@ from cxlib.page.resamples import resamples
 from cxlib.page.valuation import money_of, period_rate, share_kept
 from cxlib.stats import draws, finance, intervals
 from cxlib.stats.estimate import Estimate
+from cxlib.value import forecast
 from cxlib.value.forecast import abs_of
 from cxlib.value.renewal_models import ALL, CONSTANT, SHORT, Fitted, Level, fitted
 
@@ -297,18 +298,18 @@ def shortcut(company: Company, term_months: int = 1) -> Answer:
 
 
 @finding("contract-base")
-def base(company: Company, term_months: int = 1) -> Answer:
-    """Answer: is the forecast of today's base confirmed by another method? The value by renewal models, and by tenure.
+def base(company: Company, term_months: int = 1, metric: str = "") -> Answer:
+    """Answer: is the forecast of today's base confirmed by another method? How far off it renewal models are.
 
-    Expected discounted payments given the terms each customer has completed, times fee and share kept. The customers
-    are exactly today's; the intervals are those of the parameters (fold draws). The models are also tried on earlier
-    months.
+    They know the terms each customer has completed and nothing else: expected discounted payments, times fee and share
+    kept, by tenure. Both methods are under the same fold draws. The models are also tried on earlier months.
+    ``metric``: that of the forecast.
     """
     found, terms = _ready(company, term_months, priced=True)
     today, horizon = _today(company, found), money_of(company).horizon_months
     if not today["fee"].sum():
         raise Unanswered("no-fees")
-    total, currency = float(today["n"].sum()), company.settings.currency or ""
+    total = float(today["n"].sum())
     kinds = list(dict.fromkeys(k for level in found.levels.values() for k in level.fits if k != CONSTANT))
     pays = today["fee"].to_numpy(float) * terms.per_fee
     ways = {k: _ahead(found, today, terms.factors, k) * pays for k in ("", *kinds)}
@@ -320,13 +321,12 @@ def base(company: Company, term_months: int = 1) -> Answer:
         row = {STAGE: stage, "estimate": e, "each": e.value / n, "share": e.value / ways[""][0].sum()}
         rows.append(row | {k: worths[k][0] for k in kinds})
     e = rows[-1]["estimate"]
-    each = Estimate(e.value / total, e.low / total, e.high / total, n=total)
     top = max(rows[:-1], key=lambda r: r["share"])
     named = len(rows) > 2 and top[STAGE] != OTHER
-    figures = [
-        Figure("contract-base-value", _say("contract-base", "value", horizon=horizon), e, currency),
-        Figure("contract-base-each", _say("contract-base", "one"), each, currency),
-    ]
+    expected = forecast.total(company, metric)
+    error = ways[""].sum(axis=1)[: len(expected)] / expected - 1
+    off = draws.estimate(error[0], error[1:], total)
+    figures = [Figure("contract-base-off", _say("contract-base", "off"), off, "share of the value")]
     beyond = today["renewals"].to_numpy() >= [found.of(v).at_risk.shape[1] for v in today["level"]]
     trial = None
     with suppress(Unanswered):
@@ -335,7 +335,8 @@ def base(company: Company, term_months: int = 1) -> Answer:
         figures.append(Figure("held-back-off", label, error, "share of payments", known="count"))
     return answer(
         "forecast", table(rows, [STAGE]), figures,
-        customers=total, value=e, each=each, horizon=horizon, top=top[STAGE] if named else "", top_share=top["share"],
+        customers=total, value=e, off=abs_of(off), low=off.value < 0, detected=off.excludes(0), horizon=horizon,
+        top=top[STAGE] if named else "", top_share=top["share"],
         used=_used(found), by_model={k: rows[-1][k] for k in kinds}, trial=trial,
         extrapolated=int(today["n"].to_numpy()[beyond].sum()), unpriced=int(today["unpriced"].sum()),
     )  # fmt: skip
@@ -364,10 +365,10 @@ def _held_back(company: Company, found: Fitted) -> tuple[dict[str, object], Esti
     n, every = float(drawn["n"][0].sum()), np.ones(held)
 
     def off(who: str, seen: str, factors: np.ndarray, kind: str = "") -> tuple[float, float, Estimate]:
-        forecast, came = (_ahead(earlier, cells, factors, kind) * drawn[who]).sum(axis=1), drawn[seen].sum(axis=1)
+        due, came = (_ahead(earlier, cells, factors, kind) * drawn[who]).sum(axis=1), drawn[seen].sum(axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            error = forecast / came - 1
-        return forecast[0], came[0], draws.estimate(error[0], error[1:], n)
+            error = due / came - 1
+        return due[0], came[0], draws.estimate(error[0], error[1:], n)
 
     expected, made, e = off("n", "paid", every)
     still, kept, still_off = off("n", "kept", np.eye(held)[-1])

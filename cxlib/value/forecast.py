@@ -211,6 +211,12 @@ def _today(company: Company, metric: str, window_months: int) -> tuple[Outlook, 
 # ---- today's base ----------------------------------------------------------------------------------------------------
 
 
+def total(company: Company, metric: str = "") -> np.ndarray:
+    """Return what today's customers are expected to bring in all, under each draw; Unanswered if nothing can be."""
+    ahead, _ = today(company, metric)
+    return ahead.paid @ (share_kept(company) * ahead.cells["fee"].to_numpy(float))
+
+
 def each(company: Company, metric: str = "", window_months: int = WINDOW) -> pd.DataFrame:
     """Return today's customers by kind and fold, with what is expected of each; Unanswered if nothing can be.
 
