@@ -22,13 +22,14 @@ import pandas as pd
 from cxlib import paths
 from cxlib.intake.company import Company, open_company
 from cxlib.page import session
+from cxlib.publish.run import PATTERN
 
 FROZEN = Path(__file__).parent / "frozen"
 EXPORTS = FROZEN.parents[2] / "shared" / "data"
 COMPANIES = {"demo": "demo", "demo-shop": "demo-shop"} | {
     name: str(FROZEN.parent / "companies" / name) for name in ("nps_fr", "olist", "ravenstack")
 }
-NOTEBOOKS = sorted(p.stem for p in paths.notebooks().glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = sorted(p.stem for p in paths.notebooks().glob(PATTERN))
 
 
 def opened(name: str, as_of: object = None) -> Company:
@@ -47,7 +48,7 @@ def run(notebook: str, company: str) -> list[tuple[str, object]]:
     shown: list[tuple[str, object]] = []
     page = session.Page
     record = {
-        "show": lambda self, finding, *_, **__: shown.append((finding.name, finding)),
+        "show": lambda self, finding, *_, **__: shown.append((finding.name, finding)) or finding,
         "private": lambda self, frame, name: shown.append((name, frame)),
         "frame": lambda self, frame, *_: None,
         "say": lambda self, sentence: None,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 
+from cxlib import paths
 from cxlib.publish import run
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -44,7 +45,7 @@ def main() -> None:
     """Refresh the notebooks given as arguments, or all."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.pop("CXLIB_OUT", None)
-    for path in run.discover(sys.argv[1:] or None):
+    for path in run.discover(sys.argv[1:] or sorted(paths.notebooks().glob("*.ipynb"))):
         refresh(path)
         print(f"{path.name} executed", flush=True)
 
