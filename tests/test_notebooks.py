@@ -51,6 +51,11 @@ def test_it_was_run_once_from_the_top_without_error_or_warning(notebook):
     assert len(outputs) >= 3
 
 
+def test_a_cell_that_ends_with_page_show_shows_its_finding_once(notebook):
+    for cell in (c for c in code(notebook) if re.search(r"^page\.show\(", c.source, re.MULTILINE)):
+        assert not [o for o in cell.outputs if o.output_type == "execute_result"]
+
+
 def test_storing_it_again_would_change_nothing(notebook):
     before = nbformat.writes(nbformat.read(notebook.path, as_version=4))
     assert nbformat.writes(normal(nbformat.read(notebook.path, as_version=4))) == before

@@ -119,7 +119,7 @@ class Finding:
     def _repr_html_(self) -> str:
         """Return its words, all caveats and its table, as the value of a cell of a notebook."""
         shown = tables.written(self.table, self.columns, self.currency)
-        return self.said(self.caveats)[0] + (tables.markup(shown) if len(shown) else "")
+        return self.said(self.caveats)[0] + (shown.to_html(index=False, border=0) if len(shown) else "")
 
 
 def _markup(text: str) -> str:

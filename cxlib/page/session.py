@@ -99,7 +99,7 @@ class Page:
         self._keep(finding)
         new = tuple(c for c in finding.caveats if self._said.setdefault(c, finding.name) == finding.name)
         _display(*finding.said(new))
-        _SHOWN.update(finding=finding, cell=_cell())
+        _SHOWN.update(finding=finding, cell=getattr(get_ipython(), "execution_count", None))
         if not finding.answered:
             return finding
         if chart is not None and len(finding.table):
@@ -129,7 +129,7 @@ class Page:
         column.
         """
         shown = tables.written(frame, columns or {}, self.company.settings.currency)
-        _display(tables.markup(shown), shown.to_string(index=False))
+        _display(shown.to_html(index=False, border=0), shown.to_string(index=False))
 
     def private(self, frame: pd.DataFrame, name: str) -> None:
         """Write a table that is not for the shared page into the report's private folder.
@@ -178,18 +178,12 @@ class Page:
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def _cell() -> int | None:
-    """Return the number of the cell that runs, None outside IPython."""
-    shell = get_ipython()
-    return shell and shell.execution_count
-
-
 def _silent(finding: Finding) -> None:
     """Show nothing where a cell ends with ``page.show``: its value has just been shown.
 
     Elsewhere raises NotImplementedError, with which IPython goes on to the other representations.
     """
-    if _SHOWN.get("finding") is not finding or _SHOWN["cell"] != _cell():
+    if _SHOWN.get("finding") is not finding or _SHOWN["cell"] != get_ipython().execution_count:
         raise NotImplementedError
 
 

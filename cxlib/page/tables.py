@@ -20,11 +20,6 @@ def written(frame: pd.DataFrame, columns: Mapping[str, tuple[str, str]], currenc
     return pd.DataFrame(cells, index=frame.index)
 
 
-def markup(shown: pd.DataFrame) -> str:
-    """Return a table of texts as HTML, without its index."""
-    return shown.to_html(index=False, border=0, escape=True, na_rep="–")
-
-
 def _cells(frame: pd.DataFrame, column: str, how: str, currency: str | None) -> list[str]:
     """Return the cells of one column as text; an interval beside it (low, high) is written with it."""
     values, ends = frame[column], _ends(column, frame)
