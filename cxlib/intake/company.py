@@ -81,11 +81,10 @@ class Company:
 
         Example: ``Company.from_frames(company.settings, {"customers": company.frame("customers").head(500)})``.
         """
-        if isinstance(settings, Settings):
-            frames = {t: f[[c for c in f if _given(settings, t, c)]] for t, f in frames.items()}
-            settings = _without_exports(settings)
         if unknown := set(map(str, frames)) - set(TABLES):
             raise fault("no_table", table=min(unknown), known=did_you_mean(min(unknown), TABLES))
+        if isinstance(settings, Settings):
+            settings, frames = _given_back(settings, frames)
         given = settings.get("sources") or {}
         sources = {
             t: {"file": t, "blank": [], "columns": {str(c): str(c) for c in f.columns}, **given.get(t, {})}
@@ -255,18 +254,15 @@ class Company:
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])
 
 
-def _given(settings: Settings, table: str, column: str) -> bool:
-    """Tell whether a column of a frame holds data: it is mapped, or new; ``frame`` fills the others of the contract."""
-    mapped = any(column in s.columns for s in settings.sources.of(table))
-    return column not in ("fold", *CODES) and (mapped or column not in CONTRACT[table])
-
-
-def _without_exports(settings: Settings) -> dict[str, Any]:
-    """Return settings as in company.yaml, of the sources only what frames cannot show."""
+def _given_back(settings: Settings, frames: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Any], dict]:
+    """Return the settings of a company without its exports, and its frames without the columns that ``frame`` adds."""
     exports = {"sources", "exports", "exchange_rates", "database", "folder"}
-    units = [s.tenure_unit for s in settings.sources.customers if s.tenure_unit]
-    sources = {"sources": {"customers": {"tenure_unit": units[0]}}} if units else {}
-    return settings.model_dump(mode="json", exclude_none=True, exclude=exports) | sources
+    unit = next((s.tenure_unit for s in settings.sources.customers if s.tenure_unit), None)
+    kept = settings.model_dump(mode="json", exclude_none=True, exclude=exports)
+    mapped = {t: {c for s in settings.sources.of(t) for c in s.columns} for t in frames}
+    added = {t: {"fold", *CODES, *(set(CONTRACT[t]) - mapped[t])} for t in frames}
+    rows = {t: f.drop(columns=added[t], errors="ignore") for t, f in frames.items()}
+    return kept | {"sources": {"customers": {"tenure_unit": unit}}}, rows
 
 
 def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> Company:
