@@ -92,8 +92,7 @@ def questions(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Tab
     columns of customers, else of responses, or STAGE (the stage of the customer when asked). Errors: InputError for
     any other name.
     """
-    unknown = [c for c in by if c not in (*company.customers.columns, *company.responses.columns, STAGE)]
-    if unknown:
+    if unknown := [c for c in by if c not in (*company.customers.columns, *company.responses.columns, STAGE)]:
         known = did_you_mean(unknown[0], cuts(company, metric))
         raise InputError(f"no segment is called {unknown[0]!r}", remedy=known)
     rows = company.responses.filter(_.metric == metric)
