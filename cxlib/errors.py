@@ -38,6 +38,10 @@ class InputError(Exception):
     def __str__(self) -> str:
         return "\n".join([super().__str__(), *map(str, self.others)])
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
     @staticmethod
     def raise_all(errors: Sequence[InputError]) -> None:
         """Raise the first error with the others attached, if there are any."""

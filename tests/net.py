@@ -48,7 +48,7 @@ def run(notebook: str, company: str) -> list[tuple[str, object]]:
     shown: list[tuple[str, object]] = []
     page = session.Page
     record = {
-        "show": lambda self, finding, *_, **__: shown.append((finding.name, finding)),
+        "show": lambda self, finding, *_, **__: shown.append((finding.name, finding)) or finding,
         "private": lambda self, frame, name: shown.append((name, frame)),
         "frame": lambda self, frame, *_: None,
         "say": lambda self, sentence: None,

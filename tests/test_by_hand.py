@@ -1,4 +1,4 @@
-"""The notebooks as a person or a scheduler runs them.
+"""The notebooks as a person or a scheduler runs them, and the sections that rebuild their numbers by hand.
 
 Plain papermill from the project's folder, JupyterLab from theirs.
 """
@@ -8,11 +8,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from functools import cache
 
 import nbformat
+import net
+import numpy as np
 import pytest
 
 from cxlib import paths
+from cxlib.page import session
+from cxlib.stats.estimate import Estimate
 
 pytestmark = pytest.mark.notebooks
 
@@ -53,9 +59,55 @@ def test_the_figures_of_a_report_are_those_of_its_notebooks(tmp_path):
     """The batch leaves the numbers that the page shows: one run of one notebook through the runner."""
     from cxlib.publish.run import run_report
 
-    done = run_report("demo-shop", reports=tmp_path / "reports", notebooks=[paths.notebooks() / "04_value.ipynb"])
+    done = run_report("demo-shop", reports=tmp_path / "reports", notebooks=[paths.notebooks() / "01_scores.ipynb"])
     assert done.ok, done.error
     figures = json.loads((done.folder / "figures.json").read_text())
     assert {"name", "value", "low", "high", "unit", "n", "known"} <= set(figures[0])
-    assert [f["known"] for f in figures if f["name"] == "value-gap"] == ["adjusted"]
-    assert (done.folder / "tables" / "04_value--value-by-score.csv").exists()
+    assert [(f["finding"], f["known"]) for f in figures if f["name"] == "nps"] == [("headline", "count")]
+    assert (done.folder / "tables" / "01_scores--headline.csv").exists()
+
+
+@cache
+def executed(name: str, company: str) -> tuple[dict, str]:
+    """Run the cells of a notebook that open it or keep a finding; return its names, and the code of By hand."""
+    cells = nbformat.read(paths.notebooks() / f"{name}.ipynb", as_version=4).cells
+    start = next(i for i, c in enumerate(cells) if c.source.startswith("## By hand"))
+    end = next(i for i, c in enumerate(cells) if i > start and c.source.startswith("## "))
+    first, last = ([c.source for c in part if c.cell_type == "code"] for part in (cells[:start], cells[start:end]))
+    names: dict[str, object] = {}
+    for source in [*first[:2], *(s for s in first[2:] if "= page.show(" in s)]:
+        exec(source, names)
+        names["company"] = company
+    return names, "\n".join(last)
+
+
+def changed(shown):
+    """Return a finding, or findings by name, with numbers one per cent larger in tables, two per cent in figures."""
+    if isinstance(shown, dict):
+        return {name: changed(finding) for name, finding in shown.items()}
+    numbers = [c for c in ("value", "low", "high", "log_likelihood") if c in shown.table]
+    table = shown.table.assign(**{c: 1.01 * shown.table[c] for c in numbers})
+    each = [1.02 * np.array([getattr(f.estimate, k) for k in ("value", "low", "high", "se")]) for f in shown.figures]
+    moved = (replace(f, estimate=Estimate(*e, n=f.estimate.n)) for f, e in zip(shown.figures, each, strict=True))
+    return replace(shown, table=table, figures=tuple(moved))
+
+
+@pytest.mark.parametrize(
+    ("name", "company", "kept"),
+    [
+        ("01_scores", "demo-shop", "level"),
+        ("01_scores", "demo-shop", "spread"),
+        ("04_value", "demo", "value"),
+        ("04_value", "demo-shop", "fitted"),
+        ("06_roi", "demo", "effects"),
+        ("06_roi", "demo", "sums"),
+        ("06_roi", "demo", "money"),
+    ],
+)
+def test_a_number_changed_on_the_page_fails_its_section_by_hand(name, company, kept, monkeypatch):
+    monkeypatch.setattr(session, "open_company", net.opened)
+    monkeypatch.setattr(session.Page, "show", lambda self, finding, *_, **__: finding)
+    names, by_hand = executed(name, company)
+    exec(by_hand, dict(names))
+    with pytest.raises(AssertionError, match="the page shows"):
+        exec(by_hand, names | {kept: changed(names[kept])})

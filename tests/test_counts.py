@@ -6,6 +6,7 @@ import hashlib
 from datetime import date
 
 import ibis
+import net
 import pandas as pd
 import pytest
 from handful import SETTINGS, frames, stamps
@@ -13,6 +14,8 @@ from handful import SETTINGS, frames, stamps
 from cxlib.counts import answers, panels, planned_reach, purchases, snapshots
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
+from cxlib.intake.sources import TABLES
+from cxlib.scores import current
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +124,28 @@ def test_a_snapshot_knows_its_own_day_and_nothing_later(company):
     assert [rows.loc[(at, "a"), "NPS answer"] for at in (0, 1)] == ["no answer", "promoter"]
     assert rows.loc[rows["left"] == 1].index.to_list() == [(3, "b")]
     assert rows.loc[rows["other"] == 1].index.to_list() == [(2, "c")]
+
+
+@pytest.mark.parametrize("as_of", [None, "2025-12-31"])
+def test_a_company_is_made_again_from_its_settings_and_frames(as_of):
+    demo = net.opened("demo", as_of).with_segment("price", "case when monthly_revenue > 40 then 'high' else 'low' end")
+    frames = {t: demo.frame(t) for t in TABLES}
+    again = Company.from_frames(demo.settings, frames)
+    for table, frame in frames.items():
+        pd.testing.assert_frame_equal(again.frame(table)[[*frame]], frame)
+    assert current.headline(again).headline == current.headline(demo).headline
+    counts = [answers.score_counts(c, "nps", ["price", "plan"], period="quarter") for c in (demo, again)]
+    pd.testing.assert_frame_equal(*counts)
+    assert again.as_of == demo.as_of
+    assert "<td>customers</td>" in again._repr_html_()
+
+
+def test_of_frames_given_back_the_unit_of_tenure_and_the_currency_of_amounts_are_known():
+    frame = pd.DataFrame({"customer_id": ["a", "b"], "tenure": [2, 5], "left": [False, True]})
+    frame = frame.assign(monthly_revenue=10.0, currency=["USD", "GBP"], plan="A", left_reason=None)
+    sources = {"sources": {"customers": {"tenure_unit": "years"}}}
+    settings = {**SETTINGS, **sources, "currency": "GBP", "exchange_rates": {"USD": 0.8}}
+    company = Company.from_frames(settings, {"customers": frame})
+    again = Company.from_frames(company.settings, {"customers": company.frame("customers")})
+    assert again.tenure_unit == "years"
+    assert again.frame("customers")["monthly_revenue"].tolist() == [8.0, 10.0]

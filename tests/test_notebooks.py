@@ -39,7 +39,7 @@ def test_the_parameters_cell_is_the_model_with_a_comment_each(notebook):
     given = {t.target.id: ast.literal_eval(t.value) for t in ast.parse(source).body}
     assert {t.annotation.id for t in ast.parse(source).body} <= {"str", "int", "float", "bool"}
     assert all(re.search(r"  # \S", line) for line in source.splitlines())
-    model = parameters.model_of(notebook.path.stem)
+    model = parameters.model_of(notebook.path.stem) or parameters.Parameters
     assert given == {k: f.default for k, f in model.model_fields.items()}
     assert parameters.check(notebook.path.stem, given).model_dump() == given
 
@@ -49,6 +49,11 @@ def test_it_was_run_once_from_the_top_without_error_or_warning(notebook):
     outputs = [o for c in code(notebook) for o in c.outputs]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert len(outputs) >= 3
+
+
+def test_a_cell_that_ends_with_page_show_shows_its_finding_once(notebook):
+    for cell in (c for c in code(notebook) if re.search(r"^page\.show\(", c.source, re.MULTILINE)):
+        assert not [o for o in cell.outputs if o.output_type == "execute_result"]
 
 
 def test_storing_it_again_would_change_nothing(notebook):
@@ -64,6 +69,17 @@ def test_one_first_heading_no_skipped_level_and_short_cells(notebook):
     assert levels[0] == 1
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
     assert max(len(c.source.splitlines()) for c in code(notebook)) <= 12
+
+
+@pytest.mark.parametrize("name", ["01_scores", "04_value", "06_roi"])
+def test_a_section_by_hand_rebuilds_a_number_of_the_page_with_libraries_of_the_field(name):
+    cells = nbformat.read(paths.notebooks() / f"{name}.ipynb", as_version=4).cells
+    start = next(i for i, c in enumerate(cells) if c.source.startswith("## By hand"))
+    end = next(i for i, c in enumerate(cells) if i > start and c.source.startswith("## "))
+    found = "\n".join(c.source for c in cells[start:end] if c.cell_type == "code")
+    assert re.search(r"^import (lifelines|scipy|statsmodels)", found, re.MULTILINE)
+    assert ".head()" in found or ".head(" in found
+    assert "assert np." in found
 
 
 def prose(notebook) -> list[str]:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import net
@@ -32,7 +33,7 @@ def _read_once(monkeypatch):
         ({"horizon_days": True}, "horizon_days"),
         ({"horizon_days": 5}, "horizon_days"),
         ({"company": 3}, "company"),
-        ({"as_of": "30/06/2026"}, "as_of"),
+        ({"as_of": "30/06/2026"}, "should be a date such as 2026-06-30 .value '30/06/2026'"),
     ],
 )
 def test_unknown_ill_typed_and_impossible_parameters_are_refused(given, says):
@@ -46,6 +47,10 @@ def test_unknown_ill_typed_and_impossible_parameters_are_refused(given, says):
         ({"company": "demo", "horizn_days": 30}, "no parameter 'horizn_days'. Did you mean 'horizon_days'"),
         ({"company": "demo", "horizon_days": "365"}, "parameter 'horizon_days' of 03_churn is not allowed"),
         ({"company": "nobody"}, "nobody"),
+        (
+            {"company": "demo-shop", "metric": "npss"},
+            "metric .npss. has no answers. Set the parameter metric to",
+        ),
     ],
 )
 def test_a_fresh_kernel_refuses_names_values_and_companies_nobody_knows(given, says):
@@ -58,6 +63,16 @@ def test_later_an_analysts_own_variables_are_left_alone():
     session.open_page("00_data_check", namespace)
     namespace["threshold"] = 3
     assert session.open_page("00_data_check", namespace).company.name == "demo-shop"
+
+
+def test_wrong_input_is_one_line_in_a_notebook():
+    with pytest.raises(InputError) as stopped:
+        session.open_page("01_scores", {"company": "demo-shop", "period": "quartr"})
+    (line,) = stopped.value._render_traceback_()
+    assert line.startswith(
+        "InputError: parameter 'period' of 01_scores is not allowed: input should be 'week', 'month'"
+    )
+    assert "\n" not in line
 
 
 @pytest.fixture
@@ -85,6 +100,31 @@ def test_shown_text_is_escaped(opened, monkeypatch):
     opened.show(Finding("x", "X", "<script>alert(1)</script>", table=pd.DataFrame({"a": ["<img src=x>"]})), table=True)
     opened.say("<i>")
     assert not [s for s in shown if "<script>" in s or "<img" in s or "<i>" in s]
+
+
+def test_a_finding_shows_itself_as_its_page_does_escaped(opened, monkeypatch):
+    shown = []
+    monkeypatch.setattr(session, "display", lambda data, raw: shown.append(data["text/html"]))
+    table, columns = pd.DataFrame({"a": ["<img>"], "paid": [5.0]}), {"a": ("A", ""), "paid": ("Paid", "money")}
+    caveats, more = ("Only <b>here</b>.",), {"table": table, "columns": columns, "currency": "EUR"}
+    found = Finding("x", "X", "<script>", "adjusted", "More.", caveats, **more)
+    assert opened.show(found, table=True) is found
+    assert found._repr_html_() == "".join(shown)
+    assert "€5" in shown[1]
+    assert "<script>" not in found._repr_html_()
+    assert repr(found) == "Finding('x': <script>)"
+
+
+def test_the_value_of_a_cell_is_silent_only_where_show_has_just_shown_it(opened, monkeypatch):
+    found, cell = Finding("x", "X", "It is one."), SimpleNamespace(execution_count=7)
+    monkeypatch.setattr(session, "get_ipython", lambda: cell)
+    opened.show(found)
+    session._silent(found)
+    with pytest.raises(NotImplementedError):
+        session._silent(Finding("y", "Y", "Another."))
+    cell.execution_count = 8
+    with pytest.raises(NotImplementedError):
+        session._silent(found)
 
 
 def test_an_interval_stands_in_the_cell_of_its_value(opened, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from surveys import CSAT, NPS, figures, survey
 
 from cxlib import demo
-from cxlib.errors import Unanswered
+from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 from cxlib.scores import trend
 
@@ -195,3 +195,9 @@ def test_nothing_to_compare_is_said():
     with pytest.raises(Unanswered, match="no-columns"):
         trend.require(survey([3] * 50), "csat", "wave")
     assert "no wave" in trend.trend(survey([3] * 50), period="wave").headline
+
+
+@pytest.mark.parametrize("asked", [{"by": "plann"}, {"period": "quartr"}])
+def test_a_segment_or_period_that_does_not_exist_is_named_with_those_that_do(company, asked):
+    with pytest.raises(InputError, match=r"'(plann|quartr)'\. Did you mean '(plan|quarter)'\? The known ones are: "):
+        trend.trend(company, "nps", **asked)

@@ -19,6 +19,7 @@ from cxlib.counts import people
 from cxlib.counts.people import PERIODS, STAGE, as_text, days, everyone, segments, stage
 from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
+from cxlib.intake.models import did_you_mean
 from cxlib.intake.tables import CONTRACT
 
 NO_ANSWER = "no answer"
@@ -88,8 +89,12 @@ def questions(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Tab
 
     Columns, besides those of responses: band (the score group, else NO_ANSWER), answered, when (the day of the answer,
     else of the question), weight (of the answer, else of its customer, else 1), fold, and ``by`` as text. ``by`` names
-    columns of customers, else of responses, or STAGE (the stage of the customer when asked).
+    columns of customers, else of responses, or STAGE (the stage of the customer when asked). Errors: InputError for
+    any other name.
     """
+    if unknown := [c for c in by if c not in (*company.customers.columns, *company.responses.columns, STAGE)]:
+        known = did_you_mean(unknown[0], cuts(company, metric))
+        raise InputError(f"no segment is called {unknown[0]!r}", remedy=known)
     rows = company.responses.filter(_.metric == metric)
     cases = [((rows.score >= b.low) & (rows.score <= b.high), b.name) for b in bands(company, metric)]
     rows = rows.mutate(
@@ -158,6 +163,8 @@ def score_counts(
 
     Example: ``score_counts(company, "nps", ["plan"], period="quarter")``.
     """
+    if period not in (None, "", "wave", *PERIODS):
+        raise InputError(f"no period is called {period!r}", remedy=did_you_mean(period, ["wave", *PERIODS]))
     rows = questions(company, metric, by).filter(_.answered)
     if since is not None:
         rows = rows.filter(_.when.cast("date") > ibis.literal(since))

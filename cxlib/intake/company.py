@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import html
 import os
 import pickle
 import re
@@ -33,7 +34,8 @@ from cxlib.intake.settings import Settings
 from cxlib.intake.sources import TABLES, Column
 from cxlib.intake.tables import CONTRACT, Rows, check_mapping
 
-_KEPT = ("name", "title", "settings", "as_of", "record", "set_aside", "notes", "ends", "inputs")
+CODES = ("currency", "cost_currency")  # of amounts that are converted once they are read
+_KEPT = ("name", "title", "settings", "as_of", "_declared", "record", "set_aside", "notes", "ends", "inputs")
 fault = faults(__file__)
 
 
@@ -56,7 +58,7 @@ class Company:
         self, name: str, settings: Settings, as_of: date, read: Files | Frames | Tables, file: Path | None = None
     ) -> None:
         self.name, self.title, self.settings, self.as_of = name, settings.name, settings, as_of
-        self.engine, self._file = engines.own(), file
+        self.engine, self._file, self._declared = engines.own(), file, settings.as_of
         check_mapping(settings)
         try:
             exports = Exports(self.engine, settings, read)
@@ -67,19 +69,22 @@ class Company:
             if own or isinstance(error, InputError):
                 raise
             raise fault("engine", said=(str(error).strip().splitlines() or [type(error).__name__])[0]) from error
+        self.settings = settings.model_copy(update={"as_of": as_of})
         self.inputs = pd.DataFrame(read.inputs, columns=["file", "bytes", "sha256"]).astype({"bytes": "Int64"})
 
     @classmethod
-    def from_frames(cls, settings: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> Company:
+    def from_frames(cls, settings: Settings | Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> Company:
         """Return a company made of pandas frames that already use the names of the contract; the same checks apply.
 
-        ``settings``: as in company.yaml; sources are needed only for what a frame cannot show (tenure_unit). Errors:
-        InputError.
+        ``settings``: as in company.yaml; sources are needed only for what a frame cannot show (tenure_unit). Or the
+        ``settings`` of a company, with frames that its ``frame`` returned, changed as you like. Errors: InputError.
 
-        Example: ``Company.from_frames(settings, {"customers": customers, "responses": responses})``.
+        Example: ``Company.from_frames(company.settings, {"customers": company.frame("customers").head(500)})``.
         """
         if unknown := set(map(str, frames)) - set(TABLES):
             raise fault("no_table", table=min(unknown), known=did_you_mean(min(unknown), TABLES))
+        if isinstance(settings, Settings):
+            settings, frames = _given_back(settings, frames)
         given = settings.get("sources") or {}
         sources = {
             t: {"file": t, "blank": [], "columns": {str(c): str(c) for c in f.columns}, **given.get(t, {})}
@@ -91,6 +96,13 @@ class Company:
 
     def __repr__(self) -> str:
         return f"Company({self.name!r}, as_of={self.as_of.isoformat()})"
+
+    def _repr_html_(self) -> str:
+        """Return its title, its date and the rows used of each table, as the value of a cell of a notebook."""
+        used = {t: f"{getattr(self, t).count().execute():,}" for t in TABLES if self.has(t)}
+        rows = pd.DataFrame({"Table": list(used), "Rows used": list(used.values())})
+        said = f"<p><strong>{html.escape(self.title)}</strong>, as of {self.as_of.isoformat()}</p>"
+        return said + rows.to_html(index=False, border=0)
 
     @property
     def tenure_unit(self) -> str | None:
@@ -168,7 +180,7 @@ class Company:
 
     def refuse_stale(self) -> None:
         """Raise an InputError where an export is old: beside fresh ones, or for a day after that of company.yaml."""
-        if self.as_of > self.settings.as_of or not self.ends["stale"].all():
+        if self.as_of > self._declared or not self.ends["stale"].all():
             InputError.raise_all([*stale(self.ends, self.as_of)])
 
     def keep(self, folder: Path) -> None:
@@ -235,7 +247,7 @@ class Company:
         self._found, self.ends = checked, self._odd.ends
         self.record = pd.DataFrame([line for t in checked.values() for line in t.record()], columns=checks.RECORD)
         self.set_aside = pd.DataFrame([line for t in checked.values() for line in t.set_aside()], columns=checks.ASIDE)
-        after = self.as_of > self.settings.as_of and self.ends["stale"].all()
+        after = self.as_of > self._declared and self.ends["stale"].all()
         InputError.raise_all([*(stale(self.ends, self.as_of) if after else ()), *self._odd.segments()])
 
     @cached_property
@@ -245,6 +257,17 @@ class Company:
         lines += [("half of the customers are unknown", 0, f"{n}:{hint}") for n, hint in self._hints.items() if hint]
         lines += self._odd.notes()
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])
+
+
+def _given_back(settings: Settings, frames: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Any], dict]:
+    """Return the settings of a company without its exports, and its frames without the columns that ``frame`` adds."""
+    exports = {"sources", "exports", "exchange_rates", "database", "folder"}
+    unit = next((s.tenure_unit for s in settings.sources.customers if s.tenure_unit), None)
+    kept = settings.model_dump(mode="json", exclude_none=True, exclude=exports)
+    mapped = {t: {c for s in settings.sources.of(t) for c in s.columns} for t in frames}
+    added = {t: {"fold", *CODES, *(set(CONTRACT[t]) - mapped[t])} for t in frames}
+    rows = {t: f.drop(columns=added[t], errors="ignore") for t, f in frames.items()}
+    return kept | {"sources": {"customers": {"tenure_unit": unit}}}, rows
 
 
 def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> Company:

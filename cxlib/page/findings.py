@@ -7,8 +7,10 @@ answered it raises as ``Unanswered``; here, and nowhere else, that becomes a fin
 
 from __future__ import annotations
 
+import html
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
@@ -17,7 +19,7 @@ from typing import ParamSpec
 import pandas as pd
 
 from cxlib.errors import Unanswered
-from cxlib.page import words
+from cxlib.page import tables, words
 from cxlib.page.known import EACH, EFFECTS, KNOWN
 from cxlib.stats.estimate import Estimate, NotEstimable
 
@@ -71,7 +73,8 @@ def answer(known: str, table: pd.DataFrame | None = None, figures: Iterable[Figu
 class Finding:
     """What a section found, in layers; ``facts`` are the numbers its words are made of.
 
-    ``table`` is what its chart draws, ``columns`` are those a reader sees: heading and how cells are written.
+    ``table`` is what its chart draws, ``columns`` are those a reader sees: heading and how cells are written, amounts
+    in ``currency``. As the value of a cell it shows itself as a page does.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Finding:
     answered: bool = True
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
+    currency: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a way of knowing that does not exist."""
@@ -96,6 +100,31 @@ class Finding:
     def texts(self) -> tuple[str, ...]:
         """Return all that the finding says, headline first."""
         return tuple(t for t in (self.headline, self.detail, *self.caveats) if t)
+
+    def said(self, caveats: Iterable[str]) -> tuple[str, str]:
+        """Return its words as HTML and as text, with these caveats; of what is not answered only its title and why."""
+        if not self.answered:
+            line = f"{self.title} ({self.headline.rstrip('.')})"
+            return f'<p class="unanswered"><em>{html.escape(line)}</em></p>', line
+        rest = [t for t in (self.detail, *caveats) if t]
+        label = "" if self.known == EACH else f"How we know: {KNOWN[self.known]}."
+        parts = [f'<p class="headline"><strong>{_markup(self.headline)}</strong></p>']
+        parts += [f"<p>{_markup(t)}</p>" for t in rest]
+        parts += [f'<p class="how"><em>{html.escape(label)}</em></p>'] * bool(label)
+        return f'<div class="finding">{"".join(parts)}</div>', "\n".join([self.headline, *rest, *[label] * bool(label)])
+
+    def __repr__(self) -> str:
+        return f"Finding({self.name!r}: {self.headline})"
+
+    def _repr_html_(self) -> str:
+        """Return its words, all caveats and its table, as the value of a cell of a notebook."""
+        shown = tables.written(self.table, self.columns, self.currency)
+        return self.said(self.caveats)[0] + (shown.to_html(index=False, border=0) if len(shown) else "")
+
+
+def _markup(text: str) -> str:
+    """Return a text as HTML in which no line breaks between a minus sign and its currency."""
+    return re.sub(r"−(?=[^\W\d]|[£€$¥])", "−\N{WORD JOINER}", html.escape(text))
 
 
 def listed(names: Iterable[str]) -> str:
@@ -140,7 +169,7 @@ def finding(
             columns = {k: (words.render(h, facts), how) for k, (h, how) in words.columns_of(said).items()}
             return Finding(
                 name, written["title"], written["headline"], found.known, written["detail"], tuple(caveats),
-                found.table, found.figures, columns=columns, facts=found.facts,
+                found.table, found.figures, columns=columns, facts=found.facts, currency=always["currency"],
             )  # fmt: skip
 
         return ask

@@ -8,7 +8,7 @@ from datetime import date
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from cxlib.errors import faults
+from cxlib.errors import faults, words
 from cxlib.intake.models import did_you_mean
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -26,9 +26,10 @@ class Parameters(BaseModel):
     @field_validator("as_of")
     @classmethod
     def _is_a_date(cls, value: str) -> str:
-        if value:
-            date.fromisoformat(value)
-        return value
+        try:
+            return value and date.fromisoformat(value).isoformat()
+        except ValueError:
+            raise ValueError(words(__file__)["dates"]) from None
 
 
 def model_of(notebook: str) -> type[Parameters] | None:
@@ -60,5 +61,6 @@ def check(notebook: str, values: Mapping[str, object]) -> Parameters:
         if first["type"] == "extra_forbidden":
             known = did_you_mean(name, [*model.model_fields])
             raise fault("unknown", notebook=notebook, name=name, known=known) from None
-        said, default = first["msg"][:1].lower() + first["msg"][1:], model.model_fields[name].default
+        said, default = first["msg"].removeprefix("Value error, "), model.model_fields[name].default
+        said = said[:1].lower() + said[1:]
         raise fault("refused", notebook=notebook, name=name, said=said, value=first["input"], default=default) from None

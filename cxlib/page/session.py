@@ -11,24 +11,23 @@ import html
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Mapping, MutableMapping
-from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import display
 
 from cxlib import open_company, paths
 from cxlib.counts import answers
-from cxlib.page import gaps, parameters, report, words
-from cxlib.page.findings import EACH, KNOWN, Finding
-from cxlib.page.numbers import FILTERS, amount, day, number, percent
-from cxlib.stats.estimate import Estimate
+from cxlib.page import gaps, parameters, report, tables, words
+from cxlib.page.findings import Finding
+from cxlib.page.numbers import day, percent
 
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 _MARK = "_cxlib_page_opened"
+_SHOWN: dict[str, object] = {}  # the finding that a page showed last, and the cell it did so in
 
 
 def open_page(notebook: str, namespace: MutableMapping[str, object]) -> Page:
@@ -36,7 +35,9 @@ def open_page(notebook: str, namespace: MutableMapping[str, object]) -> Page:
 
     ``namespace`` is the notebook's ``globals()``: the names defined above this cell are its parameters. In a fresh
     kernel every other plain value is a parameter nobody knows, and an error; once the page has been opened there,
-    an analyst's own variables are left alone.
+    an analyst's own variables are left alone. Errors: InputError for the first parameter that is wrong, in one line.
+
+    Example: ``page = open_page("01_scores", globals())``.
     """
     gc.set_threshold(20_000, 20, 50)  # compiling queries makes many short-lived objects, none of them in cycles
     known = (parameters.model_of(notebook) or parameters.Parameters).model_fields
@@ -46,9 +47,12 @@ def open_page(notebook: str, namespace: MutableMapping[str, object]) -> Page:
         mine |= {
             k: v for k, v in namespace.items() if not k.startswith("_") and k not in _IPYTHON and isinstance(v, plain)
         }
-    checked = parameters.check(notebook, mine)
+    page = Page(notebook, parameters.check(notebook, mine))
+    answers.choose(page.company, getattr(page.settings, "metric", ""))
     namespace[_MARK] = True
-    return Page(notebook, checked)
+    if shell := get_ipython():
+        shell.display_formatter.ipython_display_formatter.for_type(Finding, _silent)
+    return page
 
 
 class Page:
@@ -85,30 +89,28 @@ class Page:
 
     def show(
         self, finding: Finding, chart: Callable[..., plt.Figure] | None = None, table: bool = False, **options: object
-    ) -> None:
-        """Show a finding: headline, detail, caveats, chart (``chart(finding.table, ...)``) and, if asked, its table.
+    ) -> Finding:
+        """Show a finding, and return it: headline, detail, caveats, chart and, if asked, its table.
 
-        The table has the columns that the finding's words name. All of it is saved as CSV beside the figure. A caveat
+        ``chart``: a function of ``cxlib.page.charts``, called as ``chart(finding.table, title=..., **options)``. The
+        table has the columns that the finding's words name. All of it is saved as CSV beside the figure. A caveat
         that another finding has shown is not repeated. What is not answered is only named here: ``close`` says why.
+
+        Example: ``t = page.show(trend.trend(page.company), charts.over_time, group="line").table``.
         """
         self._keep(finding)
+        new = tuple(c for c in finding.caveats if self._said.setdefault(c, finding.name) == finding.name)
+        _display(*finding.said(new))
+        _SHOWN.update(finding=finding, cell=getattr(get_ipython(), "execution_count", None))
         if not finding.answered:
-            said = f"{finding.title} ({finding.headline.rstrip('.')})"
-            _display(f'<p class="unanswered"><em>{html.escape(said)}</em></p>', said)
-            return
-        labels = () if finding.known == EACH else (f"How we know: {KNOWN[finding.known]}.",)
-        new = (c for c in finding.caveats if self._said.setdefault(c, finding.name) == finding.name)
-        rest = [t for t in (finding.detail, *new) if t]
-        parts = [f'<p class="headline"><strong>{_markup(finding.headline)}</strong></p>']
-        parts += [f"<p>{_markup(t)}</p>" for t in rest]
-        parts += [f'<p class="how"><em>{html.escape(t)}</em></p>' for t in labels]
-        _display(f'<div class="finding">{"".join(parts)}</div>', "\n".join([finding.headline, *rest, *labels]))
+            return finding
         if chart is not None and len(finding.table):
             figure, stop = chart(finding.table, title=finding.title, **options), "" if finding.title[-1] == "?" else "."
             note = figure.axes[0].get_title(loc="left")
             self.figure(figure, alt=f"{finding.title}{stop} {finding.headline} {note}".strip())
         if table and len(finding.table):
             self.frame(finding.table, finding.columns)
+        return finding
 
     def report(self) -> dict[str, list[Finding]]:
         """Return by notebook what the other pages found: in this run or, opened alone, in the last report of the day.
@@ -139,23 +141,8 @@ class Page:
         ``columns``: heading and way of writing (a filter of the templates: percent, points, money, count ...) by
         column.
         """
-        named = {c: said for c, said in (columns or {}).items() if c in frame}  # a table leaves out empty columns
-        wanted = named or {c: (c, "") for c in frame if not _is_end(c, frame)}
-        shown = pd.DataFrame(
-            {heading: self._cells(frame, c, how) for c, (heading, how) in wanted.items()}, index=frame.index
-        )
-        _display(shown.to_html(index=False, border=0, escape=True, na_rep="–"), shown.to_string(index=False))
-
-    def _cells(self, frame: pd.DataFrame, column: str, how: str) -> list[str]:
-        """Return the cells of one column as text; an interval beside it (low, high) is written with it."""
-        values, ends = frame[column], _ends(column, frame)
-        if not how and not (ends and pd.api.types.is_float_dtype(values)):
-            return _column(values)
-        if ends:
-            values = [Estimate(*row) for row in zip(values, *(frame[e] for e in ends), strict=True)]
-        currency = self.company.settings.currency
-        write = partial(amount, currency=currency) if how == "money" else FILTERS[how or "number"]
-        return [v if isinstance(v, str) else write(v) for v in values]  # text such as "not reached" stays as it is
+        shown = tables.written(frame, columns or {}, self.company.settings.currency)
+        _display(shown.to_html(index=False, border=0), shown.to_string(index=False))
 
     def private(self, frame: pd.DataFrame, name: str) -> None:
         """Write a table that is not for the shared page into the report's private folder.
@@ -205,39 +192,13 @@ class Page:
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def _digits(size: float) -> int:
-    """Return the decimals that suit numbers up to this size."""
-    return 0 if math.isnan(size) or size >= 1000 else 1 if size >= 20 else 2 if size > 1 else 3
+def _silent(finding: Finding) -> None:
+    """Show nothing where a cell ends with ``page.show``: its value has just been shown.
 
-
-def _ends(column: str, frame: pd.DataFrame) -> tuple[str, str] | None:
-    """Return the columns with the ends of a column's interval: low and high of value, x_low and x_high of x."""
-    low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
-    return (low, high) if low in frame and high in frame else None
-
-
-def _is_end(column: str, frame: pd.DataFrame) -> bool:
-    """Tell whether a column is an end of the interval of another."""
-    return any(column in (_ends(c, frame) or ()) for c in frame)
-
-
-def _column(values: pd.Series) -> list[str]:
-    """Return the cells of one column as text for a reader."""
-    if pd.api.types.is_bool_dtype(values):
-        return ["yes" if v else "no" for v in values]
-    if pd.api.types.is_datetime64_any_dtype(values):
-        return list(values.dt.strftime("%Y-%m-%d"))
-    if pd.api.types.is_float_dtype(values):
-        whole = (values.dropna() % 1 == 0).all()
-        return [number(v, 0 if whole else _digits(values.abs().max())) for v in values]
-    if pd.api.types.is_integer_dtype(values):
-        return [number(v, 0) for v in values]
-    return ["–" if v is None or v != v else str(v) for v in values]
-
-
-def _markup(text: str) -> str:
-    """Return a text as HTML in which no line breaks between a minus sign and its currency."""
-    return re.sub(r"−(?=[^\W\d]|[£€$¥])", "−\N{WORD JOINER}", html.escape(text))
+    Elsewhere raises NotImplementedError, with which IPython goes on to the other representations.
+    """
+    if _SHOWN.get("finding") is not finding or _SHOWN["cell"] != get_ipython().execution_count:
+        raise NotImplementedError
 
 
 def _display(markup: str, text: str) -> None:

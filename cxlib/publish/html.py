@@ -186,6 +186,8 @@ def _arrange(soup: object, page: Page) -> None:
     _link_pages(main, page)
     if not page.failure:
         _prune(main)
+    for line in main.find_all("p", string=re.compile("^Analysts: ")):  # on a page nothing can be changed
+        line.decompose()
     given, *own = main.find_all("h1")
     if own:
         given.decompose()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 
+from cxlib import paths
 from cxlib.publish import run
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -47,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as left:
         if not sys.argv[1:]:  # the last page reads what the others leave; alone it reads the last report
             os.environ["CXLIB_OUT"] = left
-        for path in run.discover(sys.argv[1:] or None):
+        for path in run.discover(sys.argv[1:] or sorted(paths.notebooks().glob("*.ipynb"))):
             refresh(path)
             print(f"{path.name} executed", flush=True)
 

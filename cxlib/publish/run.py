@@ -23,6 +23,7 @@ from cxlib.publish.execute import DONE, FAILED, Event, Job
 from cxlib.publish.parameters import RESERVED, cells, declared, resolve
 
 PATTERN = "[0-9][0-9]_*.ipynb"
+EXPLORE = "09_explore"  # for analysts: no part of the report
 READS = "page.report()"  # in a notebook that shows what the others found
 fault = faults(__file__)
 
@@ -152,7 +153,8 @@ def _plan(
 
 def discover(notebooks: Iterable[Path | str] | None = None) -> list[Path]:
     """Return the notebooks of the report in order; InputError if there are none."""
-    found = [Path(n) for n in notebooks] if notebooks is not None else sorted(paths.notebooks().glob(PATTERN))
+    own = sorted(p for p in paths.notebooks().glob(PATTERN) if p.stem != EXPLORE)
+    found = own if notebooks is None else [Path(n) for n in notebooks]
     if not found:
         raise fault("no_notebook", file=paths.notebooks(), pattern=PATTERN)
     return found
