@@ -97,6 +97,8 @@ def changed(shown):
     [
         ("01_scores", "demo-shop", "level"),
         ("01_scores", "demo-shop", "spread"),
+        ("03_churn", "demo", "drawn"),
+        ("03_churn", "demo", "ratios"),
         ("04_value", "demo", "value"),
         ("04_value", "demo-shop", "fitted"),
         ("06_roi", "demo", "effects"),

@@ -343,7 +343,7 @@ def is_silent_loads_nothing_and_fits(browser, path, width):
     page.close()
 
 
-@pytest.mark.parametrize("name", ["00_data_check", "01_scores", "04_value", "06_roi", "07_board", "08_finance"])
+@pytest.mark.parametrize("name", ["00_data_check", "01_scores", "03_churn", "04_value", "06_roi", "07_board"])
 def test_what_an_analyst_can_do_in_a_notebook_is_not_said_on_its_page(name):
     notebook = nbformat.read(paths.notebooks() / f"{name}.ipynb", as_version=4)
     assert "\n> Analysts: " in notebook.cells[0].source

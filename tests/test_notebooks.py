@@ -71,7 +71,7 @@ def test_one_first_heading_no_skipped_level_and_short_cells(notebook):
     assert max(len(c.source.splitlines()) for c in code(notebook)) <= 12
 
 
-@pytest.mark.parametrize("name", ["01_scores", "04_value", "06_roi"])
+@pytest.mark.parametrize("name", ["01_scores", "03_churn", "04_value", "06_roi"])
 def test_a_section_by_hand_rebuilds_a_number_of_the_page_with_libraries_of_the_field(name):
     cells = nbformat.read(paths.notebooks() / f"{name}.ipynb", as_version=4).cells
     start = next(i for i, c in enumerate(cells) if c.source.startswith("## By hand"))
