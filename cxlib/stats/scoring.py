@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import optimize, sparse, special
+from scipy import sparse, special
 
 from cxlib.stats import draws, intervals, logistic
 from cxlib.stats.checks import column, frequency_weights, group_codes, refuse, sum_by
@@ -122,7 +122,7 @@ def calibration_table(
 
 
 def calibration_line(
-    probability: ArrayLike, event: ArrayLike, weights: ArrayLike | None, fold: ArrayLike, folds: int = 256
+    probability: ArrayLike, event: ArrayLike, weights: ArrayLike | None, fold: ArrayLike
 ) -> CalibrationLine:
     """Regress the event on the predicted log-odds: intercept and slope, with errors clustered by fold.
 
@@ -136,24 +136,16 @@ def calibration_line(
     refuse((p <= 0) | (p >= 1), "the probability is 0 or 1", "It has no log-odds: exclude such people and count them.")
     if not 0 < n @ y < n.sum():
         raise ValueError("all or none had the event, so there is nothing to calibrate against; include more people.")
-    group = group_codes(fold, folds)
     there = n > 0
-    p, y, n, group = p[there], y[there], n[there], pd.factorize(group[there])[0]
-    log_odds = special.logit(p)
-    reach = 30 + np.abs(log_odds).max()
-    at = optimize.brentq(lambda a: n @ (y - special.expit(log_odds + a)), -reach, reach)
-    designs = np.ones((len(p), 1)), np.column_stack([np.ones(len(p)), log_odds])
-    chance = special.expit(log_odds + at)
-    bread = np.array([[1 / (n @ (chance * (1 - chance)))]])
-    both, bread_both, identified = logistic.maximum(designs[1], n, n * y)
+    p, y, n, group = p[there], y[there], n[there], pd.factorize(np.asarray(fold)[there])[0]
+    log_odds, clusters = special.logit(p), group.max() + 1
     found = []
-    for value, inverse, design, fitted, known in (
-        (at, bread, designs[0], chance, True),
-        (both[1], bread_both, designs[1], special.expit(designs[1] @ both), identified[1]),
-    ):
-        covariance, t = logistic.clustered(inverse, design * (n * (y - fitted))[:, None], group)
-        se = math.sqrt(covariance[-1, -1]) if known else math.nan
-        value = float(value) if known else math.nan
+    for design, offset in ((np.ones((len(p), 1)), log_odds), (np.column_stack([np.ones(len(p)), log_odds]), 0 * p)):
+        coefficients, bread = logistic.maximum(design, n, n * y, offset)
+        residual = n * (y - special.expit(design @ coefficients + offset))
+        covariance, t = logistic.clustered(sum_by(group, design * residual[:, None], clusters) @ bread, clusters)
+        known = np.ptp(log_odds) > 0 or design.shape[1] == 1  # one probability has no slope
+        value, se = (float(coefficients[-1]), math.sqrt(covariance[-1, -1])) if known else (math.nan, math.nan)
         found.append(Estimate(value, value - t * se, value + t * se, se, float(n.sum())))
     return CalibrationLine(*found)
 
