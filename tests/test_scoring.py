@@ -148,21 +148,6 @@ def test_intervals_of_a_concordance_hold_the_truth():
     assert 135 <= held <= 149  # 142.5 give or take 2.7 standard errors
 
 
-@pytest.mark.parametrize(
-    ("p", "y", "said"),
-    [
-        ([1.2], [1], "between 0 and 1"),
-        ([0.5], [2], "not 0 or 1"),
-        ([0.5, math.nan], [0, 1], "probability is missing"),
-        ([], [], "no rows to assess"),
-        ([0.5, 0.1], [1], "one number for each of the 2 rows"),
-    ],
-)
-def test_bad_input_is_refused(p, y, said):
-    with pytest.raises(ValueError, match=said):
-        scoring.concordance(p, y)
-
-
 def test_bad_questions_are_refused():
     with pytest.raises(ValueError, match="no log-odds"):
         scoring.calibration_line([0.0, 0.5], [0, 1], None, [0, 1])

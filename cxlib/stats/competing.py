@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cxlib.stats import draws, intervals, survival
-from cxlib.stats.checks import column, frequency_weights, group_codes
 from cxlib.stats.estimate import Estimate
 
 
@@ -64,16 +63,12 @@ def follow(times: ArrayLike, ended: ArrayLike, fold: ArrayLike, n: ArrayLike, we
 
     ``times`` are numbers in any unit. ``ended`` is 1 for the exit of interest, 2 for a competing exit and 0 for
     censored. ``fold`` is the group code and ``n`` the number of equal rows. ``weights_matrix`` is (1 + draws) x folds,
-    its first row ones (``draws.with_plain``). ValueError for missing times, other codes in ``ended`` and bad counts.
+    its first row ones (``draws.with_plain``).
 
     Example: ``follow(hours, ended, fold, n, weights).quantile(0.5)`` is the median time to the exit of interest.
     """
-    at_times = column(times, "times")
-    codes, size = group_codes(fold, weights_matrix.shape[1]), frequency_weights(n, at_times.size)
-    ended = column(ended, "ended", at_times.size)
-    if not np.isin(ended, (0, 1, 2)).all():
-        raise ValueError("ended must be 1 (the exit of interest), 2 (a competing exit) or 0 (censored).")
-    distinct, at = np.unique(at_times, return_inverse=True)
+    codes, ended, size = np.asarray(fold, dtype=int), np.asarray(ended), np.asarray(n, dtype=float)
+    distinct, at = np.unique(times, return_inverse=True)
     cells = np.zeros((3, weights_matrix.shape[1], distinct.size))
     for cell, part in zip(cells, (size * (ended == 1), size * (ended > 0), size), strict=True):
         np.add.at(cell, (codes, at), part)

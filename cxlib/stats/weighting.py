@@ -62,10 +62,8 @@ def response_model(cells: pd.DataFrame, asked: str, answered: str, predictors: S
     people = cells[asked].to_numpy() > 0
     cells = cells[people]
     rows, where = logistic.patterns(cells, predictors, [asked, answered])
-    n = rows[asked].to_numpy(float)
-    yes = (
-        rows[answered].where(rows[answered] < n * (1 - 1e-12), n).to_numpy(float)
-    )  # sums of weights differ by rounding
+    n, yes = rows[asked].to_numpy(float), rows[answered].to_numpy(float)
+    yes = np.where(yes > n * (1 - 1e-12), n, yes)  # sums of weights differ by rounding
     blocks = [pd.get_dummies(rows[name], dtype=float) for name in predictors]
     design = np.column_stack([np.ones(len(rows)), *blocks])
     coefficients, _ = logistic.maximum(design, n, yes)

@@ -132,8 +132,8 @@ def moves(
     ``rows`` are those of the fit. A parameter that the data hardly determine could diverge if each draw were fitted
     anew. Forecasts hardly depend on it, and first-order moves are enough for them.
     """
-    per_fold = model.moves(resampling.shape[1], *(rows[c] for c in columns), rows["fold"], weights=rows["n"])
-    return (resampling[1:] - 1) @ per_fold
+    counted = (rows[c].to_numpy(float) for c in ("n", "fold"))
+    return (resampling[1:] - 1) @ model.moves(resampling.shape[1], rows[columns].to_numpy(float), *counted)
 
 
 def spread(model: LikelihoodModel, moved: np.ndarray, what: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
