@@ -67,16 +67,14 @@ def follow(times: ArrayLike, ended: ArrayLike, fold: ArrayLike, n: ArrayLike, we
 
     Example: ``follow(hours, ended, fold, n, weights).quantile(0.5)`` is the median time to the exit of interest.
     """
-    codes, ended, size = np.asarray(fold, dtype=int), np.asarray(ended), np.asarray(n, dtype=float)
+    ended, size = np.asarray(ended), np.asarray(n, dtype=float)
     distinct, at = np.unique(times, return_inverse=True)
-    cells = np.zeros((3, weights_matrix.shape[1], distinct.size))
-    for cell, part in zip(cells, (size * (ended == 1), size * (ended > 0), size), strict=True):
-        np.add.at(cell, (codes, at), part)
-    own, ends, exits = (weights_matrix @ cell for cell in cells)
+    parts = size * (ended == 1), size * (ended > 0), size
+    own, ends, exits = (draws.summed(weights_matrix, fold, part, (at,), distinct.shape) for part in parts)
     waiting = survival.survival_matrix(ends, exits)
     falls = -np.diff(waiting, axis=1, prepend=1)
     done = np.cumsum(falls * np.divide(own, ends, out=np.zeros_like(own), where=ends > 0), axis=1)
-    at_risk = np.flip(np.cumsum(np.flip(cells[2].sum(axis=0))))
+    at_risk = np.flip(np.cumsum(np.flip(np.bincount(at, size))))
     return Course(distinct, done, waiting, at_risk, float(size.sum()))
 
 

@@ -308,7 +308,7 @@ def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> 
         return (expected @ size * matrix).sum(axis=1)
 
     def seen(column: str) -> np.ndarray:
-        return matrix @ np.bincount(fold, rows[column].to_numpy(float), matrix.shape[1])
+        return draws.summed(matrix, fold, rows[column])
 
     def off(expected: np.ndarray, came: np.ndarray) -> Estimate:
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold nobody who stayed
