@@ -163,12 +163,6 @@ class LikelihoodModel:
 
 def collapse(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Merge equal rows: return the unique rows (sorted) and the position of each row among them."""
-    later, equal = np.zeros(max(len(rows) - 1, 0), dtype=bool), np.ones(max(len(rows) - 1, 0), dtype=bool)
-    for column in rows.T:
-        later |= equal & (column[1:] > column[:-1])
-        equal &= column[1:] == column[:-1]
-    if later.all():  # already sorted and unique, as counts usually are
-        return rows, np.arange(len(rows))
     frame = pd.DataFrame(rows)
     code = frame.groupby(list(frame.columns), sort=True).ngroup().to_numpy()
     return rows[np.unique(code, return_index=True)[1]], code

@@ -303,9 +303,7 @@ def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> 
     at, fold, share = ahead.place(rows), rows["fold"].to_numpy(), share_kept(company)
 
     def drawn(expected: np.ndarray, column: str) -> np.ndarray:
-        size = np.zeros((len(ahead.cells), matrix.shape[1]))
-        np.add.at(size, (at, fold), rows[column].to_numpy(float))
-        return (expected @ size * matrix).sum(axis=1)
+        return (expected * draws.summed(matrix, fold, rows[column], (at,), (len(ahead.cells),))).sum(axis=1)
 
     def seen(column: str) -> np.ndarray:
         return draws.summed(matrix, fold, rows[column])
