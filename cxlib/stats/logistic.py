@@ -37,12 +37,7 @@ class Logistic:
 
     def design(self, cells: pd.DataFrame) -> np.ndarray:
         """Return the design matrix of cells (rows x coefficients); ValueError for a level unknown to the fit."""
-        parts = [np.ones((len(cells), 1))]
-        for name, levels in self.levels.items():
-            code = pd.Index(levels).get_indexer(cells[name])
-            refuse(code < 0, f"{name} has a level the model was not fitted to", "Merge it with one that is known.")
-            parts.append(np.eye(len(levels))[code][:, 1:])
-        return np.hstack(parts)
+        return _design(self.levels, cells)
 
     def probability(self, cells: pd.DataFrame) -> np.ndarray:
         """Return the probability (0-1) of each cell."""
@@ -102,8 +97,7 @@ def fit(cells: pd.DataFrame, n: str, events: str, predictors: Sequence[str], fol
         levels[name] = tuple(sums.index)
         table += [(name, *row) for row in sums.itertuples()]
     rows, where = patterns(cells, predictors, [n, events])
-    empty = Logistic(levels, np.empty(0), np.empty(0), np.empty(0), pd.DataFrame(), math.nan)
-    design = empty.design(rows)
+    design = _design(levels, rows)
     prior = np.eye(design.shape[1])[1:]
     half = np.full(len(prior), 0.5)
     totals = np.r_[rows[n], 2 * half], np.r_[rows[events], half]
@@ -114,14 +108,22 @@ def fit(cells: pd.DataFrame, n: str, events: str, predictors: Sequence[str], fol
     pulls = sum_by(cells[fold].to_numpy(), scores, folds) @ bread
     covariance, quantile = clustered(pulls, cells[fold].nunique())
     found = pd.DataFrame(table, columns=["predictor", "level", "n", "events"])
-    effect = np.zeros(len(found))
-    reach = np.full(len(found), math.nan)
+    effect, reach = np.zeros(len(found)), np.full(len(found), math.nan)
     other = found["predictor"].duplicated().to_numpy()
     effect[other], reach[other] = coefficients[1:], quantile * np.sqrt(np.diag(covariance))[1:]
-    effect[other & found["events"].isin([0]) | other & (found["events"] == found["n"])] = math.nan
+    effect[other & ((found["events"] == 0) | (found["events"] == found["n"])).to_numpy()] = math.nan
     for at, (name, value) in enumerate({"odds_ratio": effect, "low": effect - reach, "high": effect + reach}.items()):
         found.insert(2 + at, name, np.exp(value))
     return Logistic(levels, coefficients, covariance, pulls, found, float(likelihood))
+
+
+def _design(levels_of: Mapping[str, Sequence[object]], cells: pd.DataFrame) -> np.ndarray:
+    parts = [np.ones((len(cells), 1))]
+    for name, levels in levels_of.items():
+        code = pd.Index(levels).get_indexer(cells[name])
+        refuse(code < 0, f"{name} has a level the model was not fitted to", "Merge it with one that is known.")
+        parts.append(np.eye(len(levels))[code][:, 1:])
+    return np.hstack(parts)
 
 
 def patterns(cells: pd.DataFrame, columns: Sequence[str], sums: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:

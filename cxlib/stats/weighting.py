@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,27 +26,9 @@ Totals = pd.Series | Mapping[object, float]
 _NEVER = 1e-6  # a probability of answering that stands for 0
 
 
-@dataclass(frozen=True)
-class ResponseModel:
-    """The probability of answering: see ``response_model``.
-
-    ``probability`` (0-1) has one number per row of the cells, NaN where nobody was asked. ``uncovered`` counts people
-    in cells where nobody can be expected to answer, because nobody similar did: no weighted answer represents them.
-    """
-
-    probability: np.ndarray
-    uncovered: float
-
-
-@dataclass(frozen=True)
-class TrimmedWeights:
-    """The ``weight`` per cell (see the module), and the number of answers whose weight was ``trimmed``."""
-
-    weight: np.ndarray
-    trimmed: float
-
-
-def response_model(cells: pd.DataFrame, asked: str, answered: str, predictors: Sequence[str]) -> ResponseModel:
+def response_model(
+    cells: pd.DataFrame, asked: str, answered: str, predictors: Sequence[str]
+) -> tuple[np.ndarray, float]:
     """Fit the probability of an answer to counts: a logistic regression with main effects of categories.
 
     ``cells`` has counts ``asked`` and ``answered`` (frequencies or sums of weights), a column per predictor, each value
@@ -56,7 +37,10 @@ def response_model(cells: pd.DataFrame, asked: str, answered: str, predictors: S
     Where everybody or nobody answered, in a level or in any combination that the model can isolate, the likelihood has
     no maximum (Albert & Anderson 1984, Biometrika 71): the fit stops where it gains nothing more, next to 0 or 1.
 
-    Example: ``response_model(cells, "asked", "answered", ["plan", "tenure"]).probability``.
+    Returns the probability (0-1) of each row of the cells, NaN where nobody was asked; and the people in cells where
+    nobody can be expected to answer, because nobody similar did: no weighted answer represents them.
+
+    Example: ``probability, uncovered = response_model(cells, "asked", "answered", ["plan", "tenure"])``.
     Sources: Little & Rubin 2019; Seaman & White 2013, Statistical Methods in Medical Research 22.
     """
     people = cells[asked].to_numpy() > 0
@@ -70,15 +54,18 @@ def response_model(cells: pd.DataFrame, asked: str, answered: str, predictors: S
     fitted = special.expit(design @ coefficients)
     probability = np.full(len(people), math.nan)
     probability[people] = fitted[where]
-    return ResponseModel(probability, float(n[(yes == 0) & (fitted < _NEVER)].sum()))
+    return probability, float(n[(yes == 0) & (fitted < _NEVER)].sum())
 
 
-def inverse_probability_weights(probability: ArrayLike, answered: ArrayLike, most: float = 5.0) -> TrimmedWeights:
+def inverse_probability_weights(
+    probability: ArrayLike, answered: ArrayLike, most: float = 5.0
+) -> tuple[np.ndarray, float]:
     """Weight each answer by the inverse of its probability.
 
     ``probability`` (0-1) and ``answered`` (a count) have one number per cell. A few very large weights add more
     variance than they remove bias, so weights are cut to at most ``most`` times the median weight of an answer (Potter
     1990, Proc. ASA Survey Research Methods). The cut is a convention; math.inf cuts none.
+    Returns the weight of each cell, and the number of answers whose weight was cut.
 
     Sources: Horvitz & Thompson 1952, JASA 47; Seaman & White 2013, Statistical Methods in Medical Research 22.
     """
@@ -88,7 +75,7 @@ def inverse_probability_weights(probability: ArrayLike, answered: ArrayLike, mos
     limit = most * np.quantile(inverse, 0.5, method="inverted_cdf", weights=answered[used])
     weight = np.zeros(answered.size)
     weight[used] = np.minimum(inverse, limit)
-    return TrimmedWeights(_averaging_one(weight, answered), float(answered[used][inverse > limit].sum()))
+    return _averaging_one(weight, answered), float(answered[used][inverse > limit].sum())
 
 
 def rake(
