@@ -58,7 +58,7 @@ def resample(
     else:
         key, keys = np.zeros(len(counts), dtype=np.int64), pd.DataFrame(index=pd.RangeIndex(1))
     for name in values:
-        refuse(~np.isfinite(numbers(counts[name])), f"{name} is missing or infinite", "Exclude such rows before.")
+        refuse(~np.isfinite(numbers(counts[name])), f"{name} is missing or infinite", "Exclude such rows.")
     sums = [summed(matrix, codes, numbers(counts[name]), (key,), (len(keys),)) for name in values]
     return keys, np.stack(sums, axis=-1)
 

@@ -128,7 +128,8 @@ def _spread(between: ArrayLike, values: np.ndarray, known: np.ndarray) -> np.nda
 def _variance_at(target: float, values: np.ndarray, known: np.ndarray) -> float:
     """Return the variance between groups at which Q, which falls as it grows, reaches ``target``; 0 if Q is below.
 
-    By bisection: the iteration of statsmodels' ``combine_effects`` can stop far from it where one group stands apart.
+    Bracketed, because the iteration of statsmodels' ``combine_effects`` gives 0 where it overshoots: if errors differ
+    much, or one group stands apart.
     """
     if _spread(0, values, known) <= target:
         return 0.0
