@@ -126,7 +126,7 @@ def _of_buyers(setting: Setting, rng: np.random.Generator, resampling: np.ndarra
         spends, moved, lambda p: np.array([ahead[cell] @ purchase_models.expected_spend(spends, rows, p)])
     )[:, 0]
     true = purchase_models.expected_spend(spends, rows, np.array(setting.spend))
-    folds = purchase_models.by_fold(rows["fold"], ahead[cell] * each, resampling)
+    folds = np.bincount(rows["fold"], ahead[cell] * each, resampling.shape[1])
     came = float(rows["further"] @ true)
     return bought(np.array(setting.params))[cell] @ true, drawn * by / by[0], folds, came, len(rows)
 

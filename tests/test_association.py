@@ -45,20 +45,6 @@ def test_rank_correlation_sees_only_the_order_and_does_not_depend_on_blocks(monk
     assert redrawn == pytest.approx(-drawn)
 
 
-@pytest.mark.parametrize(
-    ("columns", "says"),
-    [
-        (([1, 2], [1], [0, 1], [1, 1]), "y_codes has shape"),
-        (([1, math.nan], [1, 2], [0, 1], [1, 1]), "x_codes is missing"),
-        (([1, 2], [1, 2], [0, 9], [1, 1]), "code from 0 to 3"),
-        (([1, 2], [1, 2], [0, 1], [1, -1]), "negative"),
-    ],
-)
-def test_rank_correlation_refuses(columns, says):
-    with pytest.raises(ValueError, match=says):
-        rank_correlation(*columns, draws.group_weights(5, 1, 4))
-
-
 def test_repeated_rows_of_one_customer_do_not_make_a_link():
     """Both values belong to the customer, who is there five times: the textbook p value claims a link far too often."""
     weights, ours, textbook = draws.group_weights(300, 1), 0, 0

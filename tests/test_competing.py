@@ -57,9 +57,3 @@ def test_when_all_draws_agree_a_share_has_wilsons_interval():
     e = share(np.ones(201), 40)
     assert e.value == 1
     assert 0.9 < e.low < 1
-
-
-@pytest.mark.parametrize(("times", "ended"), [([1, math.nan], [1, 0]), ([1, 2], [1, 3]), ([1], [1, 0])])
-def test_bad_input_is_refused(times, ended):
-    with pytest.raises(ValueError, match=r"."):
-        follow(times, ended, [0, 1], [1, 1], MATRIX)

@@ -231,25 +231,3 @@ def test_another_unit_or_origin_changes_no_alarm(deviations, errors, shift, fact
     table = here.table
     outside = (table["ewma"] < table["low"]) | (table["ewma"] > table["high"])
     assert table["alarm"].tolist() == outside.tolist()
-
-
-@pytest.mark.parametrize(
-    ("values", "errors", "settings", "message"),
-    [
-        ([1] * 6, [1] * 6, {"baseline": 3}, "it takes 4"),
-        ([1] * 6, [1] * 6, {"baseline": 6}, "leaves one"),
-        ([1] * 6, [1] * 6, {"baseline": 9}, "leaves one"),
-        ([], [], {"baseline": 4}, "leaves one"),
-        ([1, 2, math.nan, 1, 1, 1], [1] * 6, {}, "value is missing in row 2"),
-        ([1, 2, 3, 1, 1, math.inf], [1] * 6, {}, "value is infinite in row 5"),
-        ([1] * 6, [1] * 5, {}, "standard error has shape"),
-        ([1] * 6, [1, 1, 1, 1, 0, 1], {}, "standard error is not above 0 in row 4"),
-        ([1] * 6, [1, -1, 1, 1, 1, 1], {}, "standard error is not above 0 in row 1"),
-        ([1] * 6, [1, 1, 1, math.nan, 1, 1], {}, "standard error is missing in row 3"),
-        ([1] * 6, [1, 1, 1, math.inf, 1, 1], {}, "standard error is infinite in row 3"),
-        (["a"] * 6, [1] * 6, {}, "not numeric"),
-    ],
-)
-def test_bad_input_is_named(values, errors, settings, message):
-    with pytest.raises(ValueError, match=message):
-        ewma_chart(values, errors, **{"baseline": 4, **settings})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -177,19 +176,3 @@ def test_people_of_no_cell_make_no_table():
     found = hide_small([], [], 5)
     assert found.cells.size == found.totals.size == 0
     assert not hide_small([0, 0], [[1, 1]], 5).cells.any()
-
-
-@pytest.mark.parametrize(
-    ("sizes", "totals", "least", "never", "message"),
-    [
-        ([3, -1], [[1, 1]], 5, None, "size is not a whole number from 0 in row 1"),
-        ([3, 2.5], [[1, 1]], 5, None, "size is not a whole number from 0 in row 1"),
-        ([3, np.nan], [[1, 1]], 5, None, "size is missing in row 1"),
-        ([3, 4], [[1, 1, 1]], 5, None, "there are 2 cells"),
-        ([3, 4], [1, 1], 5, None, "there are 2 cells"),
-        ([3, 4], [[1, 1]], 5, [True], "there are 2 cells"),
-    ],
-)
-def test_impossible_input_is_refused_with_a_remedy(sizes, totals, least, never, message):
-    with pytest.raises(ValueError, match=message):
-        hide_small(sizes, totals, least, never)

@@ -178,10 +178,8 @@ def test_a_new_model_is_its_names_its_starts_and_its_likelihood():
     assert model.standard_errors["rate"] == pytest.approx(1 / times.mean() / math.sqrt(2000), rel=1e-6)
     assert model.converged
     refitted = np.log((weights @ np.bincount(fold)) / (weights @ np.bincount(fold, times)) / model.params["rate"])
-    moved = (weights - 1) @ model._fold_moves(64, times[:, None], np.ones(2000), fold)[:, 0]
+    moved = (weights - 1) @ model.moves(64, times[:, None], np.ones(2000), fold)[:, 0]
     assert np.abs(moved - refitted).max() < 0.1 * refitted.std()
-    with pytest.raises(ValueError, match="same length"):
-        model._fold_moves(64, times[:, None], np.ones(2000), fold[:9])
     assert "rate=" in repr(model)
     with pytest.raises(ValueError, match="call fit first"):
         Exponential()._aligned(None, 1)

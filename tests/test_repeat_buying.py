@@ -374,7 +374,7 @@ def refitted(model, columns, fold, weights):
 @pytest.mark.parametrize("kind", TIMING)
 def test_moves_are_those_of_refits_to_a_little_more_of_a_fold(buyers, fitted, kind):
     columns, fold, model = (buyers["x"], buyers["last"], buyers["age"]), buyers["fold"] % 8, fitted[kind]
-    moves = model.moves(8, *columns, fold)
+    moves = model.moves(8, np.column_stack(columns), np.ones(len(fold)), fold)
     assert moves.shape == (8, 4)
     honest = refitted(model, columns, fold, 1 + 0.01 * np.eye(8)[:3]) / 0.01
     assert moves[:3] == pytest.approx(honest, abs=0.03 * np.abs(honest).max())
@@ -384,7 +384,7 @@ def test_moves_are_those_of_refits_to_a_little_more_of_a_fold(buyers, fitted, ki
 def test_moves_of_gamma_gamma_are_those_of_refits_to_resampled_folds(spenders):
     columns, fold = (spenders["x"], spenders["spend"]), spenders["fold"]
     model, weights = GammaGamma().fit(*columns), group_weights(1000, 3)
-    moved = (weights - 1) @ model.moves(256, *columns, fold)
+    moved = (weights - 1) @ model.moves(256, np.column_stack(columns), np.ones(len(fold)), fold)
     assert moved.std(axis=0) == pytest.approx((model.standard_errors / model.params).to_numpy(), rel=0.25)
     honest = refitted(model, columns, fold, weights[:20])
     assert np.sqrt(((moved[:20] - honest) ** 2).mean(axis=0)).max() < 0.5 * moved.std(axis=0).min()
@@ -392,13 +392,12 @@ def test_moves_of_gamma_gamma_are_those_of_refits_to_resampled_folds(spenders):
     assert mean.shape == (1000,)
 
 
-def test_moves_from_counts_are_those_from_rows_and_other_rows_are_refused(buyers, model):
-    rows = model.moves(256, buyers["x"], buyers["last"], buyers["age"], buyers["fold"])
-    counts = buyers.groupby(["x", "last", "age", "fold"]).size().reset_index(name="n")
-    columns = (counts["x"], counts["last"], counts["age"], counts["fold"])
-    assert model.moves(256, *columns, counts["n"]) == pytest.approx(rows, rel=1e-6, abs=1e-12)
-    with pytest.raises(ValueError, match="rows the model was fitted to"):
-        model.moves(256, *columns)
+def test_moves_from_counts_are_those_from_rows(buyers, model):
+    past = ["x", "last", "age"]
+    rows = model.moves(256, buyers[past].to_numpy(float), np.ones(len(buyers)), buyers["fold"])
+    counts = buyers.groupby([*past, "fold"]).size().reset_index(name="n")
+    counted = model.moves(256, counts[past].to_numpy(float), counts["n"], counts["fold"])
+    assert counted == pytest.approx(rows, rel=1e-6, abs=1e-12)
 
 
 def test_draws_of_parameters_lead_the_axes_of_forecasts(model):
@@ -462,7 +461,7 @@ def test_a_fit_that_fails_says_so_and_gives_no_errors():
     assert "50 of 100 buyers bought again" in model.message
     assert "in one unit" in model.message
     assert model.standard_errors.isna().all()
-    assert np.isnan(model.moves(100, x, last, age, np.arange(100))).all()
+    assert np.isnan(model.moves(100, np.column_stack([x, last, age]), np.ones(100), np.arange(100))).all()
 
 
 def test_a_fit_on_few_repeats_says_how_little_is_known(buyers):

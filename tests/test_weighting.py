@@ -53,44 +53,44 @@ def test_agresti_2002_azt_and_aids_symptoms_by_race():
             "answered": [14, 32, 11, 12],
         }
     )
-    model = response_model(cells, "asked", "answered", ["azt", "race"])
-    logit = np.log(model.probability / (1 - model.probability))
+    fitted, uncovered = response_model(cells, "asked", "answered", ["azt", "race"])
+    logit = np.log(fitted / (1 - fitted))
     assert logit[0] - logit[1] == pytest.approx(-0.7195, abs=5e-5)
     assert logit[2] - logit[3] == pytest.approx(-0.7195, abs=5e-5)
     assert logit[0] - logit[2] == pytest.approx(0.0555, abs=5e-5)
     silent = cells["asked"] - cells["answered"]
-    likelihood = cells["answered"] @ np.log(model.probability) + silent @ np.log(1 - model.probability)
+    likelihood = cells["answered"] @ np.log(fitted) + silent @ np.log(1 - fitted)
     assert likelihood == pytest.approx(-167.5756, abs=5e-5)
-    assert model.uncovered == 0
+    assert uncovered == 0
 
 
 def test_counts_give_the_fit_of_people_one_by_one():
     people = simulated()
     cells = grouped(people, ["age", "plan", "fold"])
-    model = response_model(cells, "asked", "answered", ["age", "plan"])
+    fitted, _ = response_model(cells, "asked", "answered", ["age", "plan"])
     assert len(cells) > 250
     dummies = pd.get_dummies(people[["age", "plan"]].astype("category"), drop_first=True, dtype=float)
     peer = sm.Logit(people["answered"], sm.add_constant(dummies)).fit(disp=0, tol=1e-12)
     expected = people.assign(p=peer.predict()).groupby(["age", "plan", "fold"])["p"].first()
-    assert model.probability == pytest.approx(expected.to_numpy(), abs=1e-6)
+    assert fitted == pytest.approx(expected.to_numpy(), abs=1e-6)
 
 
 def test_a_level_that_answers_as_one_leaves_the_others_as_they_are():
     cells = grouped(simulated(), ["age", "plan"])
-    plain = response_model(cells, "asked", "answered", ["age", "plan"])
+    plain, uncovered = response_model(cells, "asked", "answered", ["age", "plan"])
     for extra, chance in ((0, 0.0), (9_000, 1.0)):
         more = pd.DataFrame({"age": [0, 2], "plan": [9, 9], "asked": 9_000, "answered": extra})
-        model = response_model(pd.concat([cells, more]), "asked", "answered", ["age", "plan"])
-        assert model.probability == pytest.approx([*plain.probability, chance, chance], abs=1e-9)
-        assert model.uncovered == (0 if extra else 18_000)
+        fitted, uncovered = response_model(pd.concat([cells, more]), "asked", "answered", ["age", "plan"])
+        assert fitted == pytest.approx([*plain, chance, chance], abs=1e-9)
+        assert uncovered == (0 if extra else 18_000)
 
 
 def test_separation_that_no_single_level_shows():
     # every row and column has answers and silence; yet lowering the constant and raising both effects gains for ever
     cells = cells_of([[0, 5], [3, 10]]).assign(asked=[8, 10, 8, 10])
-    model = response_model(cells, "asked", "answered", ["row", "column"])
-    assert model.probability == pytest.approx([0, 5 / 10, 3 / 8, 1], abs=1e-6)
-    assert model.uncovered == 8
+    fitted, uncovered = response_model(cells, "asked", "answered", ["row", "column"])
+    assert fitted == pytest.approx([0, 5 / 10, 3 / 8, 1], abs=1e-6)
+    assert uncovered == 8
 
 
 LEVEL, COUNT = st.integers(0, 2), st.integers(0, 6)
@@ -105,31 +105,31 @@ def test_the_fit_meets_the_answers_of_every_level_however_sparse_the_cells(rows)
     cells = pd.DataFrame(rows, columns=["a", "b", "c", "answered", "silent"]).assign(
         asked=lambda f: f["answered"] + f["silent"]
     )
-    model = response_model(cells, "asked", "answered", ["a", "b", "c"])
-    cells["expected"] = np.where(cells["asked"] > 0, cells["asked"] * model.probability, 0)
+    fitted, uncovered = response_model(cells, "asked", "answered", ["a", "b", "c"])
+    cells["expected"] = np.where(cells["asked"] > 0, cells["asked"] * fitted, 0)
     for name in "abc":
         sums = cells.groupby(name)[["expected", "answered"]].sum()
         assert sums["expected"].to_numpy() == pytest.approx(sums["answered"].to_numpy(), abs=1e-8)
-    assert (np.isnan(model.probability) == (cells["asked"] == 0)).all()
-    nobody = model.probability < 1e-6
+    assert (np.isnan(fitted) == (cells["asked"] == 0)).all()
+    nobody = fitted < 1e-6
     assert not (cells["answered"][nobody] > 0).any()
-    assert model.uncovered == cells["asked"][nobody].sum()
+    assert uncovered == cells["asked"][nobody].sum()
 
 
 def test_a_predictor_that_repeats_another_changes_no_probability():
     cells = grouped(simulated(), ["age", "plan"]).assign(again=lambda f: f["plan"].map("plan {}".format))
-    one = response_model(cells, "asked", "answered", ["age", "plan"])
-    two = response_model(cells, "asked", "answered", ["age", "plan", "again"])
-    assert two.probability == pytest.approx(one.probability, abs=1e-9)
+    one, _ = response_model(cells, "asked", "answered", ["age", "plan"])
+    two, _ = response_model(cells, "asked", "answered", ["age", "plan", "again"])
+    assert two == pytest.approx(one, abs=1e-9)
 
 
 def test_cells_without_people_a_single_level_and_no_predictor():
     size = pd.Categorical(["small", "large"] * 2, categories=["small", "large", "huge"])
     cells = pd.DataFrame({"size": size, "all": 1, "asked": [10, 0, 0, 30], "answered": [4, 0, 0, 9]})
-    model = response_model(cells, "asked", "answered", ["size", "all"])
-    assert model.probability == pytest.approx([0.4, math.nan, math.nan, 0.3], nan_ok=True)
-    plain = response_model(cells, "asked", "answered", [])
-    assert plain.probability[[0, 3]] == pytest.approx([13 / 40] * 2)
+    fitted, _ = response_model(cells, "asked", "answered", ["size", "all"])
+    assert fitted == pytest.approx([0.4, math.nan, math.nan, 0.3], nan_ok=True)
+    plain, _ = response_model(cells, "asked", "answered", [])
+    assert plain[[0, 3]] == pytest.approx([13 / 40] * 2)
 
 
 # weights
@@ -138,26 +138,24 @@ def test_cells_without_people_a_single_level_and_no_predictor():
 def test_inverse_probabilities_of_a_saturated_model_are_cell_weights():
     cells = grouped(simulated(), ["age", "plan"])
     cells["cell"] = cells["age"].astype(str) + cells["plan"].astype(str)
-    model = response_model(cells, "asked", "answered", ["cell"])
-    weights = inverse_probability_weights(model.probability, cells["answered"], most=math.inf)
+    fitted, _ = response_model(cells, "asked", "answered", ["cell"])
+    weights, trimmed = inverse_probability_weights(fitted, cells["answered"], most=math.inf)
     by_hand = cells["asked"] / cells["answered"] * cells["answered"].sum() / cells["asked"].sum()
-    assert weights.weight == pytest.approx(by_hand.to_numpy())
-    assert weights.trimmed == 0
-    assert rake(cells, "answered", {"cell": cells.set_index("cell")["asked"]}) == pytest.approx(weights.weight)
+    assert weights == pytest.approx(by_hand.to_numpy())
+    assert trimmed == 0
+    assert rake(cells, "answered", {"cell": cells.set_index("cell")["asked"]}) == pytest.approx(weights)
 
 
 def test_weights_above_a_multiple_of_the_median_are_cut_and_counted():
     probability, answered = np.array([0.5, 0.4, 0.05, 0.01, 0.0]), [50, 30, 15, 5, 0]
-    found = inverse_probability_weights(probability, answered, most=5)
+    found, trimmed = inverse_probability_weights(probability, answered, most=5)
     by_hand = np.array([2, 2.5, 10, 10, 0]) / (50 * 2 + 30 * 2.5 + 20 * 10) * 100  # median 2, so 10 is the most
-    assert found.weight == pytest.approx(by_hand)
-    assert found.trimmed == 20
-    assert inverse_probability_weights([0.5, 0.5], [3, 4], most=1).trimmed == 0
-    whole = inverse_probability_weights(probability, answered, most=math.inf)
-    assert whole.trimmed == 0
-    assert whole.weight[:4] * probability[:4] == pytest.approx(
-        np.full(4, 100 / (50 * 2 + 30 * 2.5 + 15 * 20 + 5 * 100))
-    )
+    assert found == pytest.approx(by_hand)
+    assert trimmed == 20
+    assert inverse_probability_weights([0.5, 0.5], [3, 4], most=1)[1] == 0
+    whole, trimmed = inverse_probability_weights(probability, answered, most=math.inf)
+    assert trimmed == 0
+    assert whole[:4] * probability[:4] == pytest.approx(np.full(4, 100 / (50 * 2 + 30 * 2.5 + 15 * 20 + 5 * 100)))
 
 
 def test_weighting_by_what_drives_answering_undoes_its_bias():
@@ -168,8 +166,8 @@ def test_weighting_by_what_drives_answering_undoes_its_bias():
         asked = rng.multinomial(2_000, share)
         cells = pd.DataFrame({"x": range(3), "asked": asked, "answered": rng.binomial(asked, chance)})
         sums = cells["answered"] * level + rng.normal(0, 2 * np.sqrt(cells["answered"]))
-        model = response_model(cells, "asked", "answered", ["x"])
-        w = inverse_probability_weights(model.probability, cells["answered"]).weight
+        fitted, _ = response_model(cells, "asked", "answered", ["x"])
+        w = inverse_probability_weights(fitted, cells["answered"])[0]
         runs.append((sums.sum() / cells["answered"].sum(), w @ sums / (w @ cells["answered"])))
     runs = np.array(runs)
     raw, weighted = runs.mean(axis=0)
@@ -187,7 +185,7 @@ WEIGHTED = st.lists(st.tuples(st.floats(0.01, 1), st.integers(0, 50)), min_size=
 @given(WEIGHTED, st.sampled_from([1.0, 3.0, math.inf]))
 def test_weights_are_positive_and_average_one(cells, most):
     probability, n = np.array(cells).T
-    weight = inverse_probability_weights(probability, n, most).weight
+    weight = inverse_probability_weights(probability, n, most)[0]
     assert ((weight > 0) == (n > 0)).all()
     assert n @ weight == pytest.approx(n.sum())
 
@@ -305,41 +303,6 @@ CELLS = pd.DataFrame({"x": ["a", "a", "b"], "y": ["u", "v", "u"], "asked": [9, 9
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"answered": [3, 10, 5]}, "answered is more than asked in row 1"),
-        ({"answered": [3, -1, 5]}, "answered is negative in row 1"),
-        ({"asked": [9, 9, math.nan]}, "Missing values in asked"),
-        ({"x": ["a", None, "b"]}, "Missing values in x"),
-        ({"answered": [0, 0, 0]}, "nobody answered"),
-    ],
-)
-def test_impossible_cells_are_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        response_model(CELLS.assign(**change), "asked", "answered", ["x", "y"])
-
-
-def test_a_missing_column_is_named():
-    with pytest.raises(ValueError, match="no column z; the frame has x, y, asked, answered"):
-        response_model(CELLS, "asked", "answered", ["z"])
-
-
-@pytest.mark.parametrize(
-    ("probability", "answered", "most", "message"),
-    [
-        ([0.5, 0.0], [1, 1], 5, "probability of an answer is not above 0 and up to 1 in row 1"),
-        ([0.5, math.nan], [1, 1], 5, "not above 0"),
-        ([0.5, 1.2], [1, 1], 5, "not above 0"),
-        ([0.5, 0.5], [0, 0], 5, "nobody answered"),
-        ([0.5, 0.5], [1, -1], 5, "answered is negative in row 1"),
-    ],
-)
-def test_impossible_probabilities_are_refused(probability, answered, most, message):
-    with pytest.raises(ValueError, match=message):
-        inverse_probability_weights(probability, answered, most)
-
-
-@pytest.mark.parametrize(
     ("margins", "message"),
     [
         ({"x": {"a": 10, "b": 20, "c": 5}}, "x: give a total above 0 for each level with answers"),
@@ -348,8 +311,6 @@ def test_impossible_probabilities_are_refused(probability, answered, most, messa
         ({"x": {"a": -1, "b": 4}}, "above 0"),
         ({"x": {"a": math.nan, "b": 4}}, "above 0"),
         ({"x": {"a": 0.5, "b": 0.5}, "y": {"u": 0.4, "v": 0.6}}, "x, y are not met after 10,000 rounds"),
-        ({}, "no margin is given"),
-        ({"z": {"a": 1}}, "no column z"),
     ],
 )
 def test_impossible_margins_are_refused(margins, message):
@@ -361,16 +322,3 @@ def test_impossible_margins_are_refused(margins, message):
 def test_a_level_with_people_but_no_answers_is_to_be_merged():
     with pytest.raises(ValueError, match="x: give a total"):
         rake(CELLS.assign(answered=[3, 4, 0]), "answered", {"x": {"a": 18, "b": 9}})
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: bounds(5, 10, 9, 0, 4), "10 answers of 9 asked"),
-        (lambda: silent_would_need(0, 0, 0, 1), "0 answers of 0 asked"),
-        (lambda: bounds(5, 1, math.inf, 0, 9), "1 answers of inf asked"),
-    ],
-)
-def test_impossible_numbers_are_refused(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()

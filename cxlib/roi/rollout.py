@@ -45,20 +45,19 @@ def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric
     months = int(min(wanted, min(min(last, compared.get(g, g - 1)) - g + 1 for g in starts)))
     if months < 1:
         return refused(p, STAGGERED, _too_short(starts, panel["period"].min(), last))
-    names = net.clusters
+    names = net.panel.names
     weights = draws.with_plain(draws.group_weights(company.settings.draws, company.settings.seed, len(names)))
     start = panel[panel["month"] == 0]
     customers = float(start.loc[start["first"].isin(starts), "customers"].sum())
     end = int(starts[-1]) + months - 1
 
-    def measured_by(drawn: str, observed: str, until: int) -> Measured:
-        moved = {c: getattr(f, drawn)(until, weights) for c, f in found.items()}
-        seen = {c: getattr(f, observed)(until, weights) for c, f in found.items()}
-        without = {c: seen[c] - moved[c] for c in seen}
+    def measured_by(paths: str, until: int) -> Measured:
+        drawn = {c: getattr(f, paths)(until, weights) for c, f in found.items()}
+        seen, without = {c: d[0] for c, d in drawn.items()}, {c: d[0] - d[1] for c, d in drawn.items()}
         return Measured(seen, without, customers, float(start["customers"].sum()), len(names))
 
-    measured = measured_by("drawn", "reached_path", months)  # by months since each unit's own start
-    by_calendar = measured_by("drawn_by_period", "reached_by_period", end)  # what it brought while it was paid
+    measured = measured_by("paths", months)  # by months since each unit's own start
+    by_calendar = measured_by("calendar_paths", end)  # what it brought while it was paid
     checks = _checks(company, measured, net, panel, roles, months)
     known = "comparison" if all(c.passed is not False for c in checks if c.name in DECISIVE) else "observed"
     reached = start["first"].notna()

@@ -246,13 +246,11 @@ def _balanced(grid: pd.DataFrame, traits: list[str], weights: np.ndarray) -> tup
     x = x[:, shared]
     cells, place = np.unique(x[~is_treated], axis=0, return_inverse=True)
     place = place.reshape(-1)
-    # customers by fold and cell, then by draw and cell
-    by_cell = np.zeros((weights.shape[1], len(cells)))
-    np.add.at(by_cell, (fold[~is_treated], place), n[~is_treated])
-    mean = np.zeros((weights.shape[1], x.shape[1] + 1))
-    np.add.at(mean, fold[is_treated], n[is_treated, None] * np.column_stack([x[is_treated], np.ones(is_treated.sum())]))
-    mean = weights @ mean
-    slopes = balancing.drawn_balance(cells, weights @ by_cell, mean[:, :-1] / mean[:, -1:])
+    by_cell = draws.summed(weights, fold[~is_treated], n[~is_treated], (place,), (len(cells),))
+    many, of = n[is_treated], fold[is_treated]
+    row, trait = np.indices(x[is_treated].shape)
+    sums = draws.summed(weights, of[row], many[row] * x[is_treated], (trait,), x.shape[1:])
+    slopes = balancing.drawn_balance(cells, by_cell, sums / draws.summed(weights, of, many)[:, None])
     weight = balancing.weights_of(cells, slopes)
     sides = []
     for rows, own in ((is_treated, None), (~is_treated, weight)):

@@ -183,11 +183,10 @@ def reweighted(
         raise Unanswered("few-customers-answered", metrics=[metric.upper()])
     predictors = [k for k in asked.keys if cells[k].nunique() > 1]
     kind, ways = kind_of(metric), {RAW: np.ones(len(cells))}
-    model, trimmed, unreached = None, 0.0, 0.0
+    uncovered, trimmed, unreached = 0.0, 0.0, 0.0
     if answered < n and predictors:
-        model = weighting.response_model(cells, "asked", "answered", predictors)
-        inverse = weighting.inverse_probability_weights(model.probability, cells["answered"])
-        ways[WEIGHTED], trimmed = inverse.weight, inverse.trimmed
+        probability, uncovered = weighting.response_model(cells, "asked", "answered", predictors)
+        ways[WEIGHTED], trimmed = weighting.inverse_probability_weights(probability, cells["answered"])
     if rake and (today := _today(company, cells)):
         merged, margins, unreached = today
         ways[RAKED] = weighting.rake(merged, "answered", margins)
@@ -199,7 +198,7 @@ def reweighted(
         rows.append({"weights": way, "estimate": e, "effective_answers": size, "largest_weight": largest})
     ends = (-100.0, 100.0) if kind == "nps" else tuple(float(v) for v in company.settings.metrics[metric].scale)
     bounds = weighting.bounds(rows[0]["estimate"].value * answered, answered, n, *ends)
-    return Weighted(rows, n, bounds, model.uncovered if model else 0.0, unreached, trimmed, predictors)
+    return Weighted(rows, n, bounds, uncovered, unreached, trimmed, predictors)
 
 
 def _today(company: Company, cells: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, pd.Series], float] | None:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from cxlib.stats.checks import column, frequency_weights
 from cxlib.stats.draws import resample, with_plain
 
 _CELLS = 4_000_000  # draws x pairs of values held at a time: 32 MB an array
@@ -22,15 +21,14 @@ def rank_correlation(
     as from ``draws.group_weights``. Tied values share their mean rank and are ranked again in each resample.
 
     Returns the observed value and an array with one value per draw, all from -1 to 1, NaN where one of the two does not
-    vary. ValueError for columns of different length, missing codes or counts, and folds outside the matrix.
+    vary.
 
     Example: ``draws.estimate(*rank_correlation(x, y, fold, n, weights), n.sum(), -1, 1)``.
     Spearman 1904 (Am J Psychol 15:72); ties: Kendall & Gibbons 1990 (Rank Correlation Methods, ch. 3); resampling of
     whole groups: Field & Welsh 2007 (J R Stat Soc B 69:369).
     """
-    x = column(x_codes, "x_codes")
-    y, counted = column(y_codes, "y_codes", x.size), frequency_weights(n, x.size)
-    table = pd.DataFrame({"x": x, "y": y, "fold": np.asarray(fold), "n": counted})
+    columns = {"x": x_codes, "y": y_codes, "fold": fold, "n": 1.0 if n is None else n}
+    table = pd.DataFrame({name: np.asarray(column) for name, column in columns.items()})
     matrix = with_plain(weights_matrix)
     pairs = table.groupby(["x", "y"]).ngroups
     blocks = np.array_split(matrix, max(1, -(-len(matrix) * pairs // _CELLS)))

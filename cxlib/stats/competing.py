@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from cxlib.stats import draws, intervals, survival
-from cxlib.stats.checks import column, frequency_weights, group_codes
 from cxlib.stats.estimate import Estimate
 
 
@@ -64,24 +63,18 @@ def follow(times: ArrayLike, ended: ArrayLike, fold: ArrayLike, n: ArrayLike, we
 
     ``times`` are numbers in any unit. ``ended`` is 1 for the exit of interest, 2 for a competing exit and 0 for
     censored. ``fold`` is the group code and ``n`` the number of equal rows. ``weights_matrix`` is (1 + draws) x folds,
-    its first row ones (``draws.with_plain``). ValueError for missing times, other codes in ``ended`` and bad counts.
+    its first row ones (``draws.with_plain``).
 
     Example: ``follow(hours, ended, fold, n, weights).quantile(0.5)`` is the median time to the exit of interest.
     """
-    at_times = column(times, "times")
-    codes, size = group_codes(fold, weights_matrix.shape[1]), frequency_weights(n, at_times.size)
-    ended = column(ended, "ended", at_times.size)
-    if not np.isin(ended, (0, 1, 2)).all():
-        raise ValueError("ended must be 1 (the exit of interest), 2 (a competing exit) or 0 (censored).")
-    distinct, at = np.unique(at_times, return_inverse=True)
-    cells = np.zeros((3, weights_matrix.shape[1], distinct.size))
-    for cell, part in zip(cells, (size * (ended == 1), size * (ended > 0), size), strict=True):
-        np.add.at(cell, (codes, at), part)
-    own, ends, exits = (weights_matrix @ cell for cell in cells)
+    ended, size = np.asarray(ended), np.asarray(n, dtype=float)
+    distinct, at = np.unique(times, return_inverse=True)
+    parts = size * (ended == 1), size * (ended > 0), size
+    own, ends, exits = (draws.summed(weights_matrix, fold, part, (at,), distinct.shape) for part in parts)
     waiting = survival.survival_matrix(ends, exits)
     falls = -np.diff(waiting, axis=1, prepend=1)
     done = np.cumsum(falls * np.divide(own, ends, out=np.zeros_like(own), where=ends > 0), axis=1)
-    at_risk = np.flip(np.cumsum(np.flip(cells[2].sum(axis=0))))
+    at_risk = np.flip(np.cumsum(np.flip(np.bincount(at, size))))
     return Course(distinct, done, waiting, at_risk, float(size.sum()))
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cxlib.stats.checks import column, refuse
-
 
 @dataclass(frozen=True)
 class Suppression:
@@ -36,16 +34,12 @@ def hide_small(sizes: ArrayLike, totals: ArrayLike, least: int, never_shown: Arr
     is hidden too; without one, the smallest of these totals is. Empty cells count as known and stay visible.
 
     Returns a Suppression. Readers who already know a cell, or combine very many crossing totals, can deduce more.
-    ValueError if sizes are not whole numbers, or shapes do not match.
 
     Example: ``hide_small([50, 3, 20, 20], [[1, 1, 1, 1]], 5).cells`` hides the 3 and the first 20.
     """
-    sizes = column(sizes, "size")
-    refuse((sizes < 0) | (sizes != np.round(sizes)), "the size is not a whole number from 0", "Sizes count people.")
-    sums = np.asarray(totals, dtype=float) if np.size(totals) else np.zeros((0, sizes.size))
+    sizes = np.asarray(sizes, dtype=float)
+    sums = np.asarray(totals, dtype=float).reshape(len(totals), sizes.size)
     never = np.zeros(sizes.size, dtype=bool) if never_shown is None else np.asarray(never_shown, dtype=bool)
-    if sums.ndim != 2 or sums.shape[1] != sizes.size or never.shape != sizes.shape:
-        raise ValueError(f"there are {sizes.size} cells: give a row of that length for each total, and never_shown.")
     people = sums @ sizes
     hidden, dropped = never | ((sizes > 0) & (sizes < least)), (people > 0) & (people < least)
     while True:

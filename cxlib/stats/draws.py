@@ -57,13 +57,28 @@ def resample(
         keys = counts.iloc[np.unique(key, return_index=True)[1]][by].reset_index(drop=True)
     else:
         key, keys = np.zeros(len(counts), dtype=np.int64), pd.DataFrame(index=pd.RangeIndex(1))
-    sums = np.empty((groups, len(keys), len(values)))
-    for position, name in enumerate(values):
-        column = numbers(counts[name])
-        refuse(~np.isfinite(column), f"{name} is missing or infinite", "Exclude such rows before adding up.")
-        cells = np.bincount(codes * len(keys) + key, weights=column, minlength=groups * len(keys))
-        sums[:, :, position] = cells.reshape(groups, len(keys))
-    return keys, (matrix @ sums.reshape(groups, -1)).reshape(len(matrix), len(keys), len(values))
+    for name in values:
+        refuse(~np.isfinite(numbers(counts[name])), f"{name} is missing or infinite", "Exclude such rows.")
+    sums = [summed(matrix, codes, numbers(counts[name]), (key,), (len(keys),)) for name in values]
+    return keys, np.stack(sums, axis=-1)
+
+
+def summed(
+    weights_matrix: np.ndarray,
+    fold: ArrayLike,
+    values: ArrayLike,
+    at: Sequence[ArrayLike] = (),
+    shape: Sequence[int] = (),
+) -> np.ndarray:
+    """Add up a number of each row under each resample, in the cells of a grid of ``shape``: draws x shape.
+
+    ``fold`` is the group code of each row, ``at`` its position on each axis of the grid (none: one total).
+
+    Example: ``summed(weights, counts["fold"], counts["n"], (counts["month"],), (12,))``.
+    """
+    cells = np.zeros((weights_matrix.shape[1], *shape))
+    np.add.at(cells, tuple(np.asarray(place, dtype=int) for place in (fold, *at)), np.asarray(values, dtype=float))
+    return np.tensordot(np.asarray(weights_matrix, dtype=float), cells, axes=1)
 
 
 def leave_out(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy import special
+from statsmodels.regression.linear_model import WLS
 
 from cxlib.stats.checks import column
 from cxlib.stats.estimate import Estimate, NotEstimable
@@ -66,24 +67,21 @@ def difference_in_differences(
     extra = [numbers[name] - np.average(numbers[name], weights=w) for name in covariates]
     extra = [values / (np.abs(values).max() or 1.0) for values in extra]
     design = np.column_stack([np.ones(len(y)), is_treated, is_after, is_treated * is_after, *extra])
-    gram = design.T @ (w[:, None] * design)
-    if np.linalg.matrix_rank(np.sqrt(w)[:, None] * design) < design.shape[1]:
+    model, n = WLS(y, design, weights=w), float(w.sum())
+    if np.linalg.matrix_rank(model.wexog) < design.shape[1]:
         raise ValueError(f"One of the columns {', '.join(covariates)} repeats what the others say: exclude it.")
-    residuals = y - design @ np.linalg.solve(gram, design.T @ (w * y))
-    inverse_row = np.linalg.solve(gram, np.eye(len(gram))[3])
-    influence = w * (design @ inverse_row)  # of each row's outcome on the effect
-    value, n = float(influence @ y), float(w.sum())
-    free = n - design.shape[1]
+    free = n - design.shape[1]  # of statsmodels only the rows count, here the observations
     if cluster is None:
-        se = math.sqrt(float(w @ residuals**2) / free * inverse_row[3]) if free > 0 else math.nan
-        return _effect(value, se, n, free)
+        found = model.fit()
+        se = found.bse[3] * math.sqrt(found.df_resid / free) if free > 0 else math.nan
+        return _effect(float(found.params[3]), se, n, free)
     codes, names = pd.factorize(frame[cluster])
+    found = model.fit(cov_type="cluster", cov_kwds={"groups": codes, "use_correction": False})
     fewest = min(len(np.unique(codes[rows])) for rows in corners.values())
     se, clusters = math.nan, len(names)
     if fewest > 1 and free > 0:
-        squares = float((np.bincount(codes, influence * residuals) ** 2).sum())
-        se = math.sqrt(squares * clusters / (clusters - 1) * (n - 1) / free)
-    return _effect(value, se, n, clusters - 1, clusters, _few_clusters(clusters, fewest))
+        se = found.bse[3] * math.sqrt(clusters / (clusters - 1) * (n - 1) / free)
+    return _effect(float(found.params[3]), se, n, clusters - 1, clusters, _few_clusters(clusters, fewest))
 
 
 def group_time_effects(
@@ -114,12 +112,12 @@ def group_time_effects(
     if control not in ("not-yet", "never"):
         raise ValueError(f"control must be 'not-yet' or 'never', not {control!r}.")
     panel, set_aside = balanced_panel(frame, outcome, unit, period, first_treated, weights, cluster)
-    cells = _compare(panel, control)
+    found = _compare(panel, control)
     few = _few_clusters(panel.clusters(), panel.clusters(panel.first <= panel.periods[-1]))
-    return GroupTimeEffects(" ".join(filter(None, [set_aside, few, _gaps(cells)])), cells)
+    return replace(found, caution=" ".join(filter(None, [set_aside, few, _gaps(found)])))
 
 
-def _compare(panel: Panel, control: str) -> _Cells:
+def _compare(panel: Panel, control: str) -> GroupTimeEffects:
     """Compare each group with its comparison units in each period; NotEstimable where no comparison is left."""
     periods, first, w = panel.periods, panel.first, panel.weights
     groups = np.unique(first[first <= periods[-1]])
@@ -144,39 +142,45 @@ def _compare(panel: Panel, control: str) -> _Cells:
     if not any(now >= group for group, now, *_ in cells):
         raise _not_identified(groups, control)
     columns = (np.array(values) for values in zip(*cells, strict=True))
-    return _Cells(*columns, np.column_stack(influence), panel, control)
+    return GroupTimeEffects(*columns, np.column_stack(influence), panel, control)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class GroupTimeEffects:
     """Effects by group and period, and their averages; see ``group_time_effects``.
 
-    ``table`` has a row per group and period with a comparison: group, period, value, se, low, high, n; periods before
-    the group are placebos. ``n`` is always the number of treated units behind the value. ``caution`` lists limitations
-    in words, "" if there are none.
+    A cell is a group and a period with a comparison: ``value`` is its effect, ``size`` its treated units, ``lone``
+    whether a side has a single cluster, ``influence`` (units x cells) how much each unit moves it. Draws weight the
+    clusters (or units) in the order of ``panel.names``. ``caution`` lists limitations in words, "" if there are none.
     """
 
-    caution: str
-    _cells: _Cells = field(repr=False)
+    group: np.ndarray
+    period: np.ndarray
+    value: np.ndarray
+    size: np.ndarray
+    lone: np.ndarray
+    influence: np.ndarray
+    panel: Panel
+    control: str
+    caution: str = ""
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """Return all cells with their intervals."""
-        cells = self._cells
-        effects = [cells.average(np.array([cell])) for cell in range(len(cells.value))]
-        return _estimate_table({"group": cells.group, "period": cells.period}, effects)
+        """Return group, period, value, se, low, high and n, the treated units; periods before a group are placebos."""
+        effects = [self._average(np.array([cell])) for cell in range(len(self.value))]
+        return _estimate_table({"group": self.group, "period": self.period}, effects)
 
     def simple(self) -> Effect:
         """Return the mean of all effects after treatment, groups weighted by size."""
-        return self._mean_of(np.flatnonzero(self._cells.event_times >= 0))
+        return self._average(np.flatnonzero(self._event_times >= 0))
 
     def by_event_time(self) -> pd.DataFrame:
         """Return the mean effect by periods since treatment (0 is the first, below 0 placebos), weighted by size.
 
         Columns event_time, value, se, low, high, n. Later event times rest on fewer groups, those that started earlier.
         """
-        times = np.unique(self._cells.event_times)
-        effects = [self._mean_of(np.flatnonzero(self._cells.event_times == time)) for time in times]
+        times = np.unique(self._event_times)
+        effects = [self._average(np.flatnonzero(self._event_times == time)) for time in times]
         return _estimate_table({"event_time": times}, effects)
 
     def cumulative(self, horizon: int) -> Effect:
@@ -184,75 +188,51 @@ class GroupTimeEffects:
 
         Only groups compared through the whole horizon count, so that its parts add up. ValueError if there is none.
         """
-        return self._mean_of(self._cells.through(horizon), times=horizon)
+        return self._average(self._through(horizon), times=horizon)
 
-    @property
-    def panel(self) -> Panel:
-        """Return the panel that was compared, without the units set aside."""
-        return self._cells.panel
+    def paths(self, horizon: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the mean outcome of the treated at event times 0 to ``horizon`` - 1, and the effect contained in it.
 
-    @property
-    def clusters(self) -> list[Hashable]:
-        """Return the names of the clusters (or units) in the order in which draws weight them."""
-        return list(self.panel.names)
-
-    def drawn(self, horizon: int, weights: np.ndarray) -> np.ndarray:
-        """Draw the mean effect at event times 0 to ``horizon`` - 1, over the groups that ``cumulative`` counts.
-
-        ``weights`` (draws x clusters, in the order of ``clusters``) says how often each cluster counts in each draw.
-        Returns draws x horizon: the estimates plus the influence of each cluster times its weight minus 1. A row of
-        ones sums to the value of ``cumulative``; sums over resamples of g clusters have its standard error, apart from
-        the factor sqrt(g / (g - 1)). A group that is a single cluster (see ``caution``) varies too little. ValueError
-        as in ``cumulative``.
+        Over the groups that ``cumulative`` counts. ``weights`` (draws x clusters, in the order of ``panel.names``) says
+        how often each cluster counts in each draw. Returns two arrays, draws x horizon, linear in the influence of each
+        cluster: their difference is the path without treatment. The effect in a row of ones sums to ``cumulative``;
+        over resamples of g clusters it has its standard error, apart from the factor sqrt(g / (g - 1)). A group that is
+        a single cluster (see ``caution``) varies too little. ValueError as in ``cumulative``.
         """
-        cells, chosen = self._cells, self._cells.through(horizon)
-        times = cells.event_times[chosen]
-        values, influence = zip(*(cells.mean(chosen[times == time]) for time in range(int(horizon))), strict=True)
-        return cells.panel.drawn(np.array(values), np.column_stack(influence), weights)
-
-    def reached_path(self, horizon: int, weights: np.ndarray) -> np.ndarray:
-        """Draw the mean outcome observed at event times 0 to ``horizon`` - 1 in the units behind ``drawn``.
-
-        Arguments, result and errors are those of ``drawn``. This minus ``drawn`` is the path without treatment.
-        """
-        panel, chosen = self._cells.panel, self._cells.through(horizon)
-        units = np.flatnonzero(np.isin(panel.first, self._cells.group[chosen]))
+        panel, chosen = self.panel, self._through(horizon)
+        times = self._event_times[chosen]
+        values, influence = zip(*(self._mean(chosen[times == time]) for time in range(int(horizon))), strict=True)
+        units = np.flatnonzero(np.isin(panel.first, self.group[chosen]))
         starts = np.searchsorted(panel.periods, panel.first[units])
         seen = panel.outcome[units[:, None], starts[:, None] + np.arange(int(horizon))]
-        return panel.drawn_mean(units, seen, weights)
+        effects = panel.drawn(np.array(values), np.column_stack(influence), weights)
+        return panel.drawn_mean(units, seen, weights), effects
 
-    def drawn_by_period(self, last: int, weights: np.ndarray) -> np.ndarray:
-        """Draw the mean effect on all units ever reached, from the first start to the period ``last``.
+    def calendar_paths(self, last: int, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Draw the mean outcome of all units ever reached, from the first start to ``last``, and the effect in it.
 
-        A unit has no effect until its start, so the sum over periods is the total effect by calendar time. Weights and
-        result are those of ``drawn``, with a column for each period. ValueError if a group reached by then lacks a
+        A unit has no effect until its start, so the effect summed over periods is the total by calendar time. Weights
+        and results are those of ``paths``, with a column for each period. ValueError if a group reached by then lacks a
         comparison in a period since its start.
         """
-        cells, first = self._cells, self._cells.panel.first
-        since = int(cells.group.min())
-        periods = [int(p) for p in cells.panel.periods if since <= p <= last]
-        w, reached = cells.panel.weights, np.isfinite(first)
-        total = w[reached].sum()
-        values, influence = np.zeros(len(periods)), np.zeros((len(first), len(periods)))
-        for k, now in enumerate(periods):
-            chosen = np.flatnonzero((cells.period == now) & (cells.group <= now))
-            missing = set(first[first <= now]) - set(cells.group[chosen])
+        panel, first = self.panel, self.panel.first
+        inside = (panel.periods >= self.group.min()) & (panel.periods <= last)
+        reached = np.isfinite(first)
+        total = panel.weights[reached].sum()
+        values, influence = np.zeros(inside.sum()), np.zeros((len(first), inside.sum()))
+        for k, now in enumerate(panel.periods[inside]):
+            chosen = np.flatnonzero((self.period == now) & (self.group <= now))
+            missing = set(first[first <= now]) - set(self.group[chosen])
             if missing:
-                raise ValueError(f"Group {min(missing):g} has no comparison in period {now}: choose an earlier one.")
-            share = cells.size[chosen] / total
-            values[k] = share @ cells.value[chosen]
-            influence[:, k] = cells.influence[:, chosen] @ share
+                raise ValueError(f"Group {min(missing):g} has no comparison in period {now:g}: choose an earlier one.")
+            share = self.size[chosen] / total
+            values[k] = share @ self.value[chosen]
+            influence[:, k] = self.influence[:, chosen] @ share
             influence[reached, k] -= values[k] / total
-            for group, value in zip(cells.group[chosen], cells.value[chosen], strict=True):
+            for group, value in zip(self.group[chosen], self.value[chosen], strict=True):
                 influence[first == group, k] += value / total
-        return cells.panel.drawn(values, influence, weights)
-
-    def reached_by_period(self, last: int, weights: np.ndarray) -> np.ndarray:
-        """Draw the mean outcome observed in all units ever reached, in the periods of ``drawn_by_period``."""
-        panel = self._cells.panel
-        inside = (panel.periods >= self._cells.group.min()) & (panel.periods <= last)
-        units = np.flatnonzero(np.isfinite(panel.first))
-        return panel.drawn_mean(units, panel.outcome[units][:, inside], weights)
+        seen = panel.drawn_mean(np.flatnonzero(reached), panel.outcome[reached][:, inside], weights)
+        return seen, panel.drawn(values, influence, weights)
 
     def leave_one_out(self, horizon: int) -> pd.DataFrame:
         """Return ``cumulative`` with one group at a time excluded from both the treated and the comparison.
@@ -260,52 +240,29 @@ class GroupTimeEffects:
         Columns group, value, low, high, n; no rows if fewer than three groups count. A comparison always remains,
         because the group that starts last, or never, is not excluded.
         """
-        groups = np.unique(self._cells.group[self._cells.through(horizon)])
-        effects = [self._cells.without(group, horizon) for group in groups] if len(groups) > 2 else []
-        rows = [(e.value, e.low, e.high, e.n) for e in effects]
-        table = pd.DataFrame(rows, columns=["value", "low", "high", "n"], dtype=float)
-        table.insert(0, "group", groups[: len(rows)])
+        groups = np.unique(self.group[self._through(horizon)])
+        others = [_compare(self.panel.part(self.panel.first != g), self.control) for g in groups if len(groups) > 2]
+        effects = [other.cumulative(horizon) for other in others]
+        table = pd.DataFrame([(e.value, e.low, e.high, e.n) for e in effects], columns=["value", "low", "high", "n"])
+        table.insert(0, "group", groups[: len(effects)])
         return table
 
-    def _mean_of(self, chosen: np.ndarray, times: int = 1) -> Effect:
-        return self._cells.average(chosen, times, self.caution)
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Group-period effects with the influence of each unit (rows) on each of them (columns)."""
-
-    group: np.ndarray
-    period: np.ndarray
-    value: np.ndarray
-    size: np.ndarray  # treated units
-    lone: np.ndarray  # a side has a single cluster
-    influence: np.ndarray
-    panel: Panel
-    control: str
-
     @property
-    def event_times(self) -> np.ndarray:
-        """Return the periods since treatment of each cell."""
+    def _event_times(self) -> np.ndarray:
         return self.period - self.group
 
-    def through(self, horizon: int) -> np.ndarray:
+    def _through(self, horizon: int) -> np.ndarray:
         """Return the cells of the first ``horizon`` periods of treatment, of groups compared in all of them."""
         if horizon != int(horizon) or horizon < 1:
             raise ValueError(f"horizon must be a whole number of periods, 1 or more, not {horizon}.")
-        inside = (self.event_times >= 0) & (self.event_times < horizon)
+        inside = (self._event_times >= 0) & (self._event_times < horizon)
         names, counts = np.unique(self.group[inside], return_counts=True)
         if horizon not in counts:
             longest = counts.max(initial=0)
             raise ValueError(f"No group is observed with a comparison for {horizon} periods; the longest is {longest}.")
         return np.flatnonzero(inside & np.isin(self.group, names[counts == horizon]))
 
-    def without(self, group: int, horizon: int) -> Effect:
-        """Return the effect summed over the horizon without one group of the panel."""
-        cells = _compare(self.panel.part(self.panel.first != group), self.control)
-        return cells.average(cells.through(horizon), horizon)
-
-    def mean(self, chosen: np.ndarray) -> tuple[float, np.ndarray]:
+    def _mean(self, chosen: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the mean of the chosen cells by group size, and the influence of each unit on it."""
         values, groups, total = self.value[chosen], self.group[chosen], self.size[chosen].sum()
         share = self.size[chosen] / total
@@ -315,14 +272,14 @@ class _Cells:
             influence[self.panel.first == group] += (values[groups == group] - value).sum() / total
         return value, influence
 
-    def average(self, chosen: np.ndarray, times: int = 1, caution: str = "") -> Effect:
+    def _average(self, chosen: np.ndarray, times: int = 1) -> Effect:
         """Return ``times`` the mean of the chosen cells by group size, with its error."""
-        value, influence = self.mean(chosen)
+        value, influence = self._mean(chosen)
         clusters, se = self.panel.clusters(), math.nan
         if self.size[chosen][self.lone[chosen]].sum() <= _LONE_SHARE * self.size[chosen].sum():
             se = times * math.sqrt(self.panel.sum_of_squares(influence) * clusters / (clusters - 1))
         n = float(self.size[chosen][np.unique(self.group[chosen], return_index=True)[1]].sum())
-        return _effect(times * value, se, n, clusters - 1, clusters, caution)
+        return _effect(times * value, se, n, clusters - 1, clusters, self.caution)
 
 
 def _effect(value: float, se: float, n: float, degrees: float, clusters: float = math.nan, caution: str = "") -> Effect:
@@ -357,7 +314,7 @@ def _not_identified(groups: np.ndarray, control: str) -> NotEstimable:
     return NotEstimable("all-treated", since=int(groups[0]))
 
 
-def _gaps(cells: _Cells) -> str:
+def _gaps(cells: GroupTimeEffects) -> str:
     """Return sentences about periods without a comparison and about unknown errors."""
     sentences, periods = [], cells.panel.periods
     uncompared = periods[(periods >= cells.group.min()) & ~np.isin(periods, cells.period)]

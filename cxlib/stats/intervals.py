@@ -57,12 +57,9 @@ def share_difference(x1: float, n1: float, x2: float, n2: float, confidence: flo
     Example: ``share_difference(56, 70, 48, 80)`` is 0.20 (0.05 to 0.33).
     """
     first, second = share(x1, n1, confidence=confidence), share(x2, n2, confidence=confidence)
-    value = first.value - second.value
-    pooled = (x1 + x2) / (n1 + n2)
-    pooled_se = math.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
-    low, high = _hybrid(first, second)
-    se, n = math.hypot(first.se, second.se), first.n + second.n
-    return _on_scale(value, low, high, -1, 1, se, n, _p_value(value, pooled_se))
+    gap, pooled = difference(first, second), (x1 + x2) / (n1 + n2)
+    p = _p_value(gap.value, math.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2)))
+    return _on_scale(gap.value, gap.low, gap.high, -1, 1, gap.se, gap.n, p)
 
 
 def nps(
@@ -126,24 +123,13 @@ def mean(
 
     ``weights`` counts how often each value occurs; ``low`` and ``high`` are the ends of the scale, if it has any, and
     clip the interval. The interval of a single answer is the whole scale. Where all answers agree the spread is that
-    with three more answers (.75, 1.5, .75 at the low end, middle and high end), NaN without a scale. ValueError for
-    missing values, values off the scale, or no values.
+    with three more answers (.75, 1.5, .75 at the low end, middle and high end), NaN without a scale.
     """
-    z_value(confidence)
     values = np.asarray(values, dtype=float)
-    weights = np.ones(values.shape) if weights is None else _counts("weights", weights)
-    if values.ndim != 1 or values.shape != weights.shape:
-        raise ValueError(f"values and weights must be two lists of one length: {values.shape}, {weights.shape}.")
+    weights = np.ones(values.shape) if weights is None else np.asarray(weights, dtype=float)
     values, weights = values[weights > 0], weights[weights > 0]
-    if not np.isfinite(values).all():
-        raise ValueError(f"{(~np.isfinite(values)).sum()} of the values are missing: exclude them or fill them.")
     floor, ceiling = (-math.inf if low is None else low), (math.inf if high is None else high)
-    off = values[(values < floor) | (values > ceiling)]
-    if off.size:
-        raise ValueError(f"{off[0]:g} is off the scale of {floor:g} to {ceiling:g}: correct it or the scale.")
     n = float(weights.sum())
-    if n == 0:
-        raise ValueError("A mean needs at least one value; check for an empty selection.")
     has_scale = math.isfinite(floor) and math.isfinite(ceiling)
     value = float(values @ weights / n)
     if n <= 1:
@@ -168,9 +154,16 @@ def difference(first: Estimate, second: Estimate, correlation: float = 0.0) -> E
     Method of variance estimates recovery: Newcombe 1998, Zou & Donner 2008; with the ``correlation`` of the two (the
     same people behind both), Zou 2007. ``n`` adds up; ``p`` is that of the interval against 0.
     """
-    low, high = _hybrid(first, second, correlation)
+    value = first.value - second.value
+    below, above = (
+        math.sqrt(max(a * a + b * b - 2 * correlation * a * b, 0))
+        for a, b in (
+            (first.value - first.low, second.high - second.value),
+            (first.high - first.value, second.value - second.low),
+        )
+    )
     variance = first.se**2 + second.se**2 - 2 * correlation * first.se * second.se
-    whole = Estimate(first.value - second.value, low, high, math.sqrt(max(variance, 0)), first.n + second.n)
+    whole = Estimate(value, value - below, value + above, math.sqrt(max(variance, 0)), first.n + second.n)
     return replace(whole, p=p_against(whole))
 
 
@@ -233,19 +226,6 @@ def _on_scale(
 def _p_value(difference: float, se: float) -> float:
     """Return the two-sided p value of a z test; 1 where nothing differs and nothing varies."""
     return float(2 * stats.norm.sf(abs(difference) / se)) if se > 0 else 1.0
-
-
-def _hybrid(first: Estimate, second: Estimate, correlation: float = 0.0) -> tuple[float, float]:
-    """Return the limits of a difference from those of its two parts (Newcombe 1998; Zou 2007; Zou & Donner 2008)."""
-    value = first.value - second.value
-    below, above = (
-        math.sqrt(max(a * a + b * b - 2 * correlation * a * b, 0))
-        for a, b in (
-            (first.value - first.low, second.high - second.value),
-            (first.high - first.value, second.value - second.low),
-        )
-    )
-    return value - below, value + above
 
 
 def _net_counts(triple: Sequence[float]) -> np.ndarray:

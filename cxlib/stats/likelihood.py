@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, sparse
 
-from cxlib.stats.checks import group_codes, numbers
+from cxlib.stats.checks import numbers
 
 
 class LikelihoodModel:
@@ -129,24 +129,22 @@ class LikelihoodModel:
             return f"Converged, but the data hardly determine {', '.join(loose)}. {self.advice}"
         return "Converged."
 
-    def _fold_moves(self, folds: int, rows: np.ndarray, weights: np.ndarray, fold: object) -> np.ndarray:
+    def moves(self, folds: int, rows: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """Return how far the logs of the parameters move (folds x p) for each further copy of a fold, to first order.
+
+        ``rows`` (with ``weights``, and the ``fold`` of each) are those of the fit, split by fold. A resample moves the
+        logs by (its fold weights - 1) @ these. A parameter that the data hardly determine could diverge if each
+        resample were fitted; forecasts hardly depend on it, and first-order moves are enough for them.
 
         Source: Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, ch. 6 (infinitesimal jackknife).
         """
         theta = np.log(self._fitted().to_numpy())
-        fold, (rows, code) = group_codes(fold, folds), collapse(rows)
-        values, slopes = self._rows(np.exp(theta), rows)
-        if not math.isclose(total := weights @ values[code], self.log_likelihood, rel_tol=1e-6, abs_tol=1e-6):
-            raise ValueError(
-                f"moves need the rows the model was fitted to: the log-likelihood of these is {total:.2f}, "
-                f"of the fit {self.log_likelihood:.2f}."
-            )
         if not self.converged:
             return np.full((folds, len(theta)), math.nan)
+        rows, code = collapse(rows)
         cells = sparse.csr_array((weights, (fold, code)), shape=(folds, len(rows)))
         information = -np.tensordot(cells.sum(axis=0), self._row_hessians(theta, rows), axes=1)
-        return np.linalg.solve(information, (cells @ slopes).T).T
+        return np.linalg.solve(information, (cells @ self._slopes(theta, rows)).T).T
 
     def _fitted(self) -> pd.Series:
         if self.params is None:
@@ -165,12 +163,6 @@ class LikelihoodModel:
 
 def collapse(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Merge equal rows: return the unique rows (sorted) and the position of each row among them."""
-    later, equal = np.zeros(max(len(rows) - 1, 0), dtype=bool), np.ones(max(len(rows) - 1, 0), dtype=bool)
-    for column in rows.T:
-        later |= equal & (column[1:] > column[:-1])
-        equal &= column[1:] == column[:-1]
-    if later.all():  # already sorted and unique, as counts usually are
-        return rows, np.arange(len(rows))
     frame = pd.DataFrame(rows)
     code = frame.groupby(list(frame.columns), sort=True).ngroup().to_numpy()
     return rows[np.unique(code, return_index=True)[1]], code

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from cxlib.stats.checks import column, complete, group_codes, refuse, sum_by
-from cxlib.stats.likelihood import collapse
+from cxlib.stats.checks import refuse, sum_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +37,7 @@ class Logistic:
 
     def design(self, cells: pd.DataFrame) -> np.ndarray:
         """Return the design matrix of cells (rows x coefficients); ValueError for a level unknown to the fit."""
-        parts = [np.ones((len(cells), 1))]
-        for name, levels in self.levels.items():
-            code = pd.Index(levels).get_indexer(_present(cells, name))
-            refuse(code < 0, f"{name} has a level the model was not fitted to", "Merge it with one that is known.")
-            parts.append(np.eye(len(levels))[code][:, 1:])
-        return np.hstack(parts)
+        return _design(self.levels, cells)
 
     def probability(self, cells: pd.DataFrame) -> np.ndarray:
         """Return the probability (0-1) of each cell."""
@@ -84,94 +78,94 @@ def fit(cells: pd.DataFrame, n: str, events: str, predictors: Sequence[str], fol
     events from a probability of 0. The reference level is the one with most people. Intervals are Wald intervals with
     errors clustered by fold.
 
-    Returns a Logistic. ValueError for impossible counts, missing levels, and if nobody or everybody had the event.
+    Returns a Logistic. ValueError if nobody or everybody had the event.
 
     Example: ``fit(cells, "n", "left", ["plan", "tenure"], "fold").probability(cells)``.
     Source: Greenland & Mansournia 2015, Statistics in Medicine 34:3133.
     """
-    many, yes = counts(cells, n), counts(cells, events)
-    refuse(yes > many * (1 + 1e-9), f"{events} is more than {n}", "Count an event only where there is somebody.")
+    cells = cells[cells[n] > 0]
+    many, yes = cells[n].to_numpy(float), cells[events].to_numpy(float)
     if not 0 < yes.sum() < many.sum():
         raise ValueError(
             f"{yes.sum():g} of {many.sum():g} had the event, so there is nothing to compare; include more people."
         )
-    cells, many, yes = cells[many > 0], many[many > 0], yes[many > 0]
-    group = group_codes(cells[fold], folds)
-    coded = {name: codes(cells, name) for name in predictors}
-    rows, where = collapse(np.column_stack([np.zeros(len(many), dtype=int), *(c for c, _ in coded.values())]))
-    many_of, yes_of = sum_by(where, np.column_stack([many, yes]), len(rows)).T
-    blocks, levels, table = [], {}, []
-    for (name, (_, names)), code in zip(coded.items(), rows.T[1:], strict=True):
-        size, with_it = np.bincount(code, many_of, len(names)), np.bincount(code, yes_of, len(names))
-        order = np.r_[size.argmax(), np.delete(np.arange(len(names)), size.argmax())]
-        levels[name] = tuple(names[i] for i in order)
-        blocks.append(np.eye(len(names))[:, order[1:]][code])
-        table += [(name, names[i], size[i], with_it[i]) for i in order]
-    design = np.hstack([np.ones((len(rows), 1)), *blocks])
+    levels, table = {}, []
+    for name in predictors:
+        sums = cells.groupby(name, observed=True)[[n, events]].sum()
+        first = sums[n].idxmax()
+        sums = sums.loc[[first, *sums.index.drop(first)]]
+        levels[name] = tuple(sums.index)
+        table += [(name, *row) for row in sums.itertuples()]
+    rows, where = patterns(cells, predictors, [n, events])
+    design = _design(levels, rows)
     prior = np.eye(design.shape[1])[1:]
     half = np.full(len(prior), 0.5)
-    coefficients, bread, _ = maximum(np.vstack([design, prior]), np.r_[many_of, 2 * half], np.r_[yes_of, half])
+    totals = np.r_[rows[n], 2 * half], np.r_[rows[events], half]
+    coefficients, bread = maximum(np.vstack([design, prior]), *totals)
     linear = design @ coefficients
-    likelihood = yes_of @ special.log_expit(linear) + (many_of - yes_of) @ special.log_expit(-linear)
+    likelihood = rows[events] @ special.log_expit(linear) + (rows[n] - rows[events]) @ special.log_expit(-linear)
     scores = design[where] * (yes - many * special.expit(linear)[where])[:, None]
-    covariance, quantile = clustered(bread, scores, pd.factorize(group)[0])
+    pulls = sum_by(cells[fold].to_numpy(), scores, folds) @ bread
+    covariance, quantile = clustered(pulls, cells[fold].nunique())
     found = pd.DataFrame(table, columns=["predictor", "level", "n", "events"])
-    first = ~found["predictor"].duplicated().to_numpy()
     effect, reach = np.zeros(len(found)), np.full(len(found), math.nan)
-    effect[~first], reach[~first] = coefficients[1:], quantile * np.sqrt(np.diag(covariance))[1:]
-    effect[~first & ((found["events"] == 0) | (found["events"] == found["n"])).to_numpy()] = math.nan
+    other = found["predictor"].duplicated().to_numpy()
+    effect[other], reach[other] = coefficients[1:], quantile * np.sqrt(np.diag(covariance))[1:]
+    effect[other & ((found["events"] == 0) | (found["events"] == found["n"])).to_numpy()] = math.nan
     for at, (name, value) in enumerate({"odds_ratio": effect, "low": effect - reach, "high": effect + reach}.items()):
         found.insert(2 + at, name, np.exp(value))
-    pulls = sum_by(group, scores, folds) @ bread
     return Logistic(levels, coefficients, covariance, pulls, found, float(likelihood))
 
 
-def maximum(design: np.ndarray, n: np.ndarray, yes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return coefficients of a logistic regression, their covariance, and which of them are identified."""
+def _design(levels_of: Mapping[str, Sequence[object]], cells: pd.DataFrame) -> np.ndarray:
+    parts = [np.ones((len(cells), 1))]
+    for name, levels in levels_of.items():
+        code = pd.Index(levels).get_indexer(cells[name])
+        refuse(code < 0, f"{name} has a level the model was not fitted to", "Merge it with one that is known.")
+        parts.append(np.eye(len(levels))[code][:, 1:])
+    return np.hstack(parts)
+
+
+def patterns(cells: pd.DataFrame, columns: Sequence[str], sums: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Add up cells that are alike in some columns: return the sums of each pattern, and the pattern of each cell."""
+    alike = cells.groupby([np.zeros(len(cells)), *columns], observed=True)
+    return alike[list(sums)].sum().reset_index(), alike.ngroup().to_numpy()
+
+
+def maximum(
+    design: np.ndarray, n: np.ndarray, yes: np.ndarray, offset: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients of a logistic regression and their covariance.
+
+    ``design`` is rows x coefficients; of ``n`` people of a row ``yes`` had the event. Where the likelihood has no
+    maximum, the fit stops where it gains nothing more, next to 0 or 1: Newton's method with halved steps, because that
+    of statsmodels' GLM can jump to the wrong end there.
+    """
 
     def likelihood(at: np.ndarray) -> float:
-        return float(yes @ special.log_expit(design @ at) + (n - yes) @ special.log_expit(-design @ at))
+        linear = design @ at + offset
+        return float(yes @ special.log_expit(linear) + (n - yes) @ special.log_expit(-linear))
 
-    coefficients, reached = np.zeros(design.shape[1]), likelihood(np.zeros(design.shape[1]))
-    for _ in range(200):  # Newton's method, with no step longer than 4 in log-odds or too long to gain
-        chance, other = special.expit(design @ coefficients), special.expit(-design @ coefficients)
+    coefficients = np.zeros(design.shape[1])
+    reached = likelihood(coefficients)
+    for _ in range(200):
+        chance, other = (special.expit(side * (design @ coefficients + offset)) for side in (1, -1))
         root = np.sqrt(n * chance * other)
         inverse = np.linalg.pinv(root[:, None] * design)
         pull = yes * other - (n - yes) * chance
         step = inverse @ (pull / root)
         gain = float(step @ (design.T @ pull))
-        step /= max(1.0, np.abs(design @ step).max(initial=0) / 4)
+        step /= max(1.0, np.abs(design @ step).max(initial=0) / 4)  # in log-odds
         while (ahead := likelihood(coefficients + step)) < reached - 1e-12 * abs(reached):
             step = step / 2
         coefficients, reached = coefficients + step, ahead
         if gain < 1e-10:
             break
-    identified = np.isclose(np.diag(np.linalg.pinv(design) @ design), 1)
-    return coefficients, inverse @ inverse.T, identified
+    return coefficients, inverse @ inverse.T
 
 
-def clustered(inverse: np.ndarray, pulls: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the sandwich covariance from the score of each row (clusters coded 0, 1 ...), and its t quantile."""
-    clusters = cluster.max() + 1
+def clustered(pulls: np.ndarray, clusters: int) -> tuple[np.ndarray, float]:
+    """Return the covariance from how much each cluster moves the coefficients, and the t quantile of 95 %."""
     if clusters < 2:
-        return np.full_like(inverse, math.nan), math.nan
-    sums = sum_by(cluster, pulls, clusters) @ inverse
-    return sums.T @ sums * clusters / (clusters - 1), float(stats.t.isf((1 - 0.95) / 2, clusters - 1))
-
-
-def counts(cells: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column of counts, checked."""
-    found = column(_present(cells, name), name)
-    refuse(found < 0, f"{name} is negative", "Counts are 0 or more.")
-    return found
-
-
-def codes(cells: pd.DataFrame, name: str) -> tuple[np.ndarray, list[object]]:
-    """Return the code of each row's level in a column, and the levels in order."""
-    found, levels = pd.factorize(_present(cells, name), sort=True)
-    return found, list(levels)
-
-
-def _present(cells: pd.DataFrame, name: str) -> pd.Series:
-    complete(cells, [name])
-    return cells[name]
+        return np.full((pulls.shape[1],) * 2, math.nan), math.nan
+    return pulls.T @ pulls * clusters / (clusters - 1), float(stats.t.isf((1 - 0.95) / 2, clusters - 1))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib.stats.checks import column, complete, frequency_weights, numbers, refuse
+from cxlib.stats.draws import summed
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ class Panel:
 
         ``influence`` (units x k) is that of one unit on each value.
         """
-        by_cluster = np.zeros((len(self.names), len(values)))
         codes = np.arange(len(self.first)) if self.codes is None else self.codes
-        np.add.at(by_cluster, codes, self.weights[:, None] * influence)
-        return values + (np.asarray(weights, dtype=float) - 1) @ by_cluster
+        unit, place = np.indices(influence.shape)
+        moved = self.weights[unit] * influence
+        return values + summed(np.asarray(weights, dtype=float) - 1, codes[unit], moved, (place,), influence.shape[1:])
 
     def drawn_mean(self, units: np.ndarray, seen: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the mean of ``seen`` (units x k) over the chosen units under each row of ``weights``: draws x k."""

@@ -23,7 +23,7 @@ ALL_STAY = 1e-9  # stands for no leaving at all, where a parameter of it cannot 
 
 
 class TimingModel(LikelihoodModel):
-    """What models of purchase timing share: checks, the fit, forecasts and moves by fold.
+    """What models of purchase timing share: checks, the fit and forecasts.
 
     A model adds ``_rows`` and the two things in which such models differ: ``_log_odds_gone``, the log odds that a buyer
     has left, and ``_purchases_if_alive``, the purchases expected from an active buyer.
@@ -93,17 +93,6 @@ class TimingModel(LikelihoodModel):
 
         found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(m - 9, m + 9) for m in start])
         return float(stats.chi2.sf(2 * max(self.log_likelihood + found.fun * n, 0), 2))
-
-    def moves(
-        self, folds: int, frequency: object, recency: object, age: object, fold: object, weights: object = None
-    ) -> np.ndarray:
-        """Return how far the logs of the parameters move for each further copy of a fold, to first order: folds x p.
-
-        The rows must be those of the fit (split by fold or not), ``fold`` is the fold of each. A resample moves the
-        logs by (its fold weights - 1) @ these. A parameter that the data hardly determine could diverge if each
-        resample were fitted; forecasts hardly depend on it, and first-order moves are enough for them.
-        """
-        return self._fold_moves(folds, *_weighted_buyers(frequency, recency, age, weights), fold)
 
 
 class BetaGeoNBD(TimingModel):
@@ -283,13 +272,6 @@ class GammaGamma(LikelihoodModel):
         left = p * x + q - 1
         known = np.where(x > 0, x * z, 0)
         return np.where(left > 0, p * (v + known) / np.where(left > 0, left, 1), np.inf)[()]
-
-    def moves(
-        self, folds: int, frequency: object, mean_spend: object, fold: object, weights: object = None
-    ) -> np.ndarray:
-        """Return how far the logs of the parameters move with each fold, folds x p; see ``TimingModel.moves``."""
-        rows = _checked_spend(frequency, mean_spend)
-        return self._fold_moves(folds, rows, frequency_weights(weights, len(rows)), fold)
 
     def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p, q, v = params

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import optimize, sparse, special
+from scipy import sparse, special
 
 from cxlib.stats import draws, intervals, logistic
-from cxlib.stats.checks import column, frequency_weights, group_codes, refuse, sum_by
+from cxlib.stats.checks import refuse, sum_by
 from cxlib.stats.estimate import Estimate
 
 CONCORDANCE, LIFT, BRIER, LOG_SCORE = "concordance", "lift", "brier", "log_score"
@@ -59,14 +59,13 @@ def resampled(
     at best, minus infinity if an event of probability 0 happened (Good 1952).
 
     ``fold`` has group codes, ``weights_matrix`` is draws x groups (a row of ones gives the observed values). The draws
-    of two models for the same people and matrix can be subtracted. ValueError for invalid input.
+    of two models for the same people and matrix can be subtracted.
     """
-    p, y, n = _checked(probability, event, weights)
+    p, y, n = _arrays(probability, event, weights)
     matrix = np.atleast_2d(np.asarray(weights_matrix, dtype=float))
-    group = group_codes(fold, matrix.shape[1])
     # The distinct probabilities, highest first.
     values, code = np.unique(-p, return_inverse=True)
-    shape = (len(values), matrix.shape[1])
+    shape, group = (len(values), matrix.shape[1]), np.asarray(fold, dtype=int)
     with_it, others = (sparse.csr_array((n * side, (code, group)), shape=shape) for side in (y, 1 - y))
     with np.errstate(divide="ignore"):  # a probability of 0 or 1 has an infinite log, which counts if it was wrong
         logs = np.log(-values), np.log1p(values)
@@ -107,7 +106,7 @@ def calibration_table(
     Returns group (1 the lowest), predicted (mean probability), value (share with the event) with Wilson's low and high,
     n and events. People with equal probability stay together, so there may be fewer groups. Steyerberg 2019, ch. 15.
     """
-    p, y, n = _checked(probability, event, weights)
+    p, y, n = _arrays(probability, event, weights)
     code = np.unique(p, return_inverse=True)[1]
     size = np.bincount(code, n)
     middle = (np.cumsum(size) - size / 2) / size.sum()
@@ -122,7 +121,7 @@ def calibration_table(
 
 
 def calibration_line(
-    probability: ArrayLike, event: ArrayLike, weights: ArrayLike | None, fold: ArrayLike, folds: int = 256
+    probability: ArrayLike, event: ArrayLike, weights: ArrayLike | None, fold: ArrayLike
 ) -> CalibrationLine:
     """Regress the event on the predicted log-odds: intercept and slope, with errors clustered by fold.
 
@@ -132,28 +131,20 @@ def calibration_line(
 
     Cox 1958, Biometrika 45:562; Steyerberg 2019.
     """
-    p, y, n = _checked(probability, event, weights)
+    p, y, n = _arrays(probability, event, weights)
     refuse((p <= 0) | (p >= 1), "the probability is 0 or 1", "It has no log-odds: exclude such people and count them.")
     if not 0 < n @ y < n.sum():
         raise ValueError("all or none had the event, so there is nothing to calibrate against; include more people.")
-    group = group_codes(fold, folds)
     there = n > 0
-    p, y, n, group = p[there], y[there], n[there], pd.factorize(group[there])[0]
-    log_odds = special.logit(p)
-    reach = 30 + np.abs(log_odds).max()
-    at = optimize.brentq(lambda a: n @ (y - special.expit(log_odds + a)), -reach, reach)
-    designs = np.ones((len(p), 1)), np.column_stack([np.ones(len(p)), log_odds])
-    chance = special.expit(log_odds + at)
-    bread = np.array([[1 / (n @ (chance * (1 - chance)))]])
-    both, bread_both, identified = logistic.maximum(designs[1], n, n * y)
+    p, y, n, group = p[there], y[there], n[there], pd.factorize(np.asarray(fold)[there])[0]
+    log_odds, clusters = special.logit(p), group.max() + 1
     found = []
-    for value, inverse, design, fitted, known in (
-        (at, bread, designs[0], chance, True),
-        (both[1], bread_both, designs[1], special.expit(designs[1] @ both), identified[1]),
-    ):
-        covariance, t = logistic.clustered(inverse, design * (n * (y - fitted))[:, None], group)
-        se = math.sqrt(covariance[-1, -1]) if known else math.nan
-        value = float(value) if known else math.nan
+    for design, offset in ((np.ones((len(p), 1)), log_odds), (np.column_stack([np.ones(len(p)), log_odds]), 0 * p)):
+        coefficients, bread = logistic.maximum(design, n, n * y, offset)
+        residual = n * (y - special.expit(design @ coefficients + offset))
+        covariance, t = logistic.clustered(sum_by(group, design * residual[:, None], clusters) @ bread, clusters)
+        known = np.ptp(log_odds) > 0 or design.shape[1] == 1  # one probability has no slope
+        value, se = (float(coefficients[-1]), math.sqrt(covariance[-1, -1])) if known else (math.nan, math.nan)
         found.append(Estimate(value, value - t * se, value + t * se, se, float(n.sum())))
     return CalibrationLine(*found)
 
@@ -163,13 +154,8 @@ def estimate(drawn: np.ndarray, n: float, low: float | None = None, high: float 
     return draws.estimate(float(drawn[0]), np.asarray(drawn[1:], dtype=float), n, low=low, high=high)
 
 
-def _checked(
+def _arrays(
     probability: ArrayLike, event: ArrayLike, weights: ArrayLike | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    p = column(probability, "probability")
-    if not p.size:
-        raise ValueError("there are no rows to assess the probabilities with: give at least one.")
-    y = column(event, "event", p.size)
-    refuse((p < 0) | (p > 1), "the probability is not between 0 and 1", "Give probabilities, not percent or log-odds.")
-    refuse((y != 0) & (y != 1), "the event is not 0 or 1", "Give 1 where it happened and 0 elsewhere.")
-    return p, y, frequency_weights(weights, p.size)
+    p, y = np.asarray(probability, dtype=float), np.asarray(event, dtype=float)
+    return p, y, np.ones(p.size) if weights is None else np.asarray(weights, dtype=float)

@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import optimize
 
-from cxlib.stats.checks import column, refuse, z_value
+from cxlib.stats.checks import z_value
 
+_Z = z_value(0.95)
 _GRID = 300  # points of the integral over the variance between groups
 _NEGLIGIBLE = 18.0  # log density below its peak, a part in 10^8
 
@@ -25,17 +26,16 @@ class Shrunken:
     """Shrunken group means and the spread between the groups, in the unit of the values.
 
     ``table`` has a row for each group, in the order given: ``value`` as observed, ``shrunken``, its interval ``low`` to
-    ``high`` at ``confidence``, ``weight`` (the share of its own mean that the group keeps, 0-1) and ``se`` of the
+    ``high``, ``weight`` (the share of its own mean that the group keeps, 0-1) and ``se`` of the
     shrunken mean. ``mean`` is the common mean, ``between_sd`` the standard deviation of the true means.
     """
 
     table: pd.DataFrame
     mean: float
     between_sd: float
-    confidence: float
 
 
-def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.95) -> Shrunken:
+def shrink(values: ArrayLike, standard_errors: ArrayLike) -> Shrunken:
     """Shrink the means of k >= 3 groups towards their common mean.
 
     ``values`` and ``standard_errors`` (k numbers each, in one unit; errors above 0 and taken as known) belong to
@@ -46,18 +46,14 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
 
     The intervals contain on average 95 % of the true means; with five or more groups this also holds for the highest
     one. ``between_sd`` is that of Paule & Mandel 1982 (J. Res. Natl. Bur. Stand. 87:377), and ``mean`` is pooled with
-    it. Returns a Shrunken. ValueError for fewer than three groups and for missing or impossible numbers.
+    it. Returns a Shrunken. ValueError for fewer than three groups.
 
     Example: ``shrink([28, 8, -3, 7, -1, 1, 18, 12], [15, 10, 16, 11, 9, 11, 10, 18]).table`` (Rubin 1981).
     """
-    z = z_value(confidence)
     names = values.index if isinstance(values, pd.Series) else None
-    values = column(values, "value")
+    values, errors = np.asarray(values, dtype=float), np.asarray(standard_errors, dtype=float)
     if values.size < 3:
         raise ValueError(f"Shrinking needs at least 3 groups, not {values.size}: show these means as they are.")
-    errors = column(standard_errors, "standard error", values.size)
-    remedy = "A mean of few answers that agree is not certain: exclude such groups."
-    refuse(errors <= 0, "the standard error is not above 0", remedy)
     # In units of a typical error around the middle, so that no step depends on the unit of the values.
     centre, unit = float(np.median(values)), float(np.exp(np.log(errors).mean()))
     scaled, known = (values - centre) / unit, (errors / unit) ** 2
@@ -69,14 +65,14 @@ def shrink(values: ArrayLike, standard_errors: ArrayLike, confidence: float = 0.
         {
             "value": values,
             "shrunken": centre + unit * shrunken,
-            "low": centre + unit * (shrunken - z * se),
-            "high": centre + unit * (shrunken + z * se),
+            "low": centre + unit * (shrunken - _Z * se),
+            "high": centre + unit * (shrunken + _Z * se),
             "weight": weight,
             "se": unit * se,
         },
         index=names,
     )
-    return Shrunken(table, centre + unit * float(mean), unit * math.sqrt(between), confidence)
+    return Shrunken(table, centre + unit * float(mean), unit * math.sqrt(between))
 
 
 def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
@@ -84,12 +80,12 @@ def ranks(shrunken: Shrunken, draws: int, seed: int) -> pd.DataFrame:
 
     The true means are drawn ``draws`` times (usually 4,000) from normal distributions around the shrunken means and
     ranked each time (Goldstein & Spiegelhalter 1996, J. R. Stat. Soc. A 159:385). Returns the groups in the order given
-    with whole ranks: ``value`` (the median), ``low``, ``high``, at the confidence of ``shrunken``.
+    with whole ranks: ``value`` (the median), ``low``, ``high``.
     """
     table = shrunken.table
     drawn = np.random.default_rng(seed).normal(table["shrunken"], table["se"], (draws, len(table)))
     ranked = 1 + np.argsort(np.argsort(-drawn, axis=1), axis=1)
-    chances = [0.5, (1 - shrunken.confidence) / 2, (1 + shrunken.confidence) / 2]
+    chances = [0.5, 0.025, 0.975]
     value, low, high = np.quantile(ranked, chances, axis=0, method="inverted_cdf")
     return pd.DataFrame({"value": value, "low": low, "high": high}, index=table.index)
 
@@ -130,7 +126,11 @@ def _spread(between: ArrayLike, values: np.ndarray, known: np.ndarray) -> np.nda
 
 
 def _variance_at(target: float, values: np.ndarray, known: np.ndarray) -> float:
-    """Return the variance between groups at which Q, which falls as it grows, reaches ``target``; 0 if Q is below."""
+    """Return the variance between groups at which Q, which falls as it grows, reaches ``target``; 0 if Q is below.
+
+    Bracketed, because the iteration of statsmodels' ``combine_effects`` gives 0 where it overshoots: if errors differ
+    much, or one group stands apart.
+    """
     if _spread(0, values, known) <= target:
         return 0.0
     highest = 2 * float(((values - values.mean()) ** 2).sum()) / target  # where Q is at most half the target

@@ -144,15 +144,8 @@ def add_up(
     if mine.isna().all():
         raise NotEstimable("no-common-level", least=least)
     inside, kept = counted[mine.notna()], sorted(mine.dropna().unique())
-    where = (
-        inside["fold"].to_numpy(int),
-        mine.dropna().map(kept.index).to_numpy(int),
-        inside["band"].astype(str).map(names.index).to_numpy(int),
-    )
-    sums = {}
-    for column in [c for c in counted if c not in ("stratum", "band", "fold")]:
-        cells = np.zeros((weights.shape[1], len(kept), len(names)))
-        np.add.at(cells, where, inside[column].to_numpy(float))
-        sums[column] = np.tensordot(weights, cells, axes=1)
+    where = mine.dropna().map(kept.index), inside["band"].astype(str).map(names.index)
+    columns, shape = [c for c in counted if c not in ("stratum", "band", "fold")], (len(kept), len(names))
+    sums = {c: draws.summed(weights, inside["fold"], inside[c], where, shape) for c in columns}
     sizes = inside.groupby("band", observed=True)["n"].sum().astype(float).to_dict()
     return Sums(names, sizes, sums, float(1 - inside["n"].sum() / counted["n"].sum()))

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from cxlib.stats.checks import column, follow_up, refuse, z_value
+from cxlib.stats.draws import summed
 from cxlib.stats.estimate import Estimate
 
 Z = z_value(0.95)  # of all intervals here
@@ -99,11 +100,8 @@ def survival_draws(counts: pd.DataFrame, length: int, weights_matrix: np.ndarray
     ``counts`` has columns duration (whole numbers, 1 .. ``length``), fold, n (all last seen then) and events (those of
     them with the event). ``weights_matrix`` is draws x folds; a row of ones gives the observed curve.
     """
-    cells = np.zeros((2, weights_matrix.shape[1], length))
-    where = (counts["fold"].to_numpy(), counts["duration"].to_numpy() - 1)
-    np.add.at(cells[0], where, counts["events"].to_numpy(float))
-    np.add.at(cells[1], where, counts["n"].to_numpy(float))
-    return survival_matrix(weights_matrix @ cells[0], weights_matrix @ cells[1])
+    at = (counts["duration"] - 1,)
+    return survival_matrix(*(summed(weights_matrix, counts["fold"], counts[c], at, (length,)) for c in ("events", "n")))
 
 
 def _greenwood(at_risk: np.ndarray, events: np.ndarray) -> np.ndarray:

@@ -21,7 +21,6 @@ from cxlib.page.resamples import resamples
 from cxlib.stats import draws, finance, survival
 from cxlib.stats.estimate import Estimate
 from cxlib.value import purchase_models
-from cxlib.value.purchase_models import by_fold
 
 MODEL = "BG/NBD"  # of what a new buyer buys
 AGREE = "all resamples agree"
@@ -66,10 +65,8 @@ def _subscriber(company: Company) -> _Newcomer:
     horizon = math.ceil(m.horizon_months * DAYS_A_MONTH)
     found = _followed(company, horizon)
 
-    def cells(frame: pd.DataFrame, at: pd.Series | int, column: str) -> np.ndarray:
-        grid = np.zeros((weights.shape[1], horizon))
-        np.add.at(grid, (frame["fold"].to_numpy(), at), frame[column].to_numpy(float))
-        return grid
+    def daily(frame: pd.DataFrame, at: pd.Series, column: str, matrix: np.ndarray = weights) -> np.ndarray:
+        return draws.summed(matrix, frame["fold"], frame[column], (at,), (horizon,))
 
     def parts(of: Callable[[pd.Series], pd.Series]) -> dict[str, tuple[pd.DataFrame, ...]]:
         frames = [f.assign(stratum=of(f["stratum"])) for f in (found.entered, found.ended, found.joined)]
@@ -77,8 +74,8 @@ def _subscriber(company: Company) -> _Newcomer:
 
     def sound(part: tuple[pd.DataFrame, ...]) -> bool:
         entered, ended, joined = part
-        at_risk = np.cumsum(cells(entered, entered["day"], "n").sum(0))
-        at_risk[1:] -= np.cumsum(cells(ended, ended["day"] - 1, "n").sum(0))[:-1]
+        at_risk = np.cumsum(daily(entered, entered["day"], "n", weights[:1])[0])
+        at_risk[1:] -= np.cumsum(daily(ended, ended["day"] - 1, "n", weights[:1])[0])[:-1]
         return joined["priced"].sum() >= least and at_risk.min() >= least
 
     own = {s for s, part in parts(lambda s: s).items() if sound(part)}
@@ -91,14 +88,10 @@ def _subscriber(company: Company) -> _Newcomer:
     paid_on = [round((k + first) * DAYS_A_MONTH) for k in range(m.horizon_months)]
     revenue, everybody = np.zeros((len(weights), m.horizon_months + first)), 0.0
     for entered, ended, joined in levels.values():
-        sides = (
-            cells(ended, ended["day"] - 1, "events"),
-            cells(ended, ended["day"] - 1, "n"),
-            cells(entered, entered["day"], "n"),
-        )
-        still = survival.survival_matrix(*(weights @ side for side in sides))
+        gone = (daily(ended, ended["day"] - 1, c) for c in ("events", "n"))
+        still = survival.survival_matrix(*gone, daily(entered, entered["day"], "n"))
         still = np.hstack([np.ones((len(still), 1)), still])
-        n, fee, priced = (weights @ by_fold(joined["fold"], joined[c], weights) for c in ("n", "fee", "priced"))
+        n, fee, priced = (draws.summed(weights, joined["fold"], joined[c]) for c in ("n", "fee", "priced"))
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample may have nobody of a level
             revenue[:, first:] += (n * fee / priced)[:, None] * still[:, paid_on]
         everybody = everybody + n
@@ -119,7 +112,7 @@ def _buyer(company: Company) -> _Newcomer:
     bought = np.hstack([np.zeros((len(bought), 1)), bought])
     spent = purchases.first_and_later(company)
     one, one_worth, later, later_worth = (
-        weights @ by_fold(spent["fold"], spent[c], weights) for c in spent.columns.drop("fold")
+        draws.summed(weights, spent["fold"], spent[c]) for c in spent.columns.drop("fold")
     )
     revenue = np.zeros((len(weights), m.horizon_months + first))
     revenue[:, first:] = np.diff(bought, axis=1) * (later_worth / later)[:, None]
@@ -147,21 +140,19 @@ def simple(company: Company) -> Answer:
     lives, currency = upsells.lifetimes(company), company.settings.currency or ""
     if fees:
         paying = follow_up.paying(company)
-        n, revenue = (weights @ by_fold(paying["fold"], paying[c], weights) for c in ("n", "revenue"))
+        n, revenue = (draws.summed(weights, paying["fold"], paying[c]) for c in ("n", "revenue"))
         paid = np.divide(revenue, n, out=np.full(len(n), np.nan), where=n > 0)  # nobody may pay in a resample
         often, base = np.full(len(n), 12.0), (n[0], n[0])
     else:
         year = upsells.year_of_orders(company)
-        buyers, many, revenue = (
-            weights @ by_fold(year["fold"], year[c], weights) for c in ("buyers", "orders", "revenue")
-        )
+        buyers, many, revenue = (draws.summed(weights, year["fold"], year[c]) for c in ("buyers", "orders", "revenue"))
         with np.errstate(invalid="ignore", divide="ignore"):
             paid, often, base = revenue / many, many / buyers, (many[0], buyers[0])
     sizes = lives.groupby("here")["n"].sum().reindex([False, True], fill_value=0)
     if min(*sizes, *base) < company.settings.privacy.minimum_base:
         raise Unanswered("simple-formula-needs")
     gone, here = (
-        weights @ by_fold(part["fold"], part["years"], weights) / (weights @ by_fold(part["fold"], part["n"], weights))
+        draws.summed(weights, part["fold"], part["years"]) / draws.summed(weights, part["fold"], part["n"])
         for part in (lives[lives["here"] == h] for h in (False, True))
     )
     lines = [
@@ -249,7 +240,7 @@ def referrals(company: Company) -> Answer:
     new = _newcomer(company)
     now, weights = follow_up.today(company, "nps"), resamples(company)
     promoters = now[now["band"] == "promoter"]
-    here = weights @ by_fold(promoters["fold"], promoters["n"], weights)
+    here = draws.summed(weights, promoters["fold"], promoters["n"])
     if here[0] < company.settings.privacy.minimum_base:
         raise Unanswered("few-promoters")
     came = here * m.referred_per_promoter

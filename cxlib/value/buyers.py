@@ -31,7 +31,6 @@ from cxlib.value.purchase_models import (
     Trial,
     active,
     ahead,
-    by_fold,
     expected_spend,
     headline,
     kept_shares,
@@ -202,7 +201,7 @@ def lift(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
     shown = _compared(company, found, level, [found.chosen]).rename(columns={"level": "tenth"})
     resampling, rows, fold = resamples(company), found.fits.rows, found.fits.rows["fold"].to_numpy()
     top = [
-        resampling @ by_fold(fold, np.where(here, rows[c], 0), resampling)
+        draws.summed(resampling, fold, np.where(here, rows[c], 0))
         for here in (level == level.min(), np.ones(len(rows), dtype=bool))
         for c in ("n", "purchases")
     ]
@@ -315,7 +314,7 @@ def _later_spend(company: Company, found: Trial, model: LikelihoodModel) -> tupl
     rows, resampling = found.fits.rows, resamples(company)
     kind, kept = kept_shares(rows, np.ones_like(resampling[:1]))
     columns = (rows["revenue"], rows["purchases"], rows["purchases"] * expected_spend(model, rows) * kept[0, kind])
-    spent, made, expected = (resampling @ by_fold(rows["fold"].to_numpy(), c, resampling) for c in columns)
+    spent, made, expected = (draws.summed(resampling, rows["fold"].to_numpy(), c) for c in columns)
     off, n = expected / spent - 1, float(rows.loc[rows["purchases"] > 0, "n"].sum())
     later = draws.estimate(spent[0] / made[0], spent[1:] / made[1:], n, low=0)
     return draws.estimate(off[0], off[1:], n, low=-1), later, float(expected[0] / made[0])
@@ -388,7 +387,7 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
 def _unpaid(company: Company) -> dict[str, object]:
     """Return what was free, what was refunded, and the share of revenue in the largest order: facts for the words."""
     found, weights = purchases.money(company), resamples(company)
-    paid, refunded = (weights @ by_fold(found["fold"], found[c], weights) for c in ("paid", "refunded"))
+    paid, refunded = (draws.summed(weights, found["fold"], found[c]) for c in ("paid", "refunded"))
     sums = found.drop(columns=["fold", "largest"]).sum()
     with np.errstate(invalid="ignore", divide="ignore"):
         share = refunded / paid

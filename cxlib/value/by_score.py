@@ -94,11 +94,9 @@ def _staying(
     kept = sorted(level.dropna().unique())
     mine, of_base = counted["stratum"].astype(str).map(level), base["stratum"].astype(str).map(level)
     inside = base.assign(level=of_base)[of_base.notna()]
-    cells = np.zeros((2, weights.shape[1], len(kept)))
-    where = (inside["fold"].to_numpy(int), inside["level"].map(kept.index).to_numpy(int))
-    for i, column in enumerate(("revenue", "n")):
-        np.add.at(cells[i], where, inside[column].to_numpy(float))
-    pays, customers = weights @ cells[0], (weights @ cells[1]).sum(1)
+    at = (inside["level"].map(kept.index),)
+    pays = draws.summed(weights, inside["fold"], inside["revenue"], at, (len(kept),))
+    customers = draws.summed(weights, inside["fold"], inside["n"])
     days, factors = horizon_of(company, months)
     worth = []
     for band in names:
@@ -322,12 +320,9 @@ def _beyond_buying(company: Company, metric: str, until: str, minimum_repeat_buy
     answered = [b for b in names if b != NO_ANSWER]
     if len(answered) < 2:
         raise Unanswered("few-buyers-by-score", cut=trial.cut)
-    sums = np.zeros((2, 256, len(names)))
-    inside = counted[counted["band"].isin(names)]
-    where = inside["fold"].to_numpy(int), inside["band"].map(names.index).to_numpy(int)
-    for i, column in enumerate(("purchases", "expected")):
-        np.add.at(sums[i], where, inside[column].to_numpy(float))
-    weights = resamples(company)
+    inside, weights = counted[counted["band"].isin(names)], resamples(company)
+    at = (inside["band"].map(names.index),)
+    sums = [draws.summed(np.eye(256), inside["fold"], inside[c], at, (len(names),)) for c in ("purchases", "expected")]
     made, expected = (weights @ s for s in sums)
     ratio = made / expected
     rows = [

@@ -309,12 +309,10 @@ def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> 
     at, fold, share = ahead.place(rows), rows["fold"].to_numpy(), share_kept(company)
 
     def drawn(expected: np.ndarray, column: str) -> np.ndarray:
-        size = np.zeros((len(ahead.cells), matrix.shape[1]))
-        np.add.at(size, (at, fold), rows[column].to_numpy(float))
-        return (expected @ size * matrix).sum(axis=1)
+        return (expected * draws.summed(matrix, fold, rows[column], (at,), (len(ahead.cells),))).sum(axis=1)
 
     def seen(column: str) -> np.ndarray:
-        return matrix @ np.bincount(fold, rows[column].to_numpy(float), matrix.shape[1])
+        return draws.summed(matrix, fold, rows[column])
 
     def off(expected: np.ndarray, came: np.ndarray) -> Estimate:
         with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold nobody who stayed

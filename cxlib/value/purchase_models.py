@@ -132,8 +132,8 @@ def moves(
     ``rows`` are those of the fit. A parameter that the data hardly determine could diverge if each draw were fitted
     anew. Forecasts hardly depend on it, and first-order moves are enough for them.
     """
-    per_fold = model.moves(resampling.shape[1], *(rows[c] for c in columns), rows["fold"], weights=rows["n"])
-    return (resampling[1:] - 1) @ per_fold
+    counted = (rows[c].to_numpy(float) for c in ("n", "fold"))
+    return (resampling[1:] - 1) @ model.moves(resampling.shape[1], rows[columns].to_numpy(float), *counted)
 
 
 def spread(model: LikelihoodModel, moved: np.ndarray, what: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -242,11 +242,11 @@ def trial(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
     fits = fit(rows, resampling)
     fits.require_models()
     n, fold, expected, totals, off = fits.cells["n"].to_numpy(float), rows["fold"], {}, {}, {}
-    made = resampling @ by_fold(fold, rows["purchases"], resampling)
+    made = draws.summed(resampling, fold, rows["purchases"])
     for name, model in fits.models.items():
         expected[name] = model.predict(weeks, *fits.past)[fits.cell]
         totals[name] = fits.spread(name, lambda p, m=model: np.array([m.predict(weeks, *fits.past, p) @ n]))[:, 0]
-        sums = resampling @ by_fold(fold, expected[name] * rows["n"], resampling)
+        sums = draws.summed(resampling, fold, expected[name] * rows["n"])
         with np.errstate(invalid="ignore", divide="ignore"):
             off[name] = sums / made * totals[name] / totals[name][0] - 1
     return Trial(cut, weeks, fits, expected, totals, off)
@@ -263,11 +263,6 @@ def _median_gap(company: Company) -> int:
     gaps = customer_base.gaps(company)
     so_far = gaps[gaps["event"] == 1].groupby("duration")["n"].sum().cumsum()
     return int((so_far >= so_far.iloc[-1] / 2).idxmax())
-
-
-def by_fold(fold: np.ndarray, values: object, resampling: np.ndarray) -> np.ndarray:
-    """Add up a number of each row by fold."""
-    return np.bincount(fold, weights=np.asarray(values, dtype=float), minlength=resampling.shape[1])
 
 
 # ---- money -----------------------------------------------------------------------------------------------------------
@@ -297,9 +292,8 @@ def kept_shares(rows: pd.DataFrame, resampling: np.ndarray) -> tuple[np.ndarray,
     """Return the share of purchases expected to leave money after refunds: the kind of each row, draws x kinds."""
     groups = rows.groupby(["frequency", "kept"], sort=True)
     code, kinds = groups.ngroup().to_numpy(), pd.DataFrame(list(groups.groups), columns=["frequency", "kept"])
-    counts = np.zeros((resampling.shape[1], len(kinds)))
-    np.add.at(counts, (rows["fold"].to_numpy(int), code), rows["n"].to_numpy(float))
-    return code, shrunken_shares(kinds["kept"], kinds["frequency"], resampling @ counts)
+    counts = draws.summed(resampling, rows["fold"], rows["n"], (code,), (len(kinds),))
+    return code, shrunken_shares(kinds["kept"], kinds["frequency"], counts)
 
 
 def expected_spend(model: GammaGamma, rows: pd.DataFrame, params: np.ndarray | None = None) -> np.ndarray:
@@ -311,7 +305,7 @@ def unrefunded(company: Company) -> np.ndarray:
     """Return what is left of money (1 + draws) after refunds that follow no purchase on record, in proportion."""
     paid = purchases.money(company)
     weights, loose = resamples(company), paid["unlinked"]
-    sums = (weights @ by_fold(paid["fold"], v, weights) for v in (loose, paid["paid"] - paid["refunded"] + loose))
+    sums = (draws.summed(weights, paid["fold"], v) for v in (loose, paid["paid"] - paid["refunded"] + loose))
     with np.errstate(invalid="ignore", divide="ignore"):
         return 1 - np.clip(np.divide(*sums), 0, 1)
 

@@ -20,6 +20,7 @@ from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.page.dates import about_dates
 from cxlib.page.resamples import resamples
+from cxlib.stats import draws
 from cxlib.stats.renewal import BetaDiscreteWeibull, ShiftedBetaGeometric
 from cxlib.stats.renewal_draws import ConstantRate, RenewalFit, refits
 
@@ -99,10 +100,9 @@ class Fitted:
 def _level(kept: np.ndarray, fold: np.ndarray, matrix: np.ndarray) -> Level:
     followed = ~np.isnan(kept[:, 1:])
     before, after = (np.where(followed, np.nan_to_num(kept[:, s]), 0.0) for s in (slice(None, -1), slice(1, None)))
-    sums = np.zeros((2, matrix.shape[1], followed.shape[1]))
-    for total, cells in zip(sums, (before, before - after), strict=True):
-        np.add.at(total, fold, cells)
-    at_risk, lost = (matrix @ s for s in sums)
+    row, term = np.indices(followed.shape)
+    both = before, before - after
+    at_risk, lost = (draws.summed(matrix, fold[row], cells, (term,), followed.shape[1:]) for cells in both)
     seen = at_risk[0] > 0
     at_risk, lost = at_risk[:, seen], lost[:, seen]
     if not lost[0].any():
