@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from test_run import fake_company, notebooks
 
 from cxlib import paths
@@ -348,6 +349,20 @@ def test_what_an_analyst_can_do_in_a_notebook_is_not_said_on_its_page(name):
     notebook = nbformat.read(paths.notebooks() / f"{name}.ipynb", as_version=4)
     assert "\n> Analysts: " in notebook.cells[0].source
     assert "Analysts:" not in html.notebook_page(notebook, html.Page("Demo", "30 June 2026", name, f"{name}.html"))
+
+
+@pytest.mark.parametrize("name", ["01_scores", "03_churn", "04_value", "06_roi"])
+def test_the_numbers_by_hand_are_folded_and_nothing_else_is(name):
+    notebook = nbformat.read(paths.notebooks() / f"{name}.ipynb", as_version=4)
+    page = BeautifulSoup(
+        html.notebook_page(notebook, html.Page("Demo", "30 June 2026", name, f"{name}.html")), "html.parser"
+    )
+    (walk,) = page.select("details.walk")
+    assert walk.find_previous("h2").get_text() == "By hand"
+    assert walk.find("table")
+    assert not walk.find("h2")
+    assert page.find("h2", string="Method").find_parent("details") is None
+    assert len(page.select("#content img")) >= 5
 
 
 @pytest.mark.browser

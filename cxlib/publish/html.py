@@ -197,6 +197,8 @@ def _arrange(soup: object, page: Page) -> None:
         code.summary.decompose()
         code.find_previous_sibling().extend(list(code.children))
         code.decompose()
+    for heading in main.find_all("h2", string="By hand"):
+        _fold(soup, heading, "How the numbers above are made, step by step")
     names = {"content"}
     for heading in main.find_all(re.compile("^h[1-6]$")):
         base = heading.get("id") or re.sub(r"\W+", "-", heading.get_text().strip()).lower()
@@ -222,6 +224,16 @@ def _arrange(soup: object, page: Page) -> None:
             if not cell.get_text().strip() and not cell.find("img"):
                 cell.name = "td"  # an empty corner is not a heading
         _align_numbers(table)
+
+
+def _fold(soup: object, heading: object, says: str) -> None:
+    """Fold all of a section but its heading."""
+    cells = heading.find_parent(class_="text").find_next_siblings()
+    section = itertools.takewhile(lambda c: "text" not in c.get("class", ()) or not c.find("h2"), cells)
+    fold, summary = soup.new_tag("details", attrs={"class": "walk"}), soup.new_tag("summary")
+    summary.string = says
+    fold.extend([summary, *(part.extract() for part in [*heading.find_next_siblings(), *section])])
+    heading.insert_after(fold)
 
 
 def _prune(main: object) -> None:
