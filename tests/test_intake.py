@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-import ibis
+import ibis.backends.duckdb
 import numpy as np
 import pandas as pd
 import pytest

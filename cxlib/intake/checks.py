@@ -229,12 +229,14 @@ def check(engine: ibis.BaseBackend, sources: list[Rows], others: Mapping[str, Ch
     # Repeated ids are costly to search: only where one can occur twice, in one export or in two.
     if name in ID and (any(s.repeated for s in sources) or sum(ID[name] in s.source.columns for s in sources) > 1):
         rows, marks = _numbered(rows, name, mapped), marks | {"_again"}
+    rows = engine.create_view(f"_typed_{name}", rows)  # shorter expressions above it compile faster
     for table, other in others.items():
         key, marks = ID[table], marks | {f"_{c}" for c in _mapped(other.sources)}
-        own = {"_joined_on": "joined_on", "_left_on": "left_on", "fold": "fold"} if table == "customers" else {}
-        known = without_copies(other.rows).select(**{f"_{key}": key, f"_of_{key}": "_flags"}, **own)
-        rows = rows.left_join(known, rows[key] == known[f"_{key}"])
-    rows = engine.create_view(f"_typed_{name}", rows)  # shorter expressions above it compile faster
+        own = ", joined_on as _joined_on, left_on as _left_on, fold" if table == "customers" else ""
+        known = f"select {key} as _{key}, _flags as _of_{key}{own} from {other.rows.op().name} where _flags % 2 = 0"
+        both = f"select t.*, k.* from {rows.op().name} t left join ({known}) k on t.{key} = k._{key}"
+        engine.raw_sql(f"create view _{name}_and_{table} as {both}")
+        rows = engine.table(f"_{name}_and_{table}")
     lengths = {c for s in sources for c, given in s.source.columns.items() if given.after}
     c = Context(as_of, mapped | marks, lengths)
     reasons, notes = _conditions(rows, c, REASONS[name]), _conditions(rows, c, NOTES.get(name, ()))
