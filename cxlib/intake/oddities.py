@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import chain, product
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
@@ -77,12 +76,12 @@ class Oddities:
     @cached_property
     def days(self) -> pd.DataFrame:
         """The rows of each day, by day, for the columns in ``DATED``: table, column, day, n."""
-        counts = []
-        for table, column in ((t, c) for t, columns in DATED.items() for c in columns if self._has(t, c)):
-            days = self.tables[table].select(day=_[column].cast("date")).filter(_.day.notnull())
-            names = {"table": ibis.literal(table), "column": ibis.literal(column)}
-            counts.append(days.group_by("day").agg(n=_.count()).mutate(**names))
-        found = reduce(ibis.union, counts).execute() if counts else _NO_DAYS
+        one = "select '{t}' as \"table\", '{c}' as \"column\", {c}::date as day, count(*) as n from {rows} "
+        one += "where {c} is not null group by all"
+        dated = [(t, c) for t, columns in DATED.items() for c in columns if self._has(t, c)]
+        counts = [one.format(t=t, c=c, rows=self.tables[t].op().name) for t, c in dated]
+        engine = self.tables["customers"].get_backend()
+        found = engine.con.sql(" union all ".join(counts)).df() if counts else _NO_DAYS
         return found.assign(day=pd.to_datetime(found["day"])).sort_values("day")
 
     @property
