@@ -62,11 +62,13 @@ def require(company: Company, metric: str, minimum_events: int) -> None:
 class Curves:
     """Survival after the answer by band, all bands at one mix of the first segment and of the customers' stage.
 
-    ``drawn``: by band, (1 + draws) x days; the first row is as observed. ``counted``: the counts behind
-    them (``follow_up.follow_up``), with the level within which bands are compared.
+    ``drawn``: by band, (1 + draws) x days; the first row is as observed. ``followed``: by band, the answers still
+    followed on day 0, 1 ... ``counted``: the counts behind both (``follow_up.follow_up``), with the level within which
+    bands are compared.
     """
 
     drawn: dict[str, np.ndarray]
+    followed: dict[str, np.ndarray]
     sizes: dict[str, float]
     answered: list[str]  # the bands, worst first, without "no answer"
     horizon: int
@@ -82,15 +84,10 @@ class Curves:
         drawn = self.drawn[band][:, day - 1]
         e = draws.estimate(drawn[0], drawn[1:], self.sizes[band], low=0, high=1)
         if math.isnan(e.low):  # nobody has left yet in any resample: Clopper-Pearson on those still followed
-            n = max(self.at_risk(band, day), 1.0)
+            n = max(self.followed[band][day], 1.0)
             exact = intervals.share(n, n, method="clopper-pearson")
             e = Estimate(e.value, exact.low, exact.high, n=e.n)
         return e
-
-    def at_risk(self, band: str, day: float) -> float:
-        """Count the answers of a band still followed at a day."""
-        part = self.counted[self.counted["band"] == band]
-        return float(part.loc[part["duration"] >= day, "n"].sum())
 
     def gap(self, best: str, worst: str, day: int) -> Estimate:
         """Estimate by how much the share still here differs on a day."""
@@ -137,19 +134,18 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     if len(answered) < 2:
         raise Unanswered("too-few-groups")
     horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
-    level = counted["stratum"].astype(str).map(levels(counted, names, least, finer=1, horizon=horizon))
+    level = counted["stratum"].map(levels(counted, names, least, finer=1, horizon=horizon)).astype("category")
     left_out = int(counted.loc[level.isna(), "n"].sum())
     counted = counted.assign(level=level)[level.notna()]
-    sizes, mixed = counted.groupby("band", observed=True)["n"].sum(), sorted(counted["level"].unique())
-    weights = resamples(company)
-    mix = counted.groupby("level")["n"].sum()[mixed].to_numpy(float)
-    drawn = {}
-    for band in names:
-        parts = (counted[(counted["band"] == band) & (counted["level"] == v)] for v in mixed)
-        each = (survival.survival_draws(part, horizon_days, weights) for part in parts)
-        drawn[band] = sum(share * one for share, one in zip(mix / mix.sum(), each, strict=True))
-    mixed_by = by if len(mixed) > 1 else []
-    return Curves(drawn, sizes.to_dict(), answered, horizon, mixed_by, counted, not_followed, left_out)
+    sizes, mix = (counted.groupby(key, observed=True)["n"].sum() for key in ("band", "level"))
+    weights, drawn, followed = resamples(company), dict.fromkeys(names, 0.0), {}
+    for (band, level), part in counted.groupby(["band", "level"], observed=True):
+        drawn[band] += mix[level] / mix.sum() * survival.survival_draws(part, horizon_days, weights)
+    for band, part in counted.groupby("band", observed=True):
+        ends = np.bincount(part["duration"], part["n"], horizon_days + 1)
+        followed[band] = ends[::-1].cumsum()[::-1]
+    mixed_by = by if len(mix) > 1 else []
+    return Curves(drawn, followed, sizes.to_dict(), answered, horizon, mixed_by, counted, not_followed, left_out)
 
 
 def _turned(e: Estimate) -> Estimate:
@@ -174,7 +170,7 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     metric = answers.choose(company, metric)
     c = curves(company, metric, horizon_days, minimum_events)
     rows = [
-        {"band": b, "months": d / DAYS_A_MONTH, "estimate": c.at(b, d), "at_risk": c.at_risk(b, d)}
+        {"band": b, "months": d / DAYS_A_MONTH, "estimate": c.at(b, d), "at_risk": c.followed[b][d]}
         for b in c.drawn
         for d in [0, *range(7, c.horizon, 7), c.horizon]
     ]

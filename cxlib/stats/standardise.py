@@ -39,9 +39,8 @@ def levels(
     """
     duration = counted.get("duration", 0)
     columns = ["n", *also]
-    cells = counted.assign(stratum=counted["stratum"].astype(str), to=duration)
-    cells = cells.groupby(["stratum", "band"], observed=True)[[*columns, "to"]]
-    cells = cells.agg(dict.fromkeys(columns, "sum") | {"to": "max"}).reset_index()
+    cells = counted.assign(to=duration).groupby(["stratum", "band"], observed=True)[[*columns, "to"]]
+    cells = cells.agg(dict.fromkeys(columns, "sum") | {"to": "max"}).reset_index().astype({"stratum": str})
     sizes = cells.groupby("stratum")["n"].sum()
     level = pd.Series({s: s for s in sizes.index})
 
