@@ -22,6 +22,7 @@ sys.modules.setdefault("rfc3987_syntax", None)
 import duckdb  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from ibis.backends.sql import SQLBackend  # noqa: E402
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -31,6 +32,26 @@ settings.load_profile("repeatable")
 _connect = duckdb.connect
 duckdb.connect = lambda *args, config=None, **how: _connect(*args, config={"threads": 1, **(config or {})}, **how)
 gc.set_threshold(20_000, 20, 50)
+
+# To open a company of the same columns again is to compile the same queries again: a third of the work. Queries of
+# tables whose names Ibis made up ("ibis_...") never come again, and are not kept.
+_compile, _compiled = SQLBackend.compile, {}
+
+
+def _compile_once(engine, query, /, **how):
+    if how.get("params"):
+        return _compile(engine, query, **how)
+    key = (engine, query.op(), *sorted(how.items()))
+    if (sql := _compiled.get(key)) is None:
+        sql = _compile(engine, query, **how)
+        if "ibis_" not in sql:
+            if len(_compiled) >= 300:  # a query holds on to its engine
+                _compiled.clear()
+            _compiled[key] = sql
+    return sql
+
+
+SQLBackend.compile = _compile_once
 
 # With two processes the slow files go first, so that none is left alone at the end (make test keeps this order).
 SLOW_FIRST = (
