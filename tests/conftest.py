@@ -9,7 +9,7 @@ import gc
 import os
 import re
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 # Before numpy is imported: on small matrices a second thread costs more than it gives.
@@ -33,25 +33,18 @@ _connect = duckdb.connect
 duckdb.connect = lambda *args, config=None, **how: _connect(*args, config={"threads": 1, **(config or {})}, **how)
 gc.set_threshold(20_000, 20, 50)
 
-# To open a company of the same columns again is to compile the same queries again: a third of the work. Queries of
-# tables whose names Ibis made up ("ibis_...") never come again, and are not kept.
-_compile, _compiled = SQLBackend.compile, {}
+# To open a company of the same columns again is to compile the same queries again: a third of the work.
+_compile = SQLBackend.compile
 
 
-def _compile_once(engine, query, /, **how):
-    if how.get("params"):
-        return _compile(engine, query, **how)
-    key = (engine, query.op(), *sorted(how.items()))
-    if (sql := _compiled.get(key)) is None:
-        sql = _compile(engine, query, **how)
-        if "ibis_" not in sql:
-            if len(_compiled) >= 300:  # a query holds on to its engine
-                _compiled.clear()
-            _compiled[key] = sql
-    return sql
+@lru_cache(maxsize=400)  # a query holds on to its engine
+def _compiled(engine, query, *how):
+    return _compile(engine, query.to_expr(), **dict(how))
 
 
-SQLBackend.compile = _compile_once
+SQLBackend.compile = lambda engine, query, /, params=None, **how: (
+    _compile(engine, query, params=params, **how) if params else _compiled(engine, query.op(), *sorted(how.items()))
+)
 
 # With two processes the slow files go first, so that none is left alone at the end (make test keeps this order).
 SLOW_FIRST = (

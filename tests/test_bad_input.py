@@ -323,6 +323,7 @@ def test_what_cannot_be_true_is_set_aside_and_counted(small):
 
 
 def test_nothing_after_the_as_of_date_is_used(small):
+    small.only("responses", "contacts", "exposures")
     small.add("customers.csv", "C9,2025-07-01,,,Pro,1")
     small.add("responses.csv", "R9,C1,nps,2025-07-01,2025-07-02,9,")
     small.add("contacts.csv", "T9,C1,2025-07-01,,")
