@@ -37,7 +37,7 @@ gc.set_threshold(20_000, 20, 50)
 _compile = SQLBackend.compile
 
 
-@lru_cache(maxsize=400)  # a query holds on to its engine
+@lru_cache(maxsize=120)  # a query holds on to its engine
 def _compiled(engine, query, *how):
     return _compile(engine, query.to_expr(), **dict(how))
 

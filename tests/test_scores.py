@@ -13,6 +13,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 from surveys import CSAT, NPS, figures, rows_of, survey, surveys
 
+from benchmarks.simulation import refilled
 from cxlib.counts import answers
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
@@ -198,16 +199,26 @@ def test_no_segment_is_named_where_none_differs():
     assert named <= 4  # .05 of 20 expected; more than 4 with probability .003
 
 
+@pytest.fixture(scope="module")
+def crowd():
+    settings, frames = rows_of(np.resize([1, 3, 5], 360), of_customers={"plan": ["s0"] * 360})
+    return Company.from_frames(settings, frames), frames
+
+
 @examples(
     sizes=st.lists(st.integers(1, 60), min_size=1, max_size=6),
     least=st.sampled_from([5, 30]),
 )
 @budget(max_examples=15, deadline=None)
-def test_no_small_segment_is_shown_nor_left_over(sizes, least):
-    level = np.repeat([f"s{i}" for i in range(len(sizes))], sizes)
-    frames = survey(np.resize([1, 3, 5], len(level)), of_customers={"plan": level})
-    frames.settings.__dict__["privacy"] = frames.settings.privacy.model_copy(update={"minimum_base": least})
-    found = segments.differences(frames, cuts=["plan"])
+def test_no_small_segment_is_shown_nor_left_over(crowd, sizes, least):
+    whole, frames = crowd
+    level = np.repeat([f"s{i}" for i in range(len(sizes))], sizes)  # of those who were asked
+    plan = [*level, *["s0"] * (360 - len(level))]
+    asked = frames["responses"].head(len(level))
+    company = refilled(whole, {"customers": frames["customers"].assign(plan=plan), "responses": asked})
+    privacy = whole.settings.privacy.model_copy(update={"minimum_base": least})
+    company.settings = whole.settings.model_copy(update={"privacy": privacy})
+    found = segments.differences(company, cuts=["plan"])
     if not found.answered:
         return
     shown = found.table
