@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from simulated import in_turn
 
 from cxlib.intake.company import Company
 
@@ -13,15 +14,21 @@ CSAT = {"csat": {"scale": [1, 5], "good": "high"}}
 NPS = {"nps": {"scale": [0, 10]}}
 
 
-def survey(
+def survey(*args, **how) -> Company:
+    """Make the company of ``rows_of``, which takes the same arguments."""
+    return Company.from_frames(*rows_of(*args, **how))
+
+
+def rows_of(
     scores: Sequence[float],
     customers: Sequence[str] | None = None,
     metrics: Mapping[str, object] = CSAT,
     of_customers: Mapping[str, Sequence[object]] | None = None,
     **columns: Sequence[object],
-) -> Company:
-    """Make a company of one answer (or question, where the score is NaN) per row; the first metric unless ``metric``.
+) -> tuple[dict, dict[str, pd.DataFrame]]:
+    """Return settings and frames of one answer (or question, if the score is NaN) per row.
 
+    The metric is the first unless there is a column ``metric``.
     ``customers``: whose answer it is (default: one each); ``of_customers``: their columns, text ones being segments,
     in the order of their sorted ids; ``columns``: further columns of the answers. Questions are dated over 2024.
     """
@@ -39,7 +46,12 @@ def survey(
         "metrics": metrics, "draws": 200,
         "segments": [c for c in people if people[c].dtype == object and c != "customer_id"],
     }  # fmt: skip
-    return Company.from_frames(settings, {"customers": people, "responses": frame.assign(**columns)})
+    return settings, {"customers": people, "responses": frame.assign(**columns)}
+
+
+def surveys(made: Sequence[tuple[dict, dict[str, pd.DataFrame]]]) -> Iterator[Company]:
+    """Yield the company of each of several ``rows_of`` the same customers and columns, one after the other."""
+    return in_turn(made[0][0], (frames for _, frames in made))
 
 
 def figures(finding):

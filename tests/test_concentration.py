@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from simulated import no_programmes
 from surveys import figures
 from test_forecast import MONEY, annuity, contracts
 
@@ -17,7 +18,7 @@ ALL = (concentration.grid, concentration.curve, concentration.spread, concentrat
 
 @pytest.fixture(scope="module")
 def world():
-    return Company.from_frames(demo.settings("demo", draws=100), demo.subscription(5, 2000))
+    return Company.from_frames(demo.settings("demo", draws=100), no_programmes(demo.subscription(5, 2000)))
 
 
 @pytest.fixture(scope="module")

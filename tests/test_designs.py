@@ -50,6 +50,18 @@ def judged(opened, frames, months=12, **initiative):
     return designs.evaluate(company, programmes(company)[0], months)
 
 
+@pytest.fixture(scope="module")
+def fair(kinds, opened):
+    """The evidence of a fair trial."""
+    return judged(opened, kinds["randomised"])
+
+
+@pytest.fixture(scope="module")
+def growing(kinds, opened):
+    """The evidence of a rollout in three steps."""
+    return judged(opened, kinds["staggered, growing"])
+
+
 def checks(found):
     return {c.name: c for c in found.checks}
 
@@ -88,20 +100,19 @@ def test_few_randomised_units_are_a_warning_and_no_check(kinds, opened):
     assert (few.verdict, few.facts["units"], found.known) == ("not made", 12, "randomised")
 
 
-def test_arms_that_cannot_be_random_are_no_trial(kinds, opened):
+def test_arms_that_cannot_be_random_are_no_trial(kinds, opened, fair):
     frames = dict(kinds["randomised"])
-    fair = checks(judged(opened, frames))["randomisation"]
-    assert fair.passed
-    assert fair.p > 0.05
+    assert checks(fair)["randomisation"].passed
+    assert checks(fair)["randomisation"].p > 0.05
     basic = frames["customers"].set_index("customer_id")["plan"].eq("Basic")
     moved = frames["exposures"]["customer_id"].map(basic) & (np.arange(len(frames["exposures"])) % 3 == 0)
     frames["exposures"] = frames["exposures"].assign(arm=frames["exposures"]["arm"].mask(moved, "treated"))
-    found = judged(opened, frames)
+    company = filled(opened, frames)
+    (result,) = returns.results(company)
+    found = result.evidence
     assert checks(found)["randomisation"].passed is False
     assert checks(found)["randomisation"].p < 0.001
     assert (found.design, found.known) == (RANDOMISED, "observed")
-    company = filled(opened, frames)
-    (result,) = returns.results(company)
     assert result.statement.verdict == "cannot tell"
     assert "resulted in" not in " ".join(returns.statement(company, result).texts)
 
@@ -136,17 +147,19 @@ def test_who_is_listed_in_both_arms_is_counted_and_left_out(kinds, opened):
     assert panels.in_both(waiting, "I1", 12) == 0 < panels.in_both(waiting, "I1", 24)
 
 
-def test_a_holdout_by_an_unknown_rule_is_a_comparison_but_not_randomised(kinds, opened):
+def test_a_holdout_by_an_unknown_rule_is_a_comparison_but_not_randomised(kinds, opened, fair):
     found = judged(opened, kinds["randomised"], assignment=None)
     assert (found.design, found.known) == (HOLDOUT, "comparison")
-    trial = judged(opened, kinds["randomised"])
-    assert abs(found.effect.value - trial.effect.value) < 2 * trial.effect.se
+    assert abs(found.effect.value - fair.effect.value) < 2 * fair.effect.se
     assert {"overlap", "months before the start"} <= set(checks(found))
     assert checks(found)["overlap"].facts["left_out"] == 0
 
 
 def test_without_a_known_rule_a_matched_comparison_is_a_link(kinds, opened):
-    chosen, unknown = judged(opened, kinds[LOW]), judged(opened, kinds[LOW], assignment=None, assigned_by=None)
+    chosen = judged(opened, kinds[LOW])
+    company = filled(opened, kinds[LOW], assignment=None, assigned_by=None)
+    (result,) = returns.results(company)
+    unknown = result.evidence
     assert (chosen.design, chosen.known, chosen.remedy) == (MATCHED, "comparison", "")
     assert (unknown.design, unknown.known) == (MATCHED, "adjusted")
     assert unknown.effect.value == chosen.effect.value
@@ -155,8 +168,7 @@ def test_without_a_known_rule_a_matched_comparison_is_a_link(kinds, opened):
     assert overlap.passed
     assert overlap.facts["control"] == chosen.facts["control"]
     assert 30 < overlap.facts["effective"] < overlap.facts["control"]
-    company = filled(opened, kinds[LOW], assignment=None, assigned_by=None)
-    said = " ".join(returns.statement(company, returns.results(company)[0]).texts)
+    said = " ".join(returns.statement(company, result).texts)
     assert "linked to" in said
     assert "resulted in" not in said
 
@@ -177,12 +189,11 @@ def test_a_control_arm_that_is_reached_soon_after_is_no_comparison(kinds, opened
     assert found.known == "observed"
 
 
-def test_few_units_are_judged_by_reassigning_the_starts(kinds, opened):
-    many = judged(opened, kinds["staggered, growing"])
-    assert (many.design, many.known) == (STAGGERED, "comparison")
-    assert (many.facts["steps"], many.facts["treated_units"], many.facts["never"]) == (3, 36, 12)
-    assert checks(many)["few units"].facts["enough"]
-    assert math.isnan(checks(many)["few units"].p)
+def test_few_units_are_judged_by_reassigning_the_starts(kinds, opened, growing):
+    assert (growing.design, growing.known) == (STAGGERED, "comparison")
+    assert (growing.facts["steps"], growing.facts["treated_units"], growing.facts["never"]) == (3, 36, 12)
+    assert checks(growing)["few units"].facts["enough"]
+    assert math.isnan(checks(growing)["few units"].p)
     frames = dict(kinds["staggered, growing"])
     pooled = frames["customers"]["branch"].str[1:].astype(int) % 8
     frames["customers"] = frames["customers"].assign(branch="B" + pooled.astype(str))
@@ -191,8 +202,8 @@ def test_few_units_are_judged_by_reassigning_the_starts(kinds, opened):
     assert 0 < few.p < 0.05
 
 
-def test_the_largest_step_before_a_rollout_is_corrected_for_the_months_looked_at(kinds, opened):
-    found = checks(judged(opened, kinds["staggered, growing"]))["months before the start"]
+def test_the_largest_step_before_a_rollout_is_corrected_for_the_months_looked_at(growing):
+    found = checks(growing)["months before the start"]
     assert found.facts["steps"] == 11
     assert found.estimate.excludes(0)  # one of eleven does by chance
     assert found.p > 0.05
@@ -204,7 +215,9 @@ def test_the_largest_step_before_a_rollout_is_corrected_for_the_months_looked_at
 
 def test_where_every_low_scorer_was_reached_only_before_and_after_is_left(opened):
     frames, naive = worlds.make("low scorers, all, no effect", SEED, CUSTOMERS)
-    found = judged(opened, frames)
+    company = filled(opened, frames)
+    (result,) = returns.results(company)
+    found = result.evidence
     assert naive["naive score"]  # what a before/after comparison claims
     assert (found.design, found.known, found.measured) == (BEFORE_AND_AFTER, "observed", False)
     assert 0.9 < found.facts["share"] <= 1
@@ -214,8 +227,7 @@ def test_where_every_low_scorer_was_reached_only_before_and_after_is_left(opened
     assert score["low"] > 0.5  # up by more than chance
     assert score["anyway"] == pytest.approx(score["value"], abs=0.2)  # as expected of such scores without a programme
     assert score["beyond_low"] < 0 < score["beyond_high"]
-    company = filled(opened, frames)
-    said = " ".join(returns.statement(company, returns.results(company)[0]).texts)
+    said = " ".join(returns.statement(company, result).texts)
     assert "regression to the mean" in said
     assert "resulted in" not in said
 

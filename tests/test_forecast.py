@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from simulated import no_programmes
 from surveys import figures
 
 from cxlib import demo
@@ -46,7 +47,7 @@ def annuity(stay, months=24, first=0, rate=0.1):
 
 @pytest.fixture(scope="module")
 def frames():
-    return demo.subscription(SEED, PEOPLE, **STEADY)
+    return no_programmes(demo.subscription(SEED, PEOPLE, **STEADY))
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,11 @@ def known():
 
 
 @pytest.fixture(scope="module")
+def ways(known):
+    return hazard_ratios.routes(known, "nps")
+
+
+@pytest.fixture(scope="module")
 def decided():
     return world(leaving.DECIDED_BEFORE)
 
@@ -65,8 +70,8 @@ def test_ratios_of_two_and_of_1_3_are_recovered(known):
         assert e.low < true < e.high
 
 
-def test_three_ways_of_dating_agree_where_there_is_a_link_and_where_there_is_none(known):
-    assert hazard_ratios.routes(known, "nps").facts["linked"] == 3
+def test_three_ways_of_dating_agree_where_there_is_a_link_and_where_there_is_none(ways):
+    assert ways.facts["linked"] == 3
     found = hazard_ratios.routes(world(leaving.NULL, 12), "nps")
     assert (found.facts["linked"], found.facts["ways"], found.facts["missing"]) == (0, 3, [])
     assert not found.facts["opposed"]
@@ -81,8 +86,8 @@ def test_ways_that_differ_by_more_than_chance_are_named(company, known):
     assert [r["ratio"].value for r in found["ratios"]] == pytest.approx([2.45, 1.87, 1.66], abs=0.005)
 
 
-def test_the_landmarks_together_are_each_of_them_and_no_later_score(known):
-    found = hazard_ratios.routes(known, "nps").table.set_index("route")
+def test_the_landmarks_together_are_each_of_them_and_no_later_score(known, ways):
+    found = ways.table.set_index("route")
     alone = follow_up.person_time(follow_up.landmarks(known, "nps", [365], 365, ["plan"]))
     alone = hazard_ratios._ratios(known, "nps", alone)
     assert found.loc["score at 12 months", "value"] == pytest.approx(alone.estimate("detractor").value, rel=1e-6)

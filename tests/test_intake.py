@@ -35,6 +35,17 @@ def small(tmp_path: Path) -> Small:
     return Small(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def as_it_is(tmp_path_factory) -> Small:
+    """The small company for tests that do not change its files."""
+    return Small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def whole(as_it_is) -> Company:
+    return as_it_is.open()
+
+
 # --- three real companies -------------------------------------------------------------------------------------------
 
 
@@ -87,8 +98,8 @@ def test_software_company_impossible_tickets_and_two_kinds_of_churn():
 # --- the tables -----------------------------------------------------------------------------------------------------
 
 
-def test_tables_have_the_columns_and_types_of_the_contract(small):
-    company = small.open()
+def test_tables_have_the_columns_and_types_of_the_contract(whole):
+    company = whole
     adds_up(company)
     kinds = {c: str(t) for c, t in company.customers.schema().items()}
     assert kinds == {
@@ -140,10 +151,9 @@ def test_has_and_none_for_what_is_not_declared(small):
         company.has("order")
 
 
-def test_fold_is_the_first_byte_of_the_md5_of_the_id_in_every_table(small):
-    company = small.open()
+def test_fold_is_the_first_byte_of_the_md5_of_the_id_in_every_table(whole):
     for table in ("customers", "responses", "orders", "contacts", "exposures"):
-        frame = company.frame(table)
+        frame = whole.frame(table)
         expected = [hashlib.md5(i.encode()).digest()[0] for i in frame["customer_id"]]
         assert frame["fold"].tolist() == expected
 
@@ -302,26 +312,24 @@ def test_parquet_keeps_its_own_types(small):
     assert (error.row, error.column, error.value) == (3, "amount", "inf")
 
 
-def test_inputs_name_every_file_with_its_sum(small):
-    company = small.open()
-    inputs = company.inputs.set_index("file")
-    assert set(inputs.index) == {"company.yaml", *small.files}
+def test_inputs_name_every_file_with_its_sum(as_it_is, whole):
+    inputs = whole.inputs.set_index("file")
+    assert set(inputs.index) == {"company.yaml", *as_it_is.files}
     for name in inputs.index:
-        data = (small.folder / name).read_bytes()
+        data = (as_it_is.folder / name).read_bytes()
         assert inputs.loc[name, "sha256"] == hashlib.sha256(data).hexdigest()
         assert inputs.loc[name, "bytes"] == len(data)
 
 
-def test_frames_give_the_same_company_as_files(small):
-    company = small.open()
+def test_frames_give_the_same_company_as_files(whole):
     tables = ["customers", "responses", "orders", "contacts", "initiatives", "exposures"]
-    frames = {t: company.frame(t).drop(columns="fold", errors="ignore").dropna(axis=1, how="all") for t in tables}
+    frames = {t: whole.frame(t).drop(columns="fold", errors="ignore").dropna(axis=1, how="all") for t in tables}
     again = Company.from_frames({k: v for k, v in SETTINGS.items() if k != "sources"}, frames)
     adds_up(again)
     assert again.title == "Small & Sons"
     assert again.inputs.empty
     for table in tables:
-        left, right = again.frame(table), company.frame(table)
+        left, right = again.frame(table), whole.frame(table)
         pd.testing.assert_frame_equal(left[right.columns], right)
 
 
@@ -408,6 +416,7 @@ def test_no_words_of_the_checks_are_missing_or_left_over():
 
 def test_opening_by_name_and_version(monkeypatch, small):
     monkeypatch.setenv("CXLIB_ROOT", str(small.folder.parent))
+    small.only("customers")
     small.write()
     home = small.folder.parent / "data"
     home.mkdir()
@@ -419,8 +428,7 @@ def test_opening_by_name_and_version(monkeypatch, small):
         open_company("acne")
 
 
-def test_a_part_of_the_customers_keeps_its_rows_in_all_tables(small):
-    whole = small.open()
+def test_a_part_of_the_customers_keeps_its_rows_in_all_tables(whole):
     part = whole.where("plan = 'Pro' and monthly_revenue > 15")
     assert part.frame("customers")["customer_id"].tolist() == ["C2", "C4"]
     for table in ("responses", "orders", "contacts", "exposures"):
@@ -440,13 +448,12 @@ def test_a_part_of_the_customers_keeps_its_rows_in_all_tables(small):
         ("plan = ", "cannot be read"),
     ],
 )
-def test_a_condition_that_cannot_be_read_or_fits_nobody_is_an_error(small, condition, word):
-    company = small.open()
-    assert re.search(word, stops(lambda: company.where(condition)).problem)
+def test_a_condition_that_cannot_be_read_or_fits_nobody_is_an_error(whole, condition, word):
+    assert re.search(word, stops(lambda: whole.where(condition)).problem)
 
 
-def test_a_segment_of_ones_own_is_a_segment_like_any_other(small):
-    company = small.open().with_segment("size", "case when monthly_revenue > 15 then 'large' else 'small' end")
+def test_a_segment_of_ones_own_is_a_segment_like_any_other(whole):
+    company = whole.with_segment("size", "case when monthly_revenue > 15 then 'large' else 'small' end")
     assert company.settings.segments == ["plan", "size"]
     assert company.has("customers", "size")
     sizes = company.frame("customers").set_index("customer_id")["size"].to_dict()
@@ -461,12 +468,12 @@ def test_importing_the_library_is_cheap():
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
-def test_a_company_saved_and_opened_again_is_the_same(small, tmp_path, monkeypatch):
-    company = small.open()
+def test_a_company_saved_and_opened_again_is_the_same(as_it_is, whole, tmp_path, monkeypatch):
+    company = whole
     company.keep(tmp_path / "kept")
     monkeypatch.setenv("CXLIB_INTAKE", str(tmp_path / "kept"))
     monkeypatch.setattr("cxlib.intake.reading.load", None)  # no export may be read again
-    again = small.open()
+    again = as_it_is.open()
     for table in ("customers", "responses", "orders", "contacts", "initiatives", "exposures"):
         kept = again.frame(table)
         if table == "responses":  # that there was a comment is kept, not what it said
@@ -479,4 +486,4 @@ def test_a_company_saved_and_opened_again_is_the_same(small, tmp_path, monkeypat
         pd.testing.assert_frame_equal(getattr(again, frame), getattr(company, frame))
     assert again.has("orders", "revenue")
     with pytest.raises(TypeError):  # another date is another company: it would have to be read
-        small.open(as_of="2025-01-01")
+        as_it_is.open(as_of="2025-01-01")

@@ -6,6 +6,7 @@ import net
 import numpy as np
 import pandas as pd
 import pytest
+from simulated import no_programmes
 from surveys import CSAT, NPS, survey
 
 from cxlib import demo
@@ -80,9 +81,10 @@ def test_questions_whose_answers_may_still_come_are_not_called_unanswered():
         ["response_id", "customer_id", "metric", "asked_at", "answered_at", "score"]
     ]
     settings = {"name": "T", "as_of": "2024-12-31", "relationship": "contractual", "currency": "EUR", "metrics": CSAT}
-    found = nonresponse.rates(Company.from_frames(settings, frames))
+    again = Company.from_frames(settings, frames)
+    found = nonresponse.rates(again)
     assert not found.answered  # of the questions old enough every one was answered
-    assert nonresponse._settled(Company.from_frames(settings, frames), "csat").isoformat() == "2024-12-25"
+    assert nonresponse._settled(again, "csat").isoformat() == "2024-12-25"
 
 
 def test_customers_here_asked_and_heard_are_counted(company):
@@ -166,7 +168,7 @@ def test_weighting_brings_the_demo_nearer_the_truth():
     who, wave = np.nonzero(path.seen(path.asked))
     score = path.score[who, wave + 1]
     truth = 100 * float((score >= 9).mean() - (score <= 6).mean())
-    company = Company.from_frames(demo.settings("demo", draws=50), demo.subscription(77, 6000))
+    company = Company.from_frames(demo.settings("demo", draws=50), no_programmes(demo.subscription(77, 6000)))
     found = estimates(nonresponse.reweighted(company, "nps", rake=False))
     assert abs(found[nonresponse.WEIGHTED].value - truth) < abs(found[nonresponse.RAW].value - truth)
 

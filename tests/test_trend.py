@@ -6,7 +6,8 @@ import net
 import numpy as np
 import pandas as pd
 import pytest
-from surveys import CSAT, NPS, figures, survey
+from simulated import no_programmes
+from surveys import CSAT, NPS, figures, rows_of, survey, surveys
 
 from cxlib import demo
 from cxlib.errors import InputError, Unanswered
@@ -21,7 +22,11 @@ def company():
     return net.opened("demo")
 
 
-def by_quarter(score, per_quarter=400, seed=1, metrics=CSAT, scale=(1, 5), spread=1.0):
+def by_quarter(*args, **how):
+    return Company.from_frames(*quarters(*args, **how))
+
+
+def quarters(score, per_quarter=400, seed=1, metrics=CSAT, scale=(1, 5), spread=1.0):
     """Answers of new customers each quarter: a mean per quarter and plan, and the share of plan b."""
     rng, parts = np.random.default_rng(seed), []
     for q, start in enumerate(QUARTERS):
@@ -32,7 +37,7 @@ def by_quarter(score, per_quarter=400, seed=1, metrics=CSAT, scale=(1, 5), sprea
         parts.append(pd.DataFrame({"score": given, "plan": np.where(b, "b", "a"), "asked_at": asked}))
     frame = pd.concat(parts, ignore_index=True)
     ids = [f"c{i:05d}" for i in range(len(frame))]
-    return survey(
+    return rows_of(
         frame["score"], ids, metrics, {"plan": frame["plan"].to_numpy(object)}, asked_at=frame["asked_at"].to_numpy()
     )
 
@@ -146,7 +151,8 @@ def test_the_demo_leaves_its_limits_after_its_region_fell(company):
 def test_the_demos_falling_region_is_named_a_quarter_before_its_exits_rise():
     """Harbour's experience falls on 1 July 2025, its exits rise from 1 January 2026."""
     early = Company.from_frames(
-        demo.settings("demo", draws=50, as_of="2025-09-30"), demo.subscription(10, 6000, as_of="2025-09-30")
+        demo.settings("demo", draws=50, as_of="2025-09-30"),
+        no_programmes(demo.subscription(10, 6000, as_of="2025-09-30")),
     )
     found = trend.early_warning(early, "nps")
     row = found.table.iloc[0]
@@ -183,8 +189,9 @@ def test_only_a_worse_score_is_a_warning():
 def test_quiet_years_bring_few_false_warnings():
     """The small version of make calibrate: 12 quiet companies, four looks each, stated rate .05."""
     false = 0
-    for seed in range(12):
-        found = trend.watch(by_quarter(lambda q: ((3.4, 3.0), 0.4), 200, seed), "csat")
+    quiet = [quarters(lambda q: ((3.4, 3.0), 0.4), 200, seed) for seed in range(12)]
+    for company in surveys(quiet):
+        found = trend.watch(company, "csat")
         assert found["period"].nunique() == 4
         false += bool(found["falling"].any())
     assert false <= 3  # more with probability .002

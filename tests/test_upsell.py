@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from simulated import no_programmes
 from small_company import Small, stops
 from surveys import figures, survey
 
@@ -28,7 +29,7 @@ NOTHING = {"link": False, "silence": 1.0, "welcome_effect": 1.0, "managers_effec
 def opened(frames, company="demo", money=None, **changes):
     settings = demo.settings(company, draws=100, **changes)
     settings["money"] |= money or {}
-    return Company.from_frames(settings, frames)
+    return Company.from_frames(settings, no_programmes(frames))
 
 
 def by_luck(frames):

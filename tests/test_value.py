@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from net import opened
+from simulated import in_turn
 
 from cxlib import demo
 from cxlib.counts import follow_up, planned_reach, purchases
@@ -75,7 +76,8 @@ def contracts(seed: int, customers: int, rates: tuple, score: tuple, fee: float 
 
 def test_two_segments_of_equal_value_that_differ_only_in_tenure_show_no_gap_at_equal_tenure():
     company = contracts(1, 8000, rates=(0.06, 0.01), score=(6.5, 9.0))
-    gap = figures(by_score.by_score(company))["value-gap"]
+    found = by_score.by_score(company)
+    gap = figures(found)["value-gap"]
     assert not gap.excludes(0)
     assert gap.high - gap.low < 6  # of a value of up to 120: narrow enough to find a gap
     # ... and would, had tenure been left out.
@@ -84,7 +86,6 @@ def test_two_segments_of_equal_value_that_differ_only_in_tenure_show_no_gap_at_e
     crude = by_score._staying(company, counted, names, 12, 0, follow_up.paying(company))
     assert crude.drawn.gap("promoter", "detractor").low > 5
     assert (crude.levels, crude.known) == (1, "observed")
-    found = by_score.by_score(company)
     assert found.known == "adjusted"
     assert found.facts["gap"] == gap
     shown = found.table.set_index("band")["value"]
@@ -214,15 +215,15 @@ def test_the_shops_gap_is_at_equal_purchases_and_is_none_without_a_link(shop):
 
 
 def test_the_score_adds_to_a_model_of_buying_only_where_it_is_linked():
-    linked = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000))
-    null = Company.from_frames(demo.settings("demo-shop", draws=300), demo.shop(6, 12000, link=False))
-    assert figures(by_score.beyond(linked))["nps-value-spread"].low > 0
-    facts = by_score.beyond(linked).facts
+    worlds = (demo.shop(6, 12000, link=link) for link in (True, False))
+    linked, null = map(by_score.beyond, in_turn(demo.settings("demo-shop", draws=300), worlds))
+    assert figures(linked)["nps-value-spread"].low > 0
+    facts = linked.facts
     assert facts["linked"]
     assert facts["best_times"] - facts["worst_times"] == pytest.approx(facts["spread"].value)
-    assert not figures(by_score.beyond(null))["nps-value-spread"].excludes(0)
-    assert not by_score.beyond(null).facts["linked"]
-    assert not by_score.beyond(null).facts["found"]
+    assert not figures(null)["nps-value-spread"].excludes(0)
+    assert not null.facts["linked"]
+    assert not null.facts["found"]
 
 
 def test_which_money_leaves_is_forecast_with_customers_weighted_by_what_they_pay():
