@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import multiprocessing
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 
 import pandas as pd
 
+from benchmarks import compiling
 from cxlib.intake.company import Company
 
 
@@ -42,8 +42,7 @@ def refilled(company: Company, frames: Mapping[str, pd.DataFrame]) -> Company:
         engine.raw_sql(f"DELETE FROM _checked_{name}")
         engine.raw_sql(f"INSERT INTO _checked_{name} BY NAME SELECT * FROM _rows")
         engine.con.unregister("_rows")
-    if "compile" not in vars(engine):  # each company is asked the same questions: compile each to SQL once
-        engine.compile = lru_cache(maxsize=200)(engine.compile)
+    compiling.once()
     again = copy.copy(company)  # a new object, because answers are cached by company
     again.put_by = lambda name, rows: engine.create_table(f"put_by_{name}", rows, overwrite=True)
     return again

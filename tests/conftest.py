@@ -9,7 +9,7 @@ import gc
 import os
 import re
 import sys
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 # Before numpy is imported: on small matrices a second thread costs more than it gives.
@@ -22,7 +22,8 @@ sys.modules.setdefault("rfc3987_syntax", None)
 import duckdb  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
-from ibis.backends.sql import SQLBackend  # noqa: E402
+
+from benchmarks import compiling  # noqa: E402
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -34,17 +35,7 @@ duckdb.connect = lambda *args, config=None, **how: _connect(*args, config={"thre
 gc.set_threshold(20_000, 20, 50)
 
 # To open a company of the same columns again is to compile the same queries again: a third of the work.
-_compile = SQLBackend.compile
-
-
-@lru_cache(maxsize=120)  # a query holds on to its engine
-def _compiled(engine, query, *how):
-    return _compile(engine, query.to_expr(), **dict(how))
-
-
-SQLBackend.compile = lambda engine, query, /, params=None, **how: (
-    _compile(engine, query, params=params, **how) if params else _compiled(engine, query.op(), *sorted(how.items()))
-)
+compiling.once()
 
 # With two processes the slow files go first, so that none is left alone at the end (make test keeps this order).
 SLOW_FIRST = (

@@ -107,7 +107,7 @@ class Company:
     @property
     def tenure_unit(self) -> str | None:
         """The unit of customers.tenure: days, months, years; None if tenure is not mapped."""
-        return next((s.tenure_unit for s in self.settings.sources.customers if s.tenure_unit), None)
+        return _tenure_unit(self.settings)
 
     def frame(self, table: str) -> pd.DataFrame:
         """Return the rows used of a table as a pandas frame; InputError if company.yaml does not declare it."""
@@ -259,15 +259,18 @@ class Company:
         return pd.DataFrame(lines, columns=["check", "rows", "detail"])
 
 
+def _tenure_unit(settings: Settings) -> str | None:
+    return next((s.tenure_unit for s in settings.sources.customers if s.tenure_unit), None)
+
+
 def _given_back(settings: Settings, frames: Mapping[str, pd.DataFrame]) -> tuple[dict[str, Any], dict]:
     """Return the settings of a company without its exports, and its frames without the columns that ``frame`` adds."""
     exports = {"sources", "exports", "exchange_rates", "database", "folder"}
-    unit = next((s.tenure_unit for s in settings.sources.customers if s.tenure_unit), None)
     kept = settings.model_dump(mode="json", exclude_none=True, exclude=exports)
     mapped = {t: {c for s in settings.sources.of(t) for c in s.columns} for t in frames}
     added = {t: {"fold", *CODES, *(set(CONTRACT[t]) - mapped[t])} for t in frames}
     rows = {t: f.drop(columns=added[t], errors="ignore") for t, f in frames.items()}
-    return kept | {"sources": {"customers": {"tenure_unit": unit}}}, rows
+    return kept | {"sources": {"customers": {"tenure_unit": _tenure_unit(settings)}}}, rows
 
 
 def open_company(name_or_path: str | Path, as_of: date | str | None = None) -> Company:

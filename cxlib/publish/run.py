@@ -138,15 +138,16 @@ def _plan(
         used = {n: p.default for n, p in mine.items()} | injected
         if models.model_of(path.stem):
             models.check(path.stem, used)  # the question refuses impossible values here, as it does in the notebook
+        own = cells(path)
         page = html.Page(
             company=opened.title,
             as_of=numbers.day(opened.as_of),
-            title=html.title_of((c["source"] for c in cells(path) if c["cell_type"] == "markdown"), path.stem),
+            title=html.title_of((c["source"] for c in own if c["cell_type"] == "markdown"), path.stem),
             here=f"{path.stem}.html",
             links=html.links(known),
             parameters=[{"name": n, "value": v, "comment": mine[n].comment} for n, v in record.plain(used).items()],
         )
-        reads = any(READS in c["source"] for c in cells(path) if c["cell_type"] == "code")
+        reads = any(READS in c["source"] for c in own if c["cell_type"] == "code")
         plan.append(Job(path, record.plain(injected), page, reads))
     return opened, plan
 
