@@ -158,6 +158,26 @@ def test_fold_is_the_first_byte_of_the_md5_of_the_id_in_every_table(whole):
         assert frame["fold"].tolist() == expected
 
 
+def test_customers_of_an_account_share_a_fold_where_the_settings_say_so(small):
+    """``fold_by`` names the unit; whoever belongs to none is one alone. All tables follow."""
+    small.settings["fold_by"] = "account"
+    small.columns("customers")["account"] = "account"
+    rows = small.files["customers.csv"].splitlines()
+    accounts = ["account", "Acme", "Acme", "", "Bolt", "Bolt"]
+    small.files["customers.csv"] = "".join(f"{r},{a}\n" for r, a in zip(rows, accounts, strict=True))
+    company = small.open()
+    folds = company.frame("customers").set_index("customer_id")["fold"]
+    for customer, unit in zip(("C1", "C2", "C3", "C4", "C5"), ("Acme", "Acme", "C3", "Bolt", "Bolt"), strict=True):
+        assert folds[customer] == hashlib.md5(unit.encode()).digest()[0]
+    for table in ("responses", "orders", "contacts"):
+        frame = company.frame(table)
+        assert (frame["fold"] == frame["customer_id"].map(folds)).all()
+    small.settings["fold_by"] = "acount"
+    error = stops(small.open)
+    assert "fold_by: 'acount' is not a text column of customers" in error.problem
+    assert "account" in error.remedy
+
+
 def test_an_answer_is_dated_when_given_else_when_asked(small):
     small.only("responses")
     frame = small.open().frame("responses").set_index("response_id")

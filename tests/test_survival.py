@@ -11,6 +11,7 @@ from lifelines.statistics import multivariate_logrank_test
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 
+from cxlib.stats import draws, survival
 from cxlib.stats.survival import (
     counts_by_time,
     cumulative_incidence,
@@ -429,3 +430,25 @@ def test_columns_of_any_pandas_kind_are_read():
     expected = kaplan_meier([1, 2, 3], [1, 0, 1])
     frame = pd.DataFrame({"t": [1, 2, 3], "e": [True, False, True]}, index=[7, 8, 9]).convert_dtypes()
     pd.testing.assert_frame_equal(kaplan_meier(frame["t"], frame["e"]), expected)
+
+
+def test_accounts_are_the_unit_where_their_customers_leave_together():
+    """Two groups of 40 accounts of ten customers with a gamma frailty (variance 1): the gap after a year is held.
+
+    By account in about 95 of 100 worlds; by customer the interval would be far too narrow.
+    """
+    rng, weights = np.random.default_rng(3), draws.with_plain(draws.group_weights(400, 1))
+    held, truth = {"account": [], "customer": []}, (1 + 0.6) ** -1.0 - (1 + 0.9) ** -1.0
+    for _ in range(120):
+        frailty = np.repeat(rng.gamma(1.0, 1.0, 80), 10)
+        group = np.repeat([0, 1], 400)
+        days = np.ceil(rng.exponential(365, 800) / (frailty * np.where(group, 0.9, 0.6)))
+        for unit, of in (("account", np.repeat(np.arange(80), 10)), ("customer", np.arange(800))):
+            fold = rng.permutation(np.arange(of.max() + 1)) % 256
+            rows = pd.DataFrame({"duration": np.minimum(days, 365).astype(int), "fold": fold[of], "n": 1})
+            rows["events"] = (days <= 365).astype(int)
+            curve = [survival.survival_draws(rows[group == g], 365, weights)[:, -1] for g in (0, 1)]
+            gap = draws.estimate(curve[0][0] - curve[1][0], (curve[0] - curve[1])[1:], 80)
+            held[unit].append(gap.low <= truth <= gap.high)
+    assert np.mean(held["account"]) >= 0.90
+    assert np.mean(held["customer"]) <= 0.88

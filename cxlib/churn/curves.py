@@ -24,9 +24,10 @@ from cxlib.page.numbers import months, those
 from cxlib.page.resamples import resamples
 from cxlib.stats import competing, draws, intervals, survival
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.standardise import levels
+from cxlib.stats.standardise import AT_RISK, levels
 
 STEPS = (91, 183, 365)  # days after the answer at which curves are compared
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
 def leaving(company: Company) -> bool:
@@ -64,7 +65,7 @@ class Curves:
 
     ``drawn``: by band, (1 + draws) x days; the first row is as observed. ``followed``: by band, the answers still
     followed on day 0, 1 ... ``counted``: the counts behind both (``follow_up.follow_up``), with the level within which
-    bands are compared.
+    bands are compared; ``level``: that of each stratum. ``cells``: by band and level, (1 + draws) x ``days``.
     """
 
     drawn: dict[str, np.ndarray]
@@ -74,6 +75,9 @@ class Curves:
     horizon: int
     mixed_by: list[str]
     counted: pd.DataFrame
+    level: pd.Series
+    days: list[int]
+    cells: dict[tuple[str, str], np.ndarray]
     not_followed: int
     left_out: int  # answers of segments too small for curves of their own
 
@@ -91,8 +95,17 @@ class Curves:
 
     def gap(self, best: str, worst: str, day: int) -> Estimate:
         """Estimate by how much the share still here differs on a day."""
-        drawn = self.drawn[best][:, day - 1] - self.drawn[worst][:, day - 1]
+        first, second = (self.drawn[b][:, day - 1] for b in (best, worst))
+        if not (np.ptp(first) and np.ptp(second)):  # a group in which nobody has left yet has a margin of error too
+            return intervals.difference(self.at(best, day), self.at(worst, day))
+        drawn = first - second
         return draws.estimate(drawn[0], drawn[1:], self.sizes[best] + self.sizes[worst])
+
+    def customers(self, here: dict[str, np.ndarray], best: str, worst: str, day: int) -> Estimate:
+        """Estimate the gap of a day in customers: those who are ``here`` by level (1 + draws), at their own mix."""
+        at = self.days.index(day)
+        drawn = sum(n * (self.cells[best, k][:, at] - self.cells[worst, k][:, at]) for k, n in here.items())
+        return draws.estimate(drawn[0], drawn[1:], sum(n[0] for n in here.values()))
 
     def months(self, band: str, against: str = "") -> Estimate:
         """Estimate the mean months as a customer within the horizon (restricted mean), or by how much two differ."""
@@ -118,6 +131,18 @@ class Curves:
         return Estimate(value, low, high, n=self.sizes[band])
 
 
+def _at_risk(counted: pd.DataFrame, days: int) -> np.ndarray:
+    """Return how many are still followed on day 0, 1 ... ``days``."""
+    return np.bincount(counted["duration"], counted["n"], days + 1)[::-1].cumsum()[::-1]
+
+
+def _followed(counted: pd.DataFrame) -> int:
+    """Return the last day on which AT_RISK are still followed."""
+    return int(
+        np.flatnonzero(_at_risk(counted, int(counted["duration"].max())) >= min(AT_RISK, counted["n"].sum()))[-1]
+    )
+
+
 @lru_cache(maxsize=2)  # several sections of a page read the same curves
 def curves(company: Company, metric: str, horizon_days: int, minimum_events: int) -> Curves:
     """Return the curves by score; Unanswered where there are none."""
@@ -133,19 +158,38 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     counted = counted[counted["band"].isin(names)]
     if len(answered) < 2:
         raise Unanswered("too-few-groups")
-    horizon = int(min(horizon_days, counted.groupby("band", observed=True)["duration"].max().min()))
-    level = counted["stratum"].map(levels(counted, names, least, finer=1, horizon=horizon)).astype("category")
+    horizon = min(horizon_days, *(_followed(part) for _, part in counted.groupby("band", observed=True)))
+    level_of = levels(counted, names, least, finer=1, horizon=horizon)
+    level = counted["stratum"].map(level_of).astype("category")
     left_out = int(counted.loc[level.isna(), "n"].sum())
     counted = counted.assign(level=level)[level.notna()]
     sizes, mix = (counted.groupby(key, observed=True)["n"].sum() for key in ("band", "level"))
-    weights, drawn, followed = resamples(company), dict.fromkeys(names, 0.0), {}
+    days = sorted({min(d, horizon) for d in STEPS if d <= horizon_days} | {horizon})
+    weights, drawn, followed, cells = resamples(company), dict.fromkeys(names, 0.0), {}, {}
     for (band, level), part in counted.groupby(["band", "level"], observed=True):
-        drawn[band] += mix[level] / mix.sum() * survival.survival_draws(part, horizon_days, weights)
+        course = survival.survival_draws(part, horizon_days, weights)
+        drawn[band] += mix[level] / mix.sum() * course
+        cells[band, level] = course[:, [d - 1 for d in days]]
     for band, part in counted.groupby("band", observed=True):
-        ends = np.bincount(part["duration"], part["n"], horizon_days + 1)
-        followed[band] = ends[::-1].cumsum()[::-1]
+        followed[band] = _at_risk(part, horizon_days)
     mixed_by = by if len(mix) > 1 else []
-    return Curves(drawn, followed, sizes.to_dict(), answered, horizon, mixed_by, counted, not_followed, left_out)
+    return Curves(
+        drawn, followed, sizes.to_dict(), answered, horizon, mixed_by, counted, level_of, days, cells, not_followed,
+        left_out,
+    )  # fmt: skip
+
+
+def _here(company: Company, metric: str, c: Curves) -> dict[str, np.ndarray]:
+    """Return by level how many of today's customers answered as the worst group does, within a year; (1 + draws)."""
+    by, weights = [*people.segments(company)[:1], people.STAGE], resamples(company)
+    now = follow_up.today(company, metric, by)
+    now = now[now["band"] == c.answered[0]]
+    if now["n"].sum() < company.settings.privacy.minimum_base:
+        raise Unanswered("few-of-today", worst=c.answered[0])
+    level = now["stratum"].map(c.level.dropna())
+    return {
+        name: draws.summed(weights, part["fold"], part["n"], (), ()) for name, part in now.groupby(level, observed=True)
+    }
 
 
 def _turned(e: Estimate) -> Estimate:
@@ -185,7 +229,8 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     return answer(
         _link(c), table(rows, ["band", "months"]), figures,
         leaving=seen, best=best, worst=worst, best_share=ends[best], worst_share=ends[worst], gap=gap,
-        detected=gap.excludes(0), longer=longer, horizon=c.horizon, mixed_by=c.mixed_by, not_followed=c.not_followed,
+        detected=gap.excludes(0), longer=longer, horizon=c.horizon, mixed_by=c.mixed_by,
+        pooled=bool((c.level.dropna() != c.level.dropna().index).any()), not_followed=c.not_followed,
         watched_from=follow_up.watched_from(company), left_out=c.left_out,
     )  # fmt: skip
 
@@ -214,23 +259,25 @@ def differences(company: Company, metric: str = "", horizon_days: int = 365, min
     """Answer: how far apart are the groups after 3, 6 and 12 months, in percentage points and in customers of today?"""
     metric = answers.choose(company, metric)
     c = curves(company, metric, horizon_days, minimum_events)
-    seen, worst = leaving(company), c.answered[0]
-    steps = sorted({min(d, c.horizon) for d in STEPS if d <= horizon_days})
-    now = follow_up.today(company, metric) if seen else None
-    here = float(now.loc[now["band"] == worst, "n"].sum()) if seen else math.nan  # not known who is here
+    seen, worst, here = leaving(company), c.answered[0], {}
+    with suppress(Unanswered):
+        here = _here(company, metric, c) if seen else here  # without contracts nobody knows who is here
     rows = []
     for better in c.answered[:0:-1]:
-        for day in steps:
+        for day in c.days:
             e = c.gap(better, worst, day)
-            e = e if seen else _turned(e)
-            customers = {"customers": here * e.value, "customers_low": here * e.low, "customers_high": here * e.high}
-            rows.append({"groups": f"{better} minus {worst}", "after": months(day), "estimate": e} | customers)
-    first = rows[len(steps) - 1]
+            of = c.customers(here, better, worst, day) if here else UNKNOWN
+            of = {"customers": of.value, "customers_low": of.low, "customers_high": of.high}
+            rows.append(
+                {"groups": f"{better} minus {worst}", "after": months(day), "estimate": e if seen else _turned(e)} | of
+            )
+    first = rows[len(c.days) - 1]
     return answer(
         _link(c), table(rows, ["groups", "after"]),
-        best=c.answered[-1], worst=worst, after=first["after"], gap=first["estimate"], here=here if seen else 0,
+        best=c.answered[-1], worst=worst, after=first["after"], gap=first["estimate"],
+        here=sum(n[0] for n in here.values()),
         customers=Estimate(first["customers"], first["customers_low"], first["customers_high"]),
-        detected=sum(r["estimate"].excludes(0) for r in rows), gaps=len(rows),
+        detected=sum(r["estimate"].excludes(0) for r in rows), gaps=len(rows), mixed_by=c.mixed_by,
     )  # fmt: skip
 
 
@@ -238,26 +285,22 @@ def differences(company: Company, metric: str = "", horizon_days: int = 365, min
 def kept(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Answer:
     """Answer: how many more customers would be here at the horizon if the worst group left like the next better one?
 
-    The gap of the curves at the horizon times the customers of today in the worst group, under the same fold draws. A
-    link expressed in customers: it does not say that raising a score would keep them.
+    The gap of the curves at the horizon within each level of segment and stage, times today's customers of the worst
+    group in that level, under the same fold draws. A link expressed in customers: it does not say that raising a score
+    would keep them.
     """
     if not leaving(company):
         raise Unanswered("no-contracts")
     metric = answers.choose(company, metric)
     c = curves(company, metric, horizon_days, minimum_events)
-    worst, now = c.answered[0], follow_up.today(company, metric)
-    weights = resamples(company)
-    mine = now[now["band"] == worst].groupby("fold")["n"].sum().reindex(range(weights.shape[1]), fill_value=0)
-    here = weights @ mine.to_numpy(float)
-    if here[0] < company.settings.privacy.minimum_base:
-        raise Unanswered("few-of-today", worst=worst)
-    rows = []
-    for better in c.answered[1:]:
-        drawn = here * (c.drawn[better][:, c.horizon - 1] - c.drawn[worst][:, c.horizon - 1])
-        rows.append({"left_like": those(better), "estimate": draws.estimate(drawn[0], drawn[1:], here[0])})
+    worst, here = c.answered[0], _here(company, metric, c)
+    rows = [{"left_like": those(b), "estimate": c.customers(here, b, worst, c.horizon)} for b in c.answered[1:]]
     e, facts = rows[0]["estimate"], {"worst": worst, "better": c.answered[1], "horizon": c.horizon}
     figures = [Figure("kept", words.say(__file__, "kept", "more", **facts), e, "customers")]
-    return answer(_link(c), table(rows, ["left_like"]), figures, here=here[0], more=e, detected=e.excludes(0), **facts)
+    return answer(
+        _link(c), table(rows, ["left_like"]), figures,
+        here=e.n, more=e, detected=e.excludes(0), mixed_by=c.mixed_by, **facts,
+    )  # fmt: skip
 
 
 @finding("exits")

@@ -274,22 +274,52 @@ def _poisson(n: float) -> Estimate:
 # ---- cohorts ---------------------------------------------------------------------------------------------------------
 
 
-def _cohorts(company: Company, every: str, ages: list[int]) -> tuple[pd.DataFrame, dict[str, object]]:
-    """Return the counts of the cohorts that can be shown (small ones marked), and facts on the others.
+def _cohorts(company: Company, every: str, ages: list[int]) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, object]]:
+    """Return the cohorts that can be shown (small ones marked), their counts by level and fold, and facts on others.
 
     early_cohorts: joined before the exports record who left (``since``); small_cohorts: below the minimum base.
     """
-    counted = customer_base.cohorts(company, every, ages)
+    counted = customer_base.cohorts(company, every, ages, by=customer_base.level_of(company, ""))
     since, least = company.settings.leavers_since, company.settings.privacy.minimum_base
     early = counted["cohort"] < pd.Timestamp(since or "1900-01-01")
     hidden = int(counted.loc[early, "cohort"].nunique())
-    counted = counted[~early].assign(small=counted["joined"] < least)
-    blank = int(counted.loc[counted["small"], "cohort"].nunique())
-    return counted, {"early_cohorts": hidden, "since": since, "small_cohorts": blank}
+    counted = counted[~early]
+    whole = counted.groupby(["cohort", "days"], as_index=False)[["joined", "stayed"]].sum()
+    whole["small"] = whole["joined"] < least
+    blank = int(whole.loc[whole["small"], "cohort"].nunique())
+    return whole, counted, {"early_cohorts": hidden, "since": since, "small_cohorts": blank}
 
 
 def _cell(stayed: float, joined: float, small: bool) -> Estimate:
     return Estimate(math.nan, math.nan, math.nan) if small else intervals.share(stayed, joined)
+
+
+def _at_one_mix(company: Company, old: pd.DataFrame, new: pd.DataFrame) -> tuple[Estimate, float] | None:
+    """Estimate by how much the share who stayed rose from old to new joiners, at the mix of levels of both together.
+
+    Columns of both: level, fold, joined, stayed. Also returns the share of customers left out, those of levels that are
+    too small in either; None where all are.
+    """
+    both = pd.concat([old.assign(cohort="old"), new.assign(cohort="new")])
+    sizes = both.pivot_table("joined", "level", "cohort", "sum", fill_value=0)
+    common = sizes.index[sizes.min(axis=1) >= company.settings.privacy.minimum_base]
+    if not len(common):
+        return None
+    sizes, inside = sizes.loc[common], both[both["level"].isin(common)]
+    weights, where = resamples(company), (inside["cohort"].eq("new").astype(int), inside["level"].map(common.get_loc))
+    joined, stayed = (
+        draws.summed(weights, inside["fold"], inside[c], where, (2, len(common))) for c in ("joined", "stayed")
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = stayed / joined
+    mix = joined.sum(axis=1)
+    drawn = ((share[:, 1] - share[:, 0]) * mix).sum(axis=1) / mix.sum(axis=1)
+    n = float(sizes.to_numpy().sum())
+    e = draws.estimate(drawn[0], drawn[1:], n, low=-1, high=1)
+    if math.isnan(e.low):  # all stayed, or nobody did: no resample differs
+        (k_old, k_new), (n_old, n_new) = stayed[0].sum(axis=1), joined[0].sum(axis=1)
+        e = intervals.share_difference(k_new, n_new, k_old, n_old)
+    return e, 1 - n / float(both["joined"].sum())
 
 
 @finding("cohorts")
@@ -297,19 +327,20 @@ def cohorts(company: Company, every: str = "quarter", most: int = 20) -> Answer:
     """Answer: do newer customers stay longer? Share still here by joining cohort and age, each followed equally long.
 
     A cell is there only where the whole cohort was followed to that age (Pocock, Clayton & Altman 2002, Lancet
-    359:1686). ``most``: how many of the newest cohorts. Errors: InputError for an unknown period.
+    359:1686). The newest cohort is compared with the oldest at one mix of the first segment. ``most``: how many of the
+    newest cohorts. Errors: InputError for an unknown period.
     """
     customer_base.known(every)
     customer_base.require_leavers(company)
     days = {int(m * DAYS_A_MONTH): m for m in (3, *range(6, 121, 6))}
-    counted, hidden = _cohorts(company, every, list(days))
-    counted = counted[counted["cohort"].isin(sorted(counted["cohort"].unique())[-most:])]
-    sound = counted[~counted["small"]]
+    whole, counted, hidden = _cohorts(company, every, list(days))
+    whole = whole[whole["cohort"].isin(sorted(whole["cohort"].unique())[-most:])]
+    sound = whole[~whole["small"]]
     if sound.empty:
         raise Unanswered("small-cohorts")
     rows = [
         {"cohort": r.cohort, "months": days[r.days], "estimate": _cell(r.stayed, r.joined, r.small)}
-        for r in counted.itertuples()
+        for r in whole.itertuples()
     ]
     compared, figures = [], []
     for age in sorted({3, 12} & {days[d] for d in sound["days"]}, reverse=True):
@@ -319,17 +350,21 @@ def cohorts(company: Company, every: str = "quarter", most: int = 20) -> Answer:
         said = {"age": age, "every": every, "newest": new["cohort"]}
         label = words.say(__file__, "cohorts", "stayed", **said)
         figures.append(Figure(f"cohort-{age}-months", label, stayed, "share of those who joined"))
-        if len(here) > 1:
-            gap = intervals.share_difference(new["stayed"], new["joined"], old["stayed"], old["joined"])
+        cells = counted[counted["days"] == old["days"]]
+        each = [cells[cells["cohort"] == c["cohort"]] for c in (old, new)]
+        left_out = 0.0
+        if len(here) > 1 and (found := _at_one_mix(company, *each)):
+            gap, left_out = found
             label = words.say(__file__, "cohorts", "gap", age=age)
             figures.append(Figure(f"cohort-gap-{age}-months", label, gap, "share"))
         compared.append(
             said | {"stayed": stayed, "oldest": old["cohort"], "before": old["stayed"] / old["joined"], "gap": gap}
-            | {"changed": gap is not None and gap.excludes(0)}
+            | {"changed": gap is not None and gap.excludes(0), "left_out": left_out}
         )  # fmt: skip
     return answer(
         "count", table(rows, ["cohort", "months"]), figures,
-        every=every, compared=compared, dates=about_dates(company), **hidden,
+        every=every, compared=compared, mixed_by=customer_base.level_of(company, ""), dates=about_dates(company),
+        **hidden,
     )  # fmt: skip
 
 
@@ -337,22 +372,25 @@ def cohorts(company: Company, every: str = "quarter", most: int = 20) -> Answer:
 def early(company: Company, days: int = 90, quarters: int = 12) -> Answer:
     """Answer: how many new customers are still here after ``days``? By quarter of joining, all followed that long."""
     customer_base.require_leavers(company)
-    counted, hidden = _cohorts(company, "quarter", [days])
-    counted = counted.iloc[-quarters:]
-    recent, before = counted.iloc[-4:], counted.iloc[-8:-4]
+    whole, counted, hidden = _cohorts(company, "quarter", [days])
+    whole = whole.iloc[-quarters:]
+    recent, before = whole.iloc[-4:], whole.iloc[-8:-4]
     least = company.settings.privacy.minimum_base
     if recent["joined"].sum() < least:
         raise Unanswered("few-newcomers", days=days)
-    rows = [{"period": r.cohort, "estimate": _cell(r.stayed, r.joined, r.small)} for r in counted.itertuples()]
-    e, gap = intervals.share(recent["stayed"].sum(), recent["joined"].sum()), None
+    rows = [{"period": r.cohort, "estimate": _cell(r.stayed, r.joined, r.small)} for r in whole.itertuples()]
+    e, gap, left_out = intervals.share(recent["stayed"].sum(), recent["joined"].sum()), None, 0.0
     label = words.say(__file__, "early-retention", "stayed", days=days)
     figures = [Figure("early-retention", label, e, "share of those who joined")]
     if len(before) == 4 and before["joined"].sum() >= least:
-        gap = intervals.share_difference(recent["stayed"].sum(), e.n, before["stayed"].sum(), before["joined"].sum())
+        each = [counted[counted["cohort"].isin(part["cohort"])] for part in (before, recent)]
+        gap, left_out = _at_one_mix(company, *each) or (None, 0.0)
+    if gap is not None:
         label = words.say(__file__, "early-retention", "change")
         figures.append(Figure("early-retention-change", label, gap, "share"))
     return answer(
         "count", table(rows, ["period"]), figures,
         days=days, stayed=e, customers=e.n, start=recent["cohort"].iloc[0], quarters=len(recent), gap=gap,
-        changed=gap is not None and gap.excludes(0), dates=about_dates(company), **hidden,
+        changed=gap is not None and gap.excludes(0), mixed_by=customer_base.level_of(company, ""), left_out=left_out,
+        dates=about_dates(company), **hidden,
     )  # fmt: skip

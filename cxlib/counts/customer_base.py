@@ -138,24 +138,26 @@ def by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) 
     return pd.concat(parts, ignore_index=True)
 
 
-def cohorts(company: Company, every: str, ages: Sequence[int]) -> pd.DataFrame:
-    """Count by (cohort, days): joined, and stayed (longer than so many days), with equal follow-up.
+def cohorts(company: Company, every: str, ages: Sequence[int], by: str = "") -> pd.DataFrame:
+    """Count by (cohort, days, level, fold): joined, and stayed (longer than so many days), with equal follow-up.
 
     ``ages``: the days. A cohort is everybody who joined in one week, month, quarter or year. An age is included only if
-    customers who joined on the last day of that period were followed for so long.
+    customers who joined on the last day of that period were followed for so long. ``by``: the column whose values are
+    the levels; "" for one level, "all".
     """
     known(every)
-    who = everyone(company).filter(_.started.notnull())
+    who = as_text(everyone(company).filter(_.started.notnull()), [by] if by else [])
     length = days(who.last_day, who.started) + 1
     kept = {f"stayed_{age}": _sum(who.left_on.isnull() | (length > age)) for age in ages}
-    wide = who.group_by(cohort=who.started.truncate(PERIODS[every])).agg(joined=who.count(), **kept)
-    wide = wide.order_by("cohort").execute()
+    keys = {"cohort": who.started.truncate(PERIODS[every]), "level": who[by] if by else ibis.literal("all")}
+    wide = who.group_by(**keys, fold=who.fold).agg(joined=who.count(), **kept)
+    wide = wide.order_by("cohort", "level", "fold").execute()
     wide["cohort"] = pd.to_datetime(wide["cohort"])
-    parts = [wide[["cohort", "joined"]].assign(days=age, stayed=wide[f"stayed_{age}"]) for age in ages]
-    tidy = pd.concat(parts, ignore_index=True)
-    last_day = tidy["cohort"].map(lambda d: _last_day(d, every))
+    cells = wide[["cohort", "level", "fold", "joined"]]
+    tidy = pd.concat([cells.assign(days=age, stayed=wide[f"stayed_{age}"]) for age in ages], ignore_index=True)
+    last_day = tidy["cohort"].map({d: _last_day(d, every) for d in tidy["cohort"].unique()})
     followed = (pd.Timestamp(company.as_of) - last_day).dt.days + 1
-    return tidy[followed >= tidy["days"]].sort_values(["cohort", "days"], ignore_index=True)
+    return tidy[followed >= tidy["days"]].sort_values(["cohort", "days"], ignore_index=True, kind="stable")
 
 
 def _last_day(first: pd.Timestamp, every: str) -> pd.Timestamp:

@@ -356,19 +356,22 @@ def paying(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
     return rows.group_by(keys).agg(n=_.count(), revenue=revenue).order_by(keys).execute()
 
 
-def today(company: Company, metric: str, within_days: int = 365) -> pd.DataFrame:
-    """Count the customers here today by (band of their last answer, fold): n. Contracts only.
+def today(company: Company, metric: str, by: Sequence[str] = (), within_days: int = 365) -> pd.DataFrame:
+    """Count the customers here today by (stratum, band of their last answer, fold): n. Contracts only.
 
-    Answers older than ``within_days`` do not count.
+    Answers older than ``within_days`` do not count. The stratum is that of ``follow_up``, with the stage of today.
     """
-    here = here_today(company).filter(_.started.isnull() | (_.started <= ibis.literal(company.as_of)))
+    now = ibis.literal(company.as_of)
+    here = as_text(here_today(company), [k for k in by if k != STAGE])
+    here = here.filter(_.started.isnull() | (_.started <= now))
+    here = here.mutate(**{STAGE: stage(days(now, here.started))})
     rows = spells(company, metric)
-    recent = days(ibis.literal(company.as_of), rows.when) <= within_days
+    recent = days(now, rows.when) <= within_days
     rows = rows.filter((rows.band != NO_ANSWER) & ~rows.event & recent)
     last = rows.group_by("customer_id").agg(band=_.band.argmax(_.when))
-    joined = here.select("customer_id", "fold").left_join(last, "customer_id")
-    counted = joined.group_by(["fold", ibis.coalesce(joined.band, NO_ANSWER).name("band")]).agg(n=_.count())
-    return counted.order_by(["band", "fold"]).execute()
+    joined = here.select("customer_id", "fold", stratum=_stratum(here, by)).left_join(last, "customer_id")
+    keys = ["stratum", "fold", ibis.coalesce(joined.band, NO_ANSWER).name("band")]
+    return joined.group_by(keys).agg(n=_.count()).order_by(["band", "stratum", "fold"]).execute()
 
 
 def last_score(company: Company, metric: str) -> pd.DataFrame:

@@ -244,7 +244,7 @@ def check(engine: ibis.BaseBackend, sources: list[Rows], others: Mapping[str, Ch
     known = _as_known(rows, name, c)
     finished = {n: rows[n] for n in columns} | known | {f"_{n}": rows[n].notnull().nullif(False) for n in known}
     if "customer_id" in columns:
-        finished["fold"] = _fold(rows.customer_id) if name == "customers" else rows.fold
+        finished["fold"] = rows.fold if name != "customers" else _fold(rows, sources[0].settings.fold_by)
     results = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": ibis.cases(*value)}
     rows = engine.create_table(f"_checked_{name}", rows.select("_source", "_row", "_stop", **finished, **results))
     money = rows[MONEY_OF[name]].sum().fill_null(0.0) if name in MONEY_OF else ibis.literal(0.0)
@@ -294,7 +294,13 @@ def _as_known(rows: ir.Table, name: str, c: Context) -> dict[str, ir.Value]:
     return known
 
 
-def _fold(customer_id: ir.StringValue) -> ir.IntegerValue:
-    """Return 0-255 from the first two hex digits of the MD5 of an id, equal on every engine."""
-    digest, digits = values.md5(customer_id).lower(), ibis.literal("0123456789abcdef")
+def _fold(customers: ir.Table, unit: str | None) -> ir.IntegerValue:
+    """Return 0-255 from the first two hex digits of the MD5 of an id, equal on every engine.
+
+    ``unit``: the column whose value is hashed in its place, so that the customers of an account share a fold. A
+    customer without a value is a unit of its own.
+    """
+    ids = customers.customer_id
+    ids = ibis.coalesce(customers[unit].cast("string"), ids) if unit else ids
+    digest, digits = values.md5(ids).lower(), ibis.literal("0123456789abcdef")
     return (digits.find(digest.substr(0, 1)) * 16 + digits.find(digest.substr(1, 1))).cast("int64")

@@ -110,6 +110,7 @@ class Settings(Model):
     money: Money | None = None
     metrics: dict[str, Metric] = Field({})
     segments: Words = Field([])
+    fold_by: str | None = None  # a text column of customers: whose customers are not independent, such as account
     privacy: Privacy = Privacy()
     draws: Annotated[int, Field(ge=20, le=100_000)] = 1000
     seed: Annotated[int, Field(ge=0)] = 1

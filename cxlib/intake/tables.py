@@ -103,6 +103,8 @@ def check_mapping(settings: Settings) -> None:
     texts = sorted(mapped - {c for c in CONTRACT["customers"] if c != "left_reason"})
     for segment in settings.segments:
         _refuse_if({"no_segment": segment not in texts}, segment=segment, known=did_you_mean(segment, texts))
+    unit = settings.fold_by
+    _refuse_if({"no_unit": unit and unit not in texts}, unit=unit, known=did_you_mean(unit or "", texts))
     _refuse_if({"no_reasons": settings.involuntary_reasons and "left_reason" not in mapped})
 
 

@@ -17,6 +17,7 @@ from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate, NotEstimable
 
 SPLIT = 100  # answers of every group that a level needs if its segment has several levels
+AT_RISK = 10  # answers of every group that a level needs at the horizon
 FEW = 0.1  # largest share of answers that a comparison may exclude
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -33,23 +34,22 @@ def levels(
 
     ``counted`` has columns stratum, band, n and, for a ``horizon``, duration. A level needs ``least`` answers in every
     one of the ``groups`` (SPLIT if its segment has several levels), the minimums of other columns in ``also``, and
-    follow-up to the ``horizon``. Small values of the last part are pooled, then all of them, then those of the part
-    before, up to the ``finer`` last parts; segments, which come first, only at the end. Strata that are still too small
-    have no level (NaN) if they are at most FEW of all; otherwise everything is one level.
+    AT_RISK answers still followed at the ``horizon``. Small values of the last part are pooled, then all of them, then
+    those of the part before, up to the ``finer`` last parts; segments, which come first, only at the end. Strata that
+    are still too small have no level (NaN) if they are at most FEW of all; otherwise everything is one level.
     """
-    duration = counted.get("duration", 0)
-    columns = ["n", *also]
-    cells = counted.assign(to=duration).groupby(["stratum", "band"], observed=True)[[*columns, "to"]]
-    cells = cells.agg(dict.fromkeys(columns, "sum") | {"to": "max"}).reset_index().astype({"stratum": str})
+    fewest_of = {**also, "late": AT_RISK} if horizon else also
+    late = counted["n"].where(counted["duration"] >= horizon, 0) if horizon else 0
+    cells = counted.assign(late=late).groupby(["stratum", "band"], observed=True)[["n", *fewest_of]].sum()
+    cells = cells.reset_index().astype({"stratum": str})
     sizes = cells.groupby("stratum")["n"].sum()
     level = pd.Series({s: s for s in sizes.index})
 
     def unsound(of: pd.Series, fewest: int) -> pd.Series:
         """Return whether the level of each stratum is too small."""
-        sums = cells.groupby([cells["stratum"].map(of), "band"], observed=True)[[*columns, "to"]]
-        sums = sums.agg(dict.fromkeys(columns, "sum") | {"to": "max"})
-        good = (sums["n"] >= fewest) & (sums["to"] >= horizon)
-        for column, many in also.items():
+        sums = cells.groupby([cells["stratum"].map(of), "band"], observed=True)[["n", *fewest_of]].sum()
+        good = sums["n"] >= fewest
+        for column, many in fewest_of.items():
             good &= sums[column] >= many
         return ~of.map(good.groupby(level=0).sum() == len(groups))
 
