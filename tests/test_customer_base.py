@@ -243,3 +243,26 @@ def test_whole_periods_run_forwards_and_the_as_of_date_can_end_one(edges):
     assert customer_base.whole_periods(edges, "week", 1) == [date(2024, 12, 23), date(2024, 12, 30)]
     months = customer_base.by_period(edges, customer_base.whole_periods(edges, "month", 3))
     assert months.groupby("period", sort=False)["joined"].sum().tolist() == [0, 1, 2]
+
+
+def test_who_is_gone_by_another_rule_is_counted_row_by_row():
+    """Bought within so many days up to either day; the first of these days counts, and with contracts leaving does."""
+    since, rng = AS_OF - pd.Timedelta(days=365), np.random.default_rng(4)
+    ids = [f"c{i}" for i in range(60)]
+    bought = pd.DataFrame({"customer_id": rng.choice(ids, 300), "order_id": [f"o{i}" for i in range(300)]})
+    bought["ordered_at"] = AS_OF - pd.to_timedelta(rng.integers(0, 600, 300), unit="D")
+    bought.loc[0, ["customer_id", "ordered_at"]] = ["c0", since - pd.Timedelta(days=89)]
+    bought["revenue"] = 5.0
+    joined = AS_OF - pd.Timedelta(days=700)
+    left = pd.Series([since, since + pd.Timedelta(days=1), AS_OF, *[pd.NaT] * 57])
+    customers = pd.DataFrame({"customer_id": ids, "joined_on": joined, "left_on": left})
+    settings = {"as_of": str(AS_OF.date()), "relationship": "contractual"}
+    company = Company.from_frames(settings, {"customers": customers, "orders": bought})
+    found = customer_base.gone_by_rule(company, [90, 180], since.date()).groupby("rule")[["n", "gone"]].sum()
+    for rule in (90, 180):
+        was, is_ = (
+            set(bought[bought["ordered_at"].between(day - pd.Timedelta(days=rule - 1), day)]["customer_id"])
+            for day in (since, AS_OF)
+        )
+        assert tuple(found.loc[rule]) == (len(was), len(was - is_))
+    assert tuple(found.loc[0]) == (59, 2)

@@ -184,3 +184,16 @@ def test_without_a_report_the_last_page_says_how_to_make_one(tmp_path, monkeypat
     monkeypatch.setattr(session.paths, "reports", lambda: tmp_path)
     assert session.open_page("07_board", {"company": "demo"}).report() == {}
     assert "python -m cxlib run demo" in capsys.readouterr().out
+
+
+def test_a_look_adds_up_counts_and_shows_no_small_cell(capsys):
+    """Five answers of one person in two folds are a small cell; keys that are not asked for are named."""
+    page = session.open_page("03_churn", {"company": "demo"})
+    rows = [("promoter", 0, 40, 3), ("promoter", 1, 20, 1), ("passive", 0, 3, 0), ("passive", 1, 2, 0)]
+    page.look(pd.DataFrame(rows, columns=["band", "fold", "n", "events"]), "band")
+    shown = capsys.readouterr().out
+    assert "4 rows, also by fold. Here by band" in shown
+    assert re.search(r"promoter +60 +4", shown)
+    assert "passive" not in shown
+    page.look(pd.DataFrame(), "band")  # of a question that is not answered
+    assert capsys.readouterr().out == ""

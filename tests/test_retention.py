@@ -16,7 +16,7 @@ from simulated import in_turn
 from surveys import figures
 
 from cxlib.churn.renewals import between_purchases, renewals, repurchase
-from cxlib.churn.retention import cohorts, early, growth, rates
+from cxlib.churn.retention import cohorts, definitions, early, growth, rates
 from cxlib.churn.tenure import by_tenure, causes, tenure_label
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
@@ -204,6 +204,23 @@ def test_too_few_young_customers_start_the_curve_later():
     assert any("Fewer than 30 customers are seen from joining on" in c for c in found.caveats)
     year = found.table[found.table["time"] > start + 11.5].iloc[0]
     assert year["low"] <= math.exp(-0.02 * (year["time"] - start)) <= year["high"]
+
+
+# ---- other definitions -----------------------------------------------------------------------------------------------
+
+
+def test_churn_by_other_definitions_stands_beside_the_first(company, people, shop):
+    found = definitions(company)
+    here = people[(people["joined_on"] <= "2025-06-30") & ~(people["left_on"] <= "2025-06-30")]
+    assert found.table["value"][0] == pytest.approx(here["left_on"].notna().mean())
+    assert found.table["n"][0] == len(here)
+    assert found.facts["own"] == found.table["rule"][0] == "day of leaving"
+    assert (found.facts["lowest"], found.facts["highest"]) == (found.table["value"].min(), found.table["value"].max())
+    assert found.facts["highest"] - found.facts["lowest"] < 0.02  # who stops paying has left
+    by_days = definitions(shop)
+    assert by_days.facts["own"] == "no purchase for 180 days"
+    assert by_days.table["value"].is_monotonic_decreasing  # the longer the patience, the fewer are gone
+    assert not definitions(made(stays(1, n=500))).answered
 
 
 # ---- cohorts ---------------------------------------------------------------------------------------------------------

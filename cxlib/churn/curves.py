@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from cxlib.counts import answers, follow_up, people, purchases
 from cxlib.counts.people import DAYS_A_MONTH
@@ -179,6 +180,11 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     )  # fmt: skip
 
 
+def _p(e: Estimate) -> float:
+    """Return the p value that a gap is 0: its own, or by its standard error."""
+    return float(2 * stats.norm.sf(abs(e.value) / e.se)) if math.isnan(e.p) else e.p
+
+
 def _here(company: Company, metric: str, c: Curves) -> dict[str, np.ndarray]:
     """Return by level how many of today's customers answered as the worst group does, within a year; (1 + draws)."""
     by, weights = [*people.segments(company)[:1], people.STAGE], resamples(company)
@@ -227,7 +233,7 @@ def by_score(company: Company, metric: str = "", horizon_days: int = 365, minimu
     label = words.say(__file__, "curves", "gap", best=best, worst=worst, leaving=seen, horizon=c.horizon)
     figures = [Figure(f"{metric}-gap", label, gap, "share", "answers")]
     return answer(
-        _link(c), table(rows, ["band", "months"]), figures,
+        _link(c), table(rows, ["band", "months"]), figures, c.counted,
         leaving=seen, best=best, worst=worst, best_share=ends[best], worst_share=ends[worst], gap=gap,
         detected=gap.excludes(0), longer=longer, horizon=c.horizon, mixed_by=c.mixed_by,
         pooled=bool((c.level.dropna() != c.level.dropna().index).any()), not_followed=c.not_followed,
@@ -254,6 +260,30 @@ def summaries(company: Company, metric: str = "", horizon_days: int = 365, minim
     )  # fmt: skip
 
 
+@finding("followed")
+def followed(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Answer:
+    """Answer: how does the follow-up of answers end? Left by choice, left otherwise, the horizon, or the as-of date.
+
+    Censoring at the horizon or the as-of date says nothing of the customer; where other exits are frequent in one
+    group, the curve of exits by choice alone would be biased (informative censoring).
+    """
+    c = curves(company, answers.choose(company, metric), horizon_days, minimum_events)
+    whole = c.counted["duration"] == horizon_days
+    ends = pd.DataFrame({
+        "band": c.counted["band"], "n": c.counted["n"], "chosen": c.counted["chosen"],
+        "otherwise": c.counted["events"] - c.counted["chosen"],
+        "horizon": (c.counted["n"] - c.counted["events"]).where(whole, 0),
+        "as_of": (c.counted["n"] - c.counted["events"]).where(~whole, 0),
+    })  # fmt: skip
+    ends = ends.groupby("band", observed=True).sum().loc[list(c.drawn)]
+    shares = ends.drop(columns="n").div(ends["n"], axis=0).assign(n=ends["n"]).reset_index()
+    return answer(
+        "count", shares, (), c.counted,
+        leaving=leaving(company), involuntary=bool(company.settings.involuntary_reasons), horizon=horizon_days,
+        cut=float(ends["as_of"].sum() / ends["n"].sum()), answers=int(ends["n"].sum()),
+    )  # fmt: skip
+
+
 @finding("differences")
 def differences(company: Company, metric: str = "", horizon_days: int = 365, minimum_events: int = 100) -> Answer:
     """Answer: how far apart are the groups after 3, 6 and 12 months, in percentage points and in customers of today?"""
@@ -277,7 +307,8 @@ def differences(company: Company, metric: str = "", horizon_days: int = 365, min
         best=c.answered[-1], worst=worst, after=first["after"], gap=first["estimate"],
         here=sum(n[0] for n in here.values()),
         customers=Estimate(first["customers"], first["customers_low"], first["customers_high"]),
-        detected=sum(r["estimate"].excludes(0) for r in rows), gaps=len(rows), mixed_by=c.mixed_by,
+        detected=int(intervals.benjamini_hochberg([_p(r["estimate"]) for r in rows]).sum()),
+        gaps=len(rows), mixed_by=c.mixed_by,
     )  # fmt: skip
 
 

@@ -118,7 +118,7 @@ def ratios(company: Company, metric: str = "", minimum_events: int = 100) -> Ans
         changing = found.of(worst) if found.p < 0.05 else []
     spread = math.sqrt(1 / r.events[worst] + 1 / r.events[best])
     return answer(
-        "adjusted", table(rows, ["band"]), figures,
+        "adjusted", table(rows, ["band"]), figures, r.time,
         worst=worst, best=best, leave=leave, leaving=leaving(company), segments=people.segments(company),
         ratio=each[worst], detected=each[worst].excludes(1), changing=changing, events=r.total,
         detectable=math.exp(2.8 * spread),  # found at 5 % with a chance of 80 %

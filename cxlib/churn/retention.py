@@ -6,6 +6,7 @@ Who stays how long and why they leave is in ``tenure``, renewals and buying agai
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from cxlib.stats.estimate import Estimate
 
 A_YEAR = {"week": 365.25 / 7, "month": 12, "quarter": 4, "year": 1}
 AS_GOOD_AS_WHOLE = pd.Timedelta(days=7)  # of a quarter that may be missing at its start
+GRACE = (15, 30, 60)  # days after the usual term without a payment, from which somebody counts as gone
 LEFT, CHOSEN, FEES = "all leavers", "by choice", "fees of leavers"
 
 
@@ -140,6 +142,46 @@ def rates(company: Company, period: str = "quarter", periods: int = 12) -> Answe
         growth=_turned(Estimate(now["net"], now["net_low"], now["net_high"], n=churn.n)),
         fee_share=fees, unpriced=int(of_last["unpriced"].sum()) if fees else 0,
         passing=int(of_last["gone"].sum() - of_last["lost"].sum()), dates=about_dates(company), **hidden,
+    )  # fmt: skip
+
+
+@finding("definitions")
+def definitions(company: Company) -> Answer:
+    """Answer: how many left in a year by other definitions of churn?
+
+    The day of leaving (with contracts), and no purchase or payment for so many days: GRACE more than the usual term, or
+    half, once and twice ``inactive_after_days``. Each is counted at both ends of the year.
+    """
+    people.require(company, "orders")
+    if company.settings.relationship == "contractual":
+        customer_base.require_leavers(company)
+        people.require(company, "orders", "kind")
+        paid = customer_base.payment_gaps(company)
+        if paid["n"].sum() < company.settings.privacy.minimum_base:
+            raise Unanswered("no-second-definition")
+        term, own = int(paid["gap"].iloc[np.searchsorted(paid["n"].cumsum(), paid["n"].sum() / 2)]), 0
+        rules = [term + days for days in GRACE]
+    else:
+        own = company.settings.inactive_after_days
+        rules = [own // 2, own, 2 * own]
+    since, weights = company.as_of - timedelta(days=365), resamples(company)
+    first = customer_base.first_orders(company)[0]
+    rules = [r for r in rules if since - timedelta(days=r) >= first]
+    counted = customer_base.gone_by_rule(company, rules, since)
+    found = {}
+    for rule, part in counted.groupby("rule"):
+        __, sums = draws.resample(part, "fold", ["n", "gone"], [], weights)
+        if part["n"].sum() >= company.settings.privacy.minimum_base:
+            found[rule] = _ratio(sums[:, 0, 1], sums[:, 0, 0], float(part["n"].sum()), low=0)
+    if len(found) < 2 or own not in found:
+        raise Unanswered("no-second-definition")
+    said = {r: words.say(__file__, "definitions", "rule", days=r, leaving=not own) for r in found}
+    rows = [{"rule": said[r], "estimate": e} for r, e in found.items()]
+    ends = sorted(found.values(), key=lambda e: e.value)
+    figures = [Figure(slug("churn", r), said[r], e, "share of those here a year before") for r, e in found.items()]
+    return answer(
+        "count", table(rows, ["rule"]), figures, counted,
+        own=said[own], share=found[own], lowest=ends[0].value, highest=ends[-1].value, since=since,
     )  # fmt: skip
 
 

@@ -237,6 +237,26 @@ def contract_ends(company: Company, first: date, last: date, within_days: int, b
     return (who.group_by(list(by)) if by else who).agg(**sums).execute()
 
 
+def gone_by_rule(company: Company, rules: Sequence[int], since: date) -> pd.DataFrame:
+    """Count by (rule, fold) who is gone if leaving means no purchase (or payment) for so many days.
+
+    ``rules``: the days. n: bought within the rule's days up to ``since``; gone: of these, who did not within its days
+    up to the as-of date. With contracts also rule 0, the day of leaving: n here on ``since``, gone by the as-of date.
+    """
+    rows, parts = bought(company).select("customer_id", "fold", "day"), {}
+    for rule in rules:
+        ends = {"was": since, "is_": company.as_of}
+        days_of = {k: [ibis.literal(d - timedelta(days=rule - 1)), ibis.literal(d)] for k, d in ends.items()}
+        who = rows.group_by("customer_id", "fold").agg(**{k: rows.day.between(*d).any() for k, d in days_of.items()})
+        parts[rule] = who.group_by("fold").agg(n=_sum(who.was), gone=_sum(who.was & ~who.is_))
+    if seen_to_leave(company):
+        who = everyone(company)
+        who = who.filter(people.here(who, ibis.literal(since)))
+        parts[0] = who.group_by("fold").agg(n=_.count(), gone=_sum(who.left_on.notnull()))
+    found = ibis.union(*(t.mutate(rule=ibis.literal(r, "int64")) for r, t in parts.items()))
+    return found.order_by("rule", "fold").execute()[["rule", "fold", "n", "gone"]]
+
+
 def contract_dates(company: Company) -> pd.Series:
     """Count the customers here by the end of their contract: past (up to the as-of date) and ahead."""
     who = people.here_today(company).filter(_.contract_ends_on.notnull())

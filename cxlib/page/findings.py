@@ -56,17 +56,29 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a question worked out: how it is known, the table of its chart, headline numbers, facts for the words."""
+    """What a question worked out: how it is known, the table of its chart, headline numbers, facts for the words.
+
+    ``counted``: the count table it was worked out from.
+    """
 
     known: str
     table: pd.DataFrame
     figures: tuple[Figure, ...]
     facts: Mapping[str, object]
+    counted: pd.DataFrame
 
 
-def answer(known: str, table: pd.DataFrame | None = None, figures: Iterable[Figure] = (), /, **facts: object) -> Answer:
+def answer(
+    known: str,
+    table: pd.DataFrame | None = None,
+    figures: Iterable[Figure] = (),
+    counted: pd.DataFrame | None = None,
+    /,
+    **facts: object,
+) -> Answer:
     """Return what a question worked out; ``facts`` are what its template asks for."""
-    return Answer(known, pd.DataFrame() if table is None else table, tuple(figures), facts)
+    table, counted = (pd.DataFrame() if frame is None else frame for frame in (table, counted))
+    return Answer(known, table, tuple(figures), facts, counted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +86,8 @@ class Finding:
     """What a section found, in layers; ``facts`` are the numbers its words are made of.
 
     ``table`` is what its chart draws, ``columns`` are those a reader sees: heading and how cells are written, amounts
-    in ``currency``. As the value of a cell it shows itself as a page does.
+    in ``currency``. ``counted`` is the count table behind it, to be fitted anew (empty where there is none alone). As
+    the value of a cell it shows itself as a page does.
     """
 
     name: str
@@ -89,6 +102,7 @@ class Finding:
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     facts: Mapping[str, object] = field(default_factory=dict)
     currency: str | None = None
+    counted: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         """Refuse a way of knowing that does not exist."""
@@ -170,6 +184,7 @@ def finding(
             return Finding(
                 name, written["title"], written["headline"], found.known, written["detail"], tuple(caveats),
                 found.table, found.figures, columns=columns, facts=found.facts, currency=always["currency"],
+                counted=found.counted,
             )  # fmt: skip
 
         return ask

@@ -27,6 +27,7 @@ from cxlib.page.numbers import day, percent
 
 _IPYTHON = {"In", "Out", "get_ipython", "exit", "quit", "open"}
 _MARK = "_cxlib_page_opened"
+MEASURES = ("n", "customers", "here", "joined", "events", "chosen", "exposure", "gone", "lost", "bought", "revenue")
 _SHOWN: dict[str, object] = {}  # the finding that a page showed last, and the cell it did so in
 
 
@@ -143,6 +144,22 @@ class Page:
         """
         shown = tables.written(frame, columns or {}, self.company.settings.currency)
         _display(shown.to_html(index=False, border=0), shown.to_string(index=False))
+
+    def look(self, counted: pd.DataFrame, *keys: str, rows: int = 5) -> None:
+        """Show the head of a count table, its MEASURES added up by ``keys``; never a cell below minimum_base.
+
+        Example: ``page.look(drawn.counted, "band", "stratum")``.
+        """
+        if counted.empty:
+            return
+        measures = [c for c in MEASURES if c in counted]
+        sums = counted.groupby([*keys], observed=True)[measures].sum().reset_index()
+        sums = sums[sums[measures[0]] >= self.company.settings.privacy.minimum_base]
+        shown = tables.written(sums.head(rows), {}, None)
+        others = [c for c in counted if c not in (*keys, *measures)]
+        head = words.say(__file__, "look", "summary", rows=len(counted), keys=[*keys], others=others)
+        markup = f"<summary>{html.escape(head)}</summary>{shown.to_html(index=False, border=0)}"
+        _display(f'<details class="counts" open>{markup}</details>', f"{head}\n{shown.to_string(index=False)}")
 
     def private(self, frame: pd.DataFrame, name: str) -> None:
         """Write a table that is not for the shared page into the report's private folder.

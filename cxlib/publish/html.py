@@ -197,6 +197,8 @@ def _arrange(soup: object, page: Page) -> None:
         code.summary.decompose()
         code.find_previous_sibling().extend(list(code.children))
         code.decompose()
+    for counts in main.select("details.counts"):  # open in a notebook, and there to be opened on a page
+        del counts["open"]
     for heading in main.find_all("h2", string="By hand"):
         _fold(soup, heading, "How the numbers above are made, step by step")
     names = {"content"}
