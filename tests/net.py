@@ -51,6 +51,7 @@ def run(notebook: str, company: str) -> list[tuple[str, object]]:
         "show": lambda self, finding, *_, **__: shown.append((finding.name, finding)) or finding,
         "private": lambda self, frame, name: shown.append((name, frame)),
         "frame": lambda self, frame, *_: None,
+        "look": lambda self, *_, **__: None,
         "say": lambda self, sentence: None,
         "close": lambda self: None,
         "made_with": lambda self: None,

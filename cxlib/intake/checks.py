@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from cxlib.errors import InputError, faults, words
-from cxlib.intake import values
+from cxlib.intake import engines, values
 from cxlib.intake.exports import rank
 from cxlib.intake.tables import CONTRACT, ID, Rows, by_content, content, field
 
@@ -229,14 +229,16 @@ def check(engine: ibis.BaseBackend, sources: list[Rows], others: Mapping[str, Ch
     # Repeated ids are costly to search: only where one can occur twice, in one export or in two.
     if name in ID and (any(s.repeated for s in sources) or sum(ID[name] in s.source.columns for s in sources) > 1):
         rows, marks = _numbered(rows, name, mapped), marks | {"_again"}
-    rows = engine.create_view(f"_typed_{name}", rows)  # shorter expressions above it compile faster
+    rows = engines.view(engine, f"_typed_{name}", rows)  # shorter expressions above it compile faster
     for table, other in others.items():
         key, marks = ID[table], marks | {f"_{c}" for c in _mapped(other.sources)}
-        own = ", joined_on as _joined_on, left_on as _left_on, fold" if table == "customers" else ""
-        known = f"select {key} as _{key}, _flags as _of_{key}{own} from {other.rows.op().name} where _flags % 2 = 0"
+        own = {f"_{key}": key, f"_of_{key}": "_flags"}
+        own |= {"_joined_on": "joined_on", "_left_on": "left_on", "fold": "fold"} if table == "customers" else {}
+        known = ", ".join(f"{c} as {n}" for n, c in own.items())
+        known = f"select {known} from {other.rows.op().name} where _flags % 2 = 0"
         both = f"select t.*, k.* from {rows.op().name} t left join ({known}) k on t.{key} = k._{key}"
-        engine.raw_sql(f"create view _{name}_and_{table} as {both}")
-        rows = engine.table(f"_{name}_and_{table}")
+        schema = ibis.schema(dict(rows.schema()) | {n: other.rows[c].type() for n, c in own.items()})
+        rows = engines.view(engine, f"_{name}_and_{table}", both, schema)
     lengths = {c for s in sources for c, given in s.source.columns.items() if given.after}
     c = Context(as_of, mapped | marks, lengths)
     reasons, notes = _conditions(rows, c, REASONS[name]), _conditions(rows, c, NOTES.get(name, ()))
@@ -246,7 +248,7 @@ def check(engine: ibis.BaseBackend, sources: list[Rows], others: Mapping[str, Ch
     if "customer_id" in columns:
         finished["fold"] = rows.fold if name != "customers" else _fold(rows, sources[0].settings.fold_by)
     results = {"_flags": _bits(reasons), "_notes": _bits(notes), "_value": ibis.cases(*value)}
-    rows = engine.create_table(f"_checked_{name}", rows.select("_source", "_row", "_stop", **finished, **results))
+    rows = engines.stored(engine, f"_checked_{name}", rows.select("_source", "_row", "_stop", **finished, **results))
     money = rows[MONEY_OF[name]].sum().fill_null(0.0) if name in MONEY_OF else ibis.literal(0.0)
     counts = {"n": rows.count(), "row": rows._row.min(), "value": rows._value.argmin(rows._row), "money": money}
     found = rows.group_by("_source", "_stop", "_flags", "_notes").agg(**counts).to_pandas()

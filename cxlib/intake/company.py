@@ -217,9 +217,10 @@ class Company:
     def _used(self, rows: ir.Table) -> ir.Table:
         """Return the rows used of a checked table, in the finished columns, as a view."""
         name = ibis.util.gen_name("used")  # several companies can stand in one engine
-        columns = ", ".join(reading.identifier(c) for c in rows.columns if not c.startswith("_"))
-        self.engine.raw_sql(f"create view {name} as select {columns} from {rows.op().name} where _flags = 0")
-        return self.engine.table(name)
+        schema = ibis.schema({c: kind for c, kind in rows.schema().items() if not c.startswith("_")})
+        columns = ", ".join(map(reading.identifier, schema))
+        sql = f"select {columns} from {rows.op().name} where _flags = 0"
+        return engines.view(self.engine, name, sql, schema)
 
     def _take_in(self, exports: Exports) -> None:
         """Read, check and count all tables."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import duckdb
 import ibis
+import ibis.expr.operations as ops
+import ibis.expr.types as ir
 
 from cxlib.errors import InputError, words
 
@@ -35,6 +37,24 @@ def own() -> ibis.BaseBackend:
             raise InputError(f"{MEMORY} is not a size", value=size, remedy="Write for instance 2GB or 800MB.")
         engine.raw_sql(f"SET memory_limit = '{size}'")
     return engine
+
+
+def known(engine: ibis.BaseBackend, name: str, schema: ibis.Schema) -> ir.Table:
+    """Return a table whose columns are known, without asking the engine for them."""
+    return ops.DatabaseTable(name, schema, engine, ops.Namespace()).to_expr()
+
+
+def view(engine: ibis.BaseBackend, name: str, rows: ir.Table | str, schema: ibis.Schema | None = None) -> ir.Table:
+    """Create a view of an expression, or of a select with its ``schema``, and return it."""
+    sql = rows if isinstance(rows, str) else engine.compile(rows)
+    engine.raw_sql(f"create view {name} as {sql}")
+    return known(engine, name, schema or rows.schema())
+
+
+def stored(engine: ibis.BaseBackend, name: str, rows: ir.Table) -> ir.Table:
+    """Store the rows of an expression on tables of the engine as a table, and return it; quicker than Ibis does."""
+    engine.raw_sql(f"create table {name} as {engine.compile(rows)}")
+    return engine.table(name)
 
 
 def close(engine: ibis.BaseBackend) -> None:
