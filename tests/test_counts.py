@@ -126,15 +126,21 @@ def test_a_snapshot_knows_its_own_day_and_nothing_later(company):
     assert rows.loc[rows["other"] == 1].index.to_list() == [(2, "c")]
 
 
-@pytest.mark.parametrize("as_of", [None, "2025-12-31"])
-def test_a_company_is_made_again_from_its_settings_and_frames(as_of):
-    demo = net.opened("demo", as_of).with_segment("price", "case when monthly_revenue > 40 then 'high' else 'low' end")
-    frames = {t: demo.frame(t) for t in TABLES}
+@pytest.mark.parametrize(
+    ("name", "as_of", "segment"),
+    [
+        ("demo", "2025-12-31", "case when monthly_revenue > 40 then 'high' else 'low' end"),
+        ("demo-shop", None, "case when country = 'France' then 'high' else 'low' end"),
+    ],
+)
+def test_a_company_is_made_again_from_its_settings_and_frames(name, as_of, segment):
+    demo = net.opened(name, as_of).with_segment("price", segment)
+    frames = {t: demo.frame(t) for t in TABLES if demo.has(t)}
     again = Company.from_frames(demo.settings, frames)
     for table, frame in frames.items():
         pd.testing.assert_frame_equal(again.frame(table)[[*frame]], frame)
     assert current.headline(again).headline == current.headline(demo).headline
-    counts = [answers.score_counts(c, "nps", ["price", "plan"], period="quarter") for c in (demo, again)]
+    counts = [answers.score_counts(c, "nps", ["price", *c.settings.segments[:1]], "quarter") for c in (demo, again)]
     pd.testing.assert_frame_equal(*counts)
     assert again.as_of == demo.as_of
     assert "<td>customers</td>" in again._repr_html_()

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from itertools import cycle, islice
 from pathlib import Path
 
+import net
 import openpyxl
 import pandas as pd
 import pytest
@@ -92,7 +93,7 @@ def exports_of(company: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("name", "open_questions"), [("demo", 2), ("demo-shop", 1)])
 def test_the_demo_exports_give_the_company_that_is_committed(tmp_path, name, open_questions):
     made, todo = opened(exports_of(ROOT / "data" / name, tmp_path), tmp_path / "data")
-    known = open_company(name)
+    known = net.opened(name)
     assert todo == open_questions
     for table in CONTRACT:
         if not known.has(table):
