@@ -109,7 +109,7 @@ def by_period(company: Company, starts: Sequence[date], by: Sequence[str] = ()) 
     )
     into, out = (sum((day >= ibis.literal(s)).cast("int64") for s in starts) for day in (who.started, who.left_on))
     who = who.mutate(into=into, out=ibis.coalesce(out, len(starts)))  # how many of the starts lie before that day
-    fee = ibis.coalesce(who.monthly_revenue, 0.0).sum()
+    fee = people.added(who.monthly_revenue)
     keys = [*by, "fold", "into", "out", "chosen"]
     fees = {"fee": fee, "unpriced": _sum(who.monthly_revenue.isnull())} if priced else {}
     cells = who.group_by(keys).agg(n=_.count(), **fees).order_by(keys).execute()

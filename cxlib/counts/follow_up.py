@@ -17,7 +17,7 @@ import pandas as pd
 from ibis import _
 
 from cxlib.counts.answers import NO_ANSWER, bands, questions
-from cxlib.counts.people import DAYS_A_MONTH, NONE, STAGE, as_text, days, everyone, here_today, segments, stage
+from cxlib.counts.people import DAYS_A_MONTH, NONE, STAGE, added, as_text, days, everyone, here_today, segments, stage
 from cxlib.counts.purchases import bought
 from cxlib.intake.company import Company
 
@@ -284,7 +284,7 @@ def _with_covariates(company: Company, metric: str, rows: ir.Table, names: Seque
     if PRICE in names:
         if priced_by_payments(company):
             paid = company.orders.filter(_.kind.isin(PAYMENTS)).mutate(paid_on=_.ordered_at.cast("date"))
-            paid = paid.group_by(payer="customer_id", paid_on="paid_on").agg(paid=paid.revenue.sum())
+            paid = paid.group_by(payer="customer_id", paid_on="paid_on").agg(paid=added(paid.revenue))
             moments = rows.select("customer_id", "when").distinct()
             before = moments.inner_join(paid, [moments.customer_id == paid.payer, moments.when >= paid.paid_on])
             fees = before.group_by(["customer_id", "when"]).agg(fee=before.paid.argmax(before.paid_on))
@@ -351,9 +351,7 @@ def paying(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
     rows = _with_price(company, rows.mutate(fee=rows.monthly_revenue)) if PRICE in by else rows
     rows = rows.mutate(stratum=_stratum(rows, by))
     keys = ["stratum", "fold"]
-    # Floats would add up to another last digit in each run, with the order in which threads finish.
-    revenue = ibis.coalesce(rows.monthly_revenue.cast("decimal(24, 6)").sum().cast("float64"), 0.0)
-    return rows.group_by(keys).agg(n=_.count(), revenue=revenue).order_by(keys).execute()
+    return rows.group_by(keys).agg(n=_.count(), revenue=added(rows.monthly_revenue)).order_by(keys).execute()
 
 
 def today(company: Company, metric: str, by: Sequence[str] = (), within_days: int = 365) -> pd.DataFrame:

@@ -36,6 +36,14 @@ def stage(age: ibis.Value) -> ibis.Value:
     return ibis.cases((age.isnull(), NONE), *cases, else_=LAST_STAGE)
 
 
+def added(amounts: ibis.NumericColumn, where: ibis.BooleanValue | None = None) -> ibis.FloatingScalar:
+    """Add up money or weights to a millionth; 0 for none.
+
+    Floats would add up to another last digit in each run, with the order in which threads finish.
+    """
+    return ibis.coalesce(amounts.cast("decimal(24, 6)").sum(where=where).cast("float64"), 0.0)
+
+
 def as_text(rows: ibis.Table, by: Sequence[str]) -> ibis.Table:
     """Return rows with the columns ``by`` as text; an empty value becomes the level NONE."""
     return rows.mutate(**{k: ibis.coalesce(rows[k].cast("string"), NONE) for k in by}) if by else rows

@@ -84,7 +84,7 @@ def past_months(company: Company, first: date, months: int, among: Mapping[str, 
     rows = rows.filter(people.here(rows, ibis.literal(first - timedelta(days=1)), undated=True))
     grid = by_month(company, rows.select("customer_id", "fold", origin=day), 0, months, ["fold"])
     if company.orders is None and company.has("customers", "monthly_revenue"):
-        fees = rows.group_by("fold").agg(fee=ibis.coalesce(_.monthly_revenue.sum(), 0.0)).execute()
+        fees = rows.group_by("fold").agg(fee=people.added(rows.monthly_revenue)).execute()
         each = grid["fold"].map(fees.set_index("fold")["fee"]) / grid["customers"]
         grid["revenue"] = grid["here"] * each.astype(float)
     return grid
@@ -119,7 +119,7 @@ def orders_since(company: Company, first: date, among: Mapping[str, str] | None 
     rows = bought(company).filter(_.day >= ibis.literal(first))
     if among:
         rows = rows.inner_join(_among(company.customers, among).select("customer_id"), "customer_id")
-    return rows.group_by("fold").agg(orders=_.orders.sum(), revenue=_.net.sum()).order_by("fold").execute()
+    return rows.group_by("fold").agg(orders=_.orders.sum(), revenue=people.added(rows.net)).order_by("fold").execute()
 
 
 def answering(company: Company, metric: str, months: int, among: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -148,7 +148,8 @@ def _yearly(company: Company, who: ir.Table) -> ir.Table:
     ends = who.filter(_.left_on.notnull()).select(buyer="customer_id", end="left_on")
     paid = company.orders.inner_join(ends, company.orders.customer_id == ends.buyer)
     ago = days(paid.end, paid.ordered_at)
-    sums = paid.filter((ago >= 0) & (ago < 365)).group_by("buyer").agg(paid=_[amount].sum())
+    paid = paid.filter((ago >= 0) & (ago < 365))
+    sums = paid.group_by("buyer").agg(paid=people.added(paid[amount]))
     joined = who.left_join(sums, who.customer_id == sums.buyer)
     return joined.mutate(a_year=ibis.coalesce(joined.paid, 0.0)).drop("buyer", "paid")
 
@@ -172,7 +173,7 @@ def _by_stage(rows: ir.Table, keys: list[str]) -> pd.DataFrame:
         inside = ibis.least(rows.high, until - 1) - ibis.greatest(rows.low, least - 1)
         here = rows.gone & (rows.age >= least) & (rows.age < until)
         sums |= {f"days_{i}": ibis.greatest(inside, 0).sum(), f"lost_{i}": here.cast("int64").sum()}
-        sums |= {f"paid_{i}": here.ifelse(rows.a_year, 0.0).sum()}
+        sums |= {f"paid_{i}": people.added(rows.a_year, where=here)}
     wide = rows.group_by(keys).agg(**sums).order_by(keys).execute()
     parts = [
         wide[keys].assign(**{STAGE: name}, **{c: wide[f"{c}_{i}"].astype(float) for c in ("days", "lost", "paid")})
@@ -227,4 +228,4 @@ def reasons(company: Company, since: date) -> pd.DataFrame:
     who, gone = _leavers(company, since)
     rows = who.filter(gone).mutate(reason=ibis.coalesce(_.left_reason, NONE))
     keys = ["reason", "fold"]
-    return rows.group_by(keys).agg(lost=_.count(), paid=_.a_year.sum()).order_by(keys).execute()
+    return rows.group_by(keys).agg(lost=_.count(), paid=people.added(rows.a_year)).order_by(keys).execute()

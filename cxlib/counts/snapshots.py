@@ -20,7 +20,7 @@ from ibis import _
 
 from cxlib.counts import answers, people
 from cxlib.counts.answers import NO_ANSWER
-from cxlib.counts.people import DAYS_A_MONTH, NONE, days
+from cxlib.counts.people import DAYS_A_MONTH, NONE, added, days
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
 from cxlib.intake.tables import CONTRACT
@@ -95,8 +95,10 @@ def patterns(company: Company, on: date, horizon_days: int, metrics: tuple[str, 
 def _patterns(company: Company, on: tuple[date, ...], horizon_days: int, metrics: tuple[str, ...]) -> pd.DataFrame:
     """Count the customers of several snapshots as ``patterns`` does."""
     keys = ["at", *predictors(company), *(answer(m) for m in metrics), "fold"]
-    sums = {k: _[k].sum() for k in ("left", "other", "a_month")} | {"lost": (_.left * _.a_month).sum()}
-    counted = stacked(company, on, horizon_days, metrics).group_by(keys).agg(n=_.count(), **sums)
+    rows = stacked(company, on, horizon_days, metrics)
+    sums = {k: rows[k].sum() for k in ("left", "other")}
+    sums |= {"a_month": added(rows.a_month), "lost": added(rows.a_month, where=rows.left == 1)}
+    counted = rows.group_by(keys).agg(n=_.count(), **sums)
     return counted.order_by(keys).execute()
 
 
@@ -169,7 +171,7 @@ def _contacts(company: Company, moments: ir.Table) -> ir.Table:
 def _orders(company: Company, moments: ir.Table) -> ir.Table:
     """Return, for customers with orders in the past year, days since the last and a twelfth of the revenue."""
     recent = _recent(company.orders.select("customer_id", "revenue", when="ordered_at").cross_join(moments), YEAR)
-    spent = recent.revenue.sum().cast("float64") / (YEAR / DAYS_A_MONTH)
+    spent = added(recent.revenue) / (YEAR / DAYS_A_MONTH)
     return recent.group_by(who="customer_id", of="at").agg(since=recent.ago.min(where=recent.revenue > 0), spent=spent)
 
 
