@@ -223,6 +223,17 @@ def test_churn_by_other_definitions_stands_beside_the_first(company, people, sho
     assert not definitions(made(stays(1, n=500))).answered
 
 
+def test_shares_of_customers_are_less_certain_where_whole_accounts_leave():
+    """Accounts of ten customers that join and leave together: ten times fewer things happen."""
+    rows = stays(3, n=300).loc[lambda d: d.index.repeat(10)].reset_index(drop=True)
+    rows["account"] = np.repeat([f"a{i}" for i in range(300)], 10)
+    plain, by_account = made(rows), made(rows, fold_by="account")
+    for question, name in ((rates, "churn-quarter"), (cohorts, "cohort-12-months"), (early, "early-retention")):
+        e, wide = (figures(question(c))[name] for c in (plain, by_account))
+        assert wide.value == pytest.approx(e.value, abs=0.01)  # Wilson's interval, its value as counted
+        assert 2.2 < (wide.high - wide.low) / (e.high - e.low) < 4.2  # about the root of ten
+
+
 # ---- cohorts ---------------------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,8 @@ Who stays how long and why they leave is in ``tenure``, renewals and buying agai
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -34,6 +36,21 @@ def _ratio(above: np.ndarray, below: np.ndarray, n: float, low: float | None = N
     with np.errstate(invalid="ignore", divide="ignore"):
         drawn = above / below
     return draws.estimate(drawn[0], drawn[1:], n, low=low, high=1 if low == 0 else None)
+
+
+def _share(company: Company, counted: pd.DataFrame, part: str, whole: str) -> Estimate:
+    """Estimate a share of customers from counts by fold: Wilson's interval.
+
+    Where customers of one unit are not independent (``fold_by``), with the effective number of customers: theirs over
+    the design effect between folds, at least 1 (Kish 1965).
+    """
+    k, n = float(counted[part].sum()), float(counted[whole].sum())
+    e = intervals.share(k, n)
+    if company.settings.fold_by is None or not 0 < k < n:
+        return e
+    drawn = [draws.summed(resamples(company), counted["fold"], counted[c]) for c in (part, whole)]
+    effect = max(1.0, _ratio(*drawn, n).se ** 2 / (e.value * (1 - e.value) / n))
+    return replace(intervals.share(k / effect, n / effect), n=n)
 
 
 def _turned(e: Estimate) -> Estimate:
@@ -107,9 +124,10 @@ def rates(company: Company, period: str = "quarter", periods: int = 12) -> Answe
         d = {c: drawn[:, i, j] for j, c in enumerate(columns)}
         one = {c: round(v[0]) for c, v in d.items()}
         n, gained = one["here"], d["joined"] - (d["gone"] - d["lost"])
-        measures = [(LEFT, intervals.share(one["lost"], n), _ratio(d["lost"] - gained, d["here"], n))]
+        mine = counted[counted["period"] == first]
+        measures = [(LEFT, _share(company, mine, "lost", "here"), _ratio(d["lost"] - gained, d["here"], n))]
         if involuntary:
-            measures.append((CHOSEN, intervals.share(one["chosen"], n), None))
+            measures.append((CHOSEN, _share(company, mine, "chosen", "here"), None))
         if priced and d["fee_here"][0] > 0:
             net = _ratio(d["fee_lost"] - d["fee_gained"], d["fee_here"], n)
             measures.append((FEES, _ratio(d["fee_lost"], d["fee_here"], n, low=0), net))
@@ -332,8 +350,12 @@ def _cohorts(company: Company, every: str, ages: list[int]) -> tuple[pd.DataFram
     return whole, counted, {"early_cohorts": hidden, "since": since, "small_cohorts": blank}
 
 
-def _cell(stayed: float, joined: float, small: bool) -> Estimate:
-    return Estimate(math.nan, math.nan, math.nan) if small else intervals.share(stayed, joined)
+def _cells(company: Company, whole: pd.DataFrame, counted: pd.DataFrame) -> Iterator[tuple[tuple, Estimate]]:
+    """Yield the rows of cohorts with the share that stayed, unknown for small ones."""
+    parts = dict(list(counted.groupby(["cohort", "days"])))
+    for row in whole.itertuples():
+        small = Estimate(math.nan, math.nan, math.nan)
+        yield row, small if row.small else _share(company, parts[row.cohort, row.days], "stayed", "joined")
 
 
 def _at_one_mix(company: Company, old: pd.DataFrame, new: pd.DataFrame) -> tuple[Estimate, float] | None:
@@ -380,20 +402,17 @@ def cohorts(company: Company, every: str = "quarter", most: int = 20) -> Answer:
     sound = whole[~whole["small"]]
     if sound.empty:
         raise Unanswered("small-cohorts")
-    rows = [
-        {"cohort": r.cohort, "months": days[r.days], "estimate": _cell(r.stayed, r.joined, r.small)}
-        for r in whole.itertuples()
-    ]
+    rows = [{"cohort": r.cohort, "months": days[r.days], "estimate": e} for r, e in _cells(company, whole, counted)]
     compared, figures = [], []
     for age in sorted({3, 12} & {days[d] for d in sound["days"]}, reverse=True):
         here = sound[sound["days"] == int(age * DAYS_A_MONTH)]
         old, new = here.iloc[0], here.iloc[-1]
-        stayed, gap = intervals.share(new["stayed"], new["joined"]), None
+        cells = counted[counted["days"] == old["days"]]
+        each = [cells[cells["cohort"] == c["cohort"]] for c in (old, new)]
+        stayed, gap = _share(company, each[1], "stayed", "joined"), None
         said = {"age": age, "every": every, "newest": new["cohort"]}
         label = words.say(__file__, "cohorts", "stayed", **said)
         figures.append(Figure(f"cohort-{age}-months", label, stayed, "share of those who joined"))
-        cells = counted[counted["days"] == old["days"]]
-        each = [cells[cells["cohort"] == c["cohort"]] for c in (old, new)]
         left_out = 0.0
         if len(here) > 1 and (found := _at_one_mix(company, *each)):
             gap, left_out = found
@@ -420,13 +439,14 @@ def early(company: Company, days: int = 90, quarters: int = 12) -> Answer:
     least = company.settings.privacy.minimum_base
     if recent["joined"].sum() < least:
         raise Unanswered("few-newcomers", days=days)
-    rows = [{"period": r.cohort, "estimate": _cell(r.stayed, r.joined, r.small)} for r in whole.itertuples()]
-    e, gap, left_out = intervals.share(recent["stayed"].sum(), recent["joined"].sum()), None, 0.0
+    rows = [{"period": r.cohort, "estimate": e} for r, e in _cells(company, whole, counted)]
+    newest = counted[counted["cohort"].isin(recent["cohort"])]
+    e, gap, left_out = _share(company, newest, "stayed", "joined"), None, 0.0
     label = words.say(__file__, "early-retention", "stayed", days=days)
     figures = [Figure("early-retention", label, e, "share of those who joined")]
     if len(before) == 4 and before["joined"].sum() >= least:
-        each = [counted[counted["cohort"].isin(part["cohort"])] for part in (before, recent)]
-        gap, left_out = _at_one_mix(company, *each) or (None, 0.0)
+        older = counted[counted["cohort"].isin(before["cohort"])]
+        gap, left_out = _at_one_mix(company, older, newest) or (None, 0.0)
     if gap is not None:
         label = words.say(__file__, "early-retention", "change")
         figures.append(Figure("early-retention-change", label, gap, "share"))
