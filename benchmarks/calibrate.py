@@ -3,7 +3,7 @@
 Simulates companies with known truth, evaluates each with the code of a report, and writes docs/validity.md.
 
     make calibrate                              everything, about three hours on two cores
-    python -m benchmarks.calibrate leaving      one part: scores, leaving, worth, money or programmes
+    python -m benchmarks.calibrate leaving      one part: scores, leaving, accounts, worth, money or programmes
     python -m benchmarks.calibrate leaving 20   fewer companies, as a trial; nothing is written
 """
 
@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pandas as pd
@@ -183,6 +184,34 @@ removes some of the link in {100 * decided["shrinks"]:.0f} % of the companies.
 """
 
 
+def _of_accounts(worlds: int) -> str:
+    """Return the part of the report about customers who are not independent."""
+    covered = leavers.accounts(worlds).mean()
+    return f"""## Customers of one account
+
+{worlds} worlds of two groups of 40 accounts with ten customers each, who leave together (gamma frailty of variance 1).
+The interval of the gap between their curves after a year contains the truth in {covered["accounts"]:.3f} where accounts
+are the unit (`fold_by`), and in {covered["customers"]:.3f} where customers are taken as independent.
+"""
+
+
+def kinds() -> str:
+    """Return the table of all kinds of margins of error, and what each rests on."""
+    listed = tomllib.loads(Path(__file__).with_name("kinds.toml").read_text(encoding="utf-8"))["kind"]
+    rows = [
+        {"kind": k["name"], "rests on": k["rests"], "see": k["by"], "findings": ", ".join(k["findings"])}
+        for k in listed
+    ]
+    return f"""## What each margin of error rests on
+
+Simulated: a part below, with the number of companies. Tested: a test of the project simulates it. Textbook: its source.
+Derived: a sum, product or function of others under the same resamples. A forecast has a prediction interval only where
+the table says simulated; elsewhere its margin of error is that of the model, and its finding says so.
+
+{_markdown(pd.DataFrame(rows))}
+"""
+
+
 def _of_money(companies: int) -> str:
     """Return the part of the report about the chain from score to money."""
     covered = coverage(simulate(estimates, companies))
@@ -198,6 +227,7 @@ The margin of error of a share of 95 % is about {margin_of_error(companies):.1f}
 PARTS = {
     "scores": (_of_scores, 200),
     "leaving": (_of_leaving, 500),
+    "accounts": (_of_accounts, 500),
     "worth": (worth.report, 200),
     "money": (_of_money, 200),
     "programmes": (programmes.report, 500),
@@ -221,7 +251,7 @@ def main() -> int:
         print(text[part], f"{time.monotonic() - started:.0f} s", sep="\n", flush=True)
     if fewer is None:
         body = "\n".join(f"<!-- {part} -->\n{text[part].strip()}\n" for part in PARTS if part in text)
-        path.write_text(f"{HEAD}\n{body}", encoding="utf-8")
+        path.write_text(f"{HEAD}\n{kinds()}\n{body}", encoding="utf-8")
     return 0
 
 

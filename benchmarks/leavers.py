@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from benchmarks import leaving
@@ -16,6 +17,30 @@ NAMES = {
     "gone_failed_12": "left by failed payment within 12 months of sign-up",
     "gone_failed_24": "left by failed payment within 24 months of sign-up",
 }
+
+
+def accounts(worlds: int = 500) -> pd.DataFrame:
+    """Return how often the gap of two curves is held by unit: two groups of 40 accounts of ten customers.
+
+    The accounts share a gamma frailty of variance 1, so that their customers leave together.
+    """
+    from cxlib.stats import draws, survival
+
+    rng, weights = np.random.default_rng(30), draws.with_plain(draws.group_weights(400, 1))
+    group, units = np.repeat([0, 1], 400), {"accounts": np.repeat(np.arange(80), 10), "customers": np.arange(800)}
+    truth, rows = 1 / 1.6 - 1 / 1.9, []
+    for _ in range(worlds):
+        rate = np.repeat(rng.gamma(1.0, 1.0, 80), 10) * np.where(group, 0.9, 0.6)
+        days = np.ceil(rng.exponential(365, 800) / rate)
+        one = {}
+        for unit, of in units.items():
+            counted = pd.DataFrame({"duration": np.minimum(days, 365).astype(int), "events": (days <= 365).astype(int)})
+            counted = counted.assign(n=1, fold=rng.integers(0, 256, of.max() + 1)[of])
+            first, second = (survival.survival_draws(counted[group == g], 365, weights)[:, -1] for g in (0, 1))
+            gap = draws.estimate(first[0] - second[0], (first - second)[1:], 800)
+            one[unit] = gap.low <= truth <= gap.high
+        rows.append(one)
+    return pd.DataFrame(rows)
 
 
 def _company(seed: int, world: leaving.World):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import tomllib
+from fnmatch import fnmatch
 
 import lint
 import net
 import pytest
 
+from benchmarks import calibrate
+from cxlib import paths
 from cxlib.overview import board
 from cxlib.page.findings import KNOWN, Finding
 
@@ -71,3 +75,19 @@ def test_the_board_shows_each_number_with_its_interval_or_why_it_has_none_and_ho
         programmes = ["welcome-calls", "local-account-managers"]
         ends = ("outcome", "payback")
         assert [f.name for f in shown][-5:-1] == [f"initiative-{p}-{end}" for p in programmes for end in ends]
+
+
+def test_docs_validity_says_what_each_margin_of_error_rests_on():
+    """Every finding of five companies that shows an interval is of a kind in the table, and its part is there."""
+    kinds = tomllib.loads((paths.root() / "benchmarks" / "kinds.toml").read_text(encoding="utf-8"))["kind"]
+    patterns = {p for kind in kinds for p in kind["findings"]}
+    for company in net.COMPANIES if net.EXPORTS.exists() else ("demo", "demo-shop"):
+        for notebook in net.NOTEBOOKS:
+            for found in findings(company, notebook):
+                if "low" in found.table or any(math.isfinite(f.estimate.low) for f in found.figures):
+                    assert any(fnmatch(found.name, p) for p in patterns), (notebook, found.name)
+    text = (paths.root() / "docs" / "validity.md").read_text(encoding="utf-8")
+    assert calibrate.kinds() in text
+    for kind in (k for k in kinds if k["rests"] == "simulated"):
+        for part in kind["by"].split("; "):
+            assert f"# {part}\n" in text, part
