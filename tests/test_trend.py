@@ -20,6 +20,7 @@ from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 from cxlib.page import charts
 from cxlib.scores import estimates, trend
+from cxlib.stats import intervals
 
 QUARTERS = pd.date_range("2023-01-01", "2024-12-31", freq="QS")
 
@@ -264,6 +265,27 @@ def test_a_later_report_still_names_the_earlier_warning(company):
     assert harbour["now"] == found.table.set_index("level").loc["Harbour", "now"]
     assert (found.facts["watched"], found.facts["looks"]) == (len(found.table), 4)
     assert [f["level"] for f in found.facts["falling"]] == ["Harbour"]  # below the same quarter of the year before
+
+
+def test_what_became_of_earlier_warnings_is_said_and_at_the_edge_not_known_yet(company):
+    found = trend.followed_up(company, "nps")
+    rows = found.table.set_index("period")
+    assert rows["stayed"].to_dict() == {"Q3 2025": "yes", "Q1 2026": "not known yet", "Q2 2026": "not known yet"}
+    assert (found.facts["alarms"], found.facts["periods"]) == (3, 8)
+    who = company.frame("customers").query("region == 'Harbour'")
+    left = []
+    for first, last in (("2025-10-01", "2026-04-01"), ("2024-10-01", "2025-04-01")):
+        here = who[(who["joined_on"] < first) & ~(who["left_on"] < first)]
+        gone = here["left_on"].between(first, last, inclusive="left") & (here["left_reason"] != "payment failed")
+        left += [gone.sum(), len(here)]
+    by_hand = intervals.share_difference(*left)
+    assert rows.loc["Q3 2025", ["left", "left_low", "left_high"]].tolist() == pytest.approx(
+        [by_hand.value, by_hand.low, by_hand.high]
+    )
+    assert rows["rose"].tolist() == ["no", "not known yet", "not known yet"]
+    calm = trend.followed_up(by_quarter(lambda q: ((3.0, 3.0), 0.5)))
+    assert calm.facts["alarms"] == 0
+    assert "no early warning" in calm.headline
 
 
 def test_only_a_worse_score_is_a_warning():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency, norm
 
-from cxlib.counts import answers, people, purchases
+from cxlib.counts import answers, customer_base, people, purchases
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
 from cxlib.page.findings import Answer, Figure, answer, finding, table
@@ -19,6 +19,7 @@ from cxlib.page.resamples import resamples
 from cxlib.scores import Period
 from cxlib.scores.estimates import (
     UNITS,
+    UNKNOWN,
     alike,
     at_one_mix,
     change,
@@ -40,6 +41,7 @@ A_START = 2  # months at the start of a year that say too little about it
 BASELINES = {"quarter": 8, "month": 12}  # fewest periods before the window of the control chart, best step first
 METHOD = ("channel", "version", "scale", "source", "tool", "wave")  # columns of answers that say how they were asked
 BEYOND_CHANCE = 0.001
+FOLLOWED = {True: "yes", False: "no", None: "not known yet"}
 ABRUPT = 0.3  # share of the answers that changes its level from one period to the next
 SMOOTHING = 0.2  # weight of the latest period in the moving average
 FIXED, RAW = "at a fixed mix of {}", "as answered"
@@ -308,9 +310,10 @@ def watch(
             stretch = max(1.0, math.sqrt(np.mean(scatter or [1.0])))
             for level in sorted(_shown(company, of_period[now], cut) & (same | _shown(company, year, cut))):
                 two = of_period[now], season if level in same else year
-                mine = [part[part[cut] == level] for part in two]
+                which = [part[cut].to_numpy() == level for part in two]
+                mine, rest = ([p[w == own] for p, w in zip(two, which, strict=True)] for own in (True, False))
                 own = change(company, metric, *mine, kind)
-                net = intervals.difference(own, change(company, metric, *(p[p[cut] != level] for p in two), kind))
+                net = intervals.difference(own, change(company, metric, *rest, kind))
                 if math.isnan(net.p):
                     continue
                 squares.append(norm.isf(max(net.p, 1e-12) / 2) ** 2)
@@ -385,6 +388,60 @@ def early_warning(
         "count", shown, metric=metric.upper(), period=period, last=_named(last, period), watched=len(shown),
         falling=falling, earlier=earlier, looks=looks, false_alarms=false_alarms, breaks=[*breaks.values()],
     )  # fmt: skip
+
+
+@finding("earlier-alarms")
+def followed_up(
+    company: Company,
+    metric: str = "",
+    period: Period = "quarter",
+    false_alarms: float = 0.05,
+    cuts: Sequence[str] = (),
+) -> Answer:
+    """Answer: what became of earlier alarms? Those that ``watch`` would have given over the last two years.
+
+    The score stayed down if it was worse than in the year before in both of the two periods after. Leaving by choice
+    rose if the share who left in these two periods is clearly above that of a year before (Newcombe 1998).
+    """
+    metric = answers.choose(company, metric)
+    require(company, metric, period)
+    found = watch(company, metric, period, false_alarms, cuts)
+    if found.empty:
+        raise Unanswered("no-segment-to-watch", period=period)
+    order = _in_time(company, metric, period, found)
+    falls = -1 if company.settings.metrics[metric].good == "high" else 1
+    rows = []
+    for alarm in found[found["falling"]].to_dict("records"):
+        now = alarm["period"]
+        place = order.index(now)
+        same = found[(found["segment"] == alarm["segment"]) & (found["level"] == alarm["level"])]
+        same = same[same["period"].isin(order[place + 1 : place + 3])]
+        worse = bool(((same["now"] - same["before"]) * falls > 0).all()) if len(same) == 2 else None
+        left = _left_after(company, alarm["segment"], alarm["level"], now, period) or UNKNOWN
+        fall = Estimate(alarm["value"], alarm["low"], alarm["high"], n=alarm["n"])
+        rose = None if math.isnan(left.value) else left.low > 0
+        row = {"period": _named(now, period), "segment": alarm["segment"], "level": alarm["level"], "estimate": fall}
+        row |= {"stayed": FOLLOWED[worse], "left": left.value, "left_low": left.low, "left_high": left.high}
+        rows.append(row | {"rose": FOLLOWED[rose]})
+    shown = table(rows, ["period", "segment", "level"])
+    return answer(
+        "count", shown, metric=metric.upper(), period=period, periods=len(order), alarms=len(rows),
+        stayed=[r["stayed"] for r in rows], rose=[r["rose"] for r in rows],
+    )  # fmt: skip
+
+
+def _left_after(company: Company, cut: str, level: str, now: object, period: str) -> Estimate | None:
+    """Return by how much the share who left by choice in the two periods after one exceeds that of a year before."""
+    if period == "wave" or cut not in people.segments(company) or not customer_base.seen_to_leave(company):
+        return None
+    size = pd.tseries.frequencies.to_offset(STEP[period])
+    first, last = now + size, now + 3 * size
+    if last > pd.Timestamp(company.as_of) + pd.Timedelta(days=1):
+        return None
+    starts = [_a_year_before(first, period), _a_year_before(last, period), first, last]
+    counted = customer_base.by_period(company, [s.date() for s in starts], [cut])
+    sums = counted[counted[cut] == level].groupby("period")[["chosen", "here"]].sum().reindex([first, starts[0]])
+    return None if sums["here"].fillna(0).min() == 0 else intervals.share_difference(*sums.to_numpy(float).ravel())
 
 
 def _behind(company: Company, cut: str) -> dict[str, tuple[float, float]]:
