@@ -16,20 +16,8 @@ from cxlib.intake.company import Company
 from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.numbers import day
 from cxlib.page.resamples import resamples
-from cxlib.scores import Period
-from cxlib.scores.estimates import (
-    UNITS,
-    UNKNOWN,
-    alike,
-    at_one_mix,
-    change,
-    contributions,
-    drawn_from,
-    estimate,
-    hidden,
-    kind_of,
-    since,
-)
+from cxlib.scores import Period, estimates
+from cxlib.scores.estimates import UNITS, UNKNOWN, change, drawn_from, estimate, hidden, kind_of, since
 from cxlib.stats import control as charting
 from cxlib.stats import draws, intervals
 from cxlib.stats.estimate import Estimate
@@ -40,9 +28,9 @@ FEWEST = 10  # answers of a cell in each of two years, for the cell to be compar
 A_START = 2  # months at the start of a year that say too little about it
 BASELINES = {"quarter": 8, "month": 12}  # fewest periods before the window of the control chart, best step first
 METHOD = ("channel", "version", "scale", "source", "tool", "wave")  # columns of answers that say how they were asked
-BEYOND_CHANCE = 0.001
-FOLLOWED = {True: "yes", False: "no", None: "not known yet"}
 ABRUPT = 0.3  # share of the answers that changes its level from one period to the next
+BEYOND_CHANCE = 0.001  # highest p value of such a change
+FOLLOWED = {True: "yes", False: "no", None: "not known yet"}
 SMOOTHING = 0.2  # weight of the latest period in the moving average
 FIXED, RAW = "at a fixed mix of {}", "as answered"
 
@@ -82,13 +70,13 @@ def _series(
     company: Company, metric: str, step: str, by: str
 ) -> tuple[list, list[Estimate], list[Estimate] | None, list[str]]:
     """Return periods, the score of each as answered and (or None) at the mix of all of them, and what is held."""
-    cells = alike(company, metric, by)
+    cells = estimates.alike(company, metric, by)
     counted = answers.score_counts(company, metric, by=cells, period=step, latest_only=True)
     periods = _periods(company, metric, counted, step)
     of_period = {p: part for p, part in counted.groupby("period", observed=True)}
     raw = [estimate(company, metric, of_period[p], kind_of(metric), one_each=True) for p in periods]
     ordered = counted[counted["period"].isin(periods)].assign(period=lambda f: f["period"].map(periods.index))
-    fixed = at_one_mix(company, metric, ordered, kind_of(metric), cells) if cells else None
+    fixed = estimates.at_one_mix(company, metric, ordered, kind_of(metric), cells) if cells else None
     return periods, raw, fixed, cells
 
 
@@ -168,7 +156,7 @@ def mix(company: Company, metric: str = "", by: str = "") -> Answer:
     metric = answers.choose(company, metric)
     answers.require_dates(company, metric)
     by = by or (people.segments(company) or [""])[0]
-    held, kind = alike(company, metric, by), kind_of(metric)
+    held, kind = estimates.alike(company, metric, by), kind_of(metric)
     if not held:
         raise Unanswered("no-segment")
     end = pd.Timestamp(company.as_of)
@@ -193,7 +181,7 @@ def mix(company: Company, metric: str = "", by: str = "") -> Answer:
     at, shape = (counted["year"], counted["cell"]), (2, len(kept))
     answered, total = (
         draws.summed(resamples(company), counted["fold"], value, at, shape)
-        for value in (use, use * contributions(company, metric, kind, counted["score"]))
+        for value in (use, use * estimates.contributions(company, metric, kind, counted["score"]))
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         share, score = answered / answered.sum(-1, keepdims=True), total / answered
@@ -214,10 +202,8 @@ def mix(company: Company, metric: str = "", by: str = "") -> Answer:
         "count", table(rows, ["part"]), figures,
         metric=metric.upper(), held=held, first=end.year - 1, last=end.year, whole=whole, of_mix=of_mix,
         of_rates=of_rates, within=of_rates.excludes(0), detected=of_mix.excludes(0) or of_rates.excludes(0),
-partial=(end.month, end.day) != (12, 31),
-        until=f"{end.day} {end:%B}",
-        opposed=opposed,
-        paradox=opposed and whole.value * of_rates.value < 0, outside=1 - n / asked,
+        partial=(end.month, end.day) != (12, 31), until=f"{end.day} {end:%B}", outside=1 - n / asked, opposed=opposed,
+        paradox=opposed and whole.value * of_rates.value < 0,
         breaks=[*_breaks(company, metric, "quarter", quarters).values()],
     )  # fmt: skip
 
