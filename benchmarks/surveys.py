@@ -150,16 +150,73 @@ def nonresponse_table(companies: int) -> tuple[pd.DataFrame, float]:
     return pd.DataFrame(rows), float(closer)
 
 
-def quiet_company(seed: int, customers: int = 4000) -> dict[str, pd.DataFrame]:
-    """Return the tables of a company in which nothing changes: three years of half-yearly NPS, three segments."""
+def growing_company(seed: int, within: float = 0.0, customers: int = 6000) -> dict[str, pd.DataFrame]:
+    """Return the tables of a company whose customers stay longer each year, while more and more join the cheap plan.
+
+    Scores (0-10, mean about 5) rise with tenure and differ by plan, so the average moves though nobody's view changes.
+    ``within``: by how many points the score of everybody changes on 1 January 2025.
+    """
+    rng = np.random.default_rng(seed)
+    joined = np.sort(rng.integers(0, 5 * 365, customers))
+    basic = rng.random(customers) < 0.2 + 0.6 * joined / joined.max()
+    answers = []
+    for wave in range(10):
+        asked = joined + 60 + 182 * wave + rng.integers(0, 30, customers)
+        feeling = 4.2 + 0.5 * (asked - joined) / 365 + 1.2 * ~basic + within * (asked >= 4 * 365 + 1)
+        given = np.clip(np.rint(feeling + 1.2 * rng.standard_normal(customers)), 0, 10)
+        answers.append(pd.DataFrame({"who": np.arange(customers), "asked": asked, "score": given}))
+    rows = pd.concat(answers, ignore_index=True)
+    rows = rows[(rows["asked"] < 5 * 365 + 1) & (rng.random(len(rows)) < 0.4)]
+    start, ids = pd.Timestamp("2021-01-01"), np.array([f"G{i}" for i in range(customers)], dtype=object)
+    when = start + pd.to_timedelta(rows["asked"].to_numpy(), unit="D")
+    return {
+        "customers": pd.DataFrame(
+            {"customer_id": ids, "joined_on": start + pd.to_timedelta(joined, unit="D"),
+             "plan": np.where(basic, "Basic", "Pro")}
+        ),
+        "responses": pd.DataFrame(
+            {"response_id": [f"R{i}" for i in range(len(rows))], "customer_id": ids[rows["who"]], "metric": "csat",
+             "asked_at": when, "answered_at": when, "score": rows["score"].to_numpy()}
+        ),
+    }  # fmt: skip
+
+
+GROWING = {
+    "name": "Growing", "relationship": "noncontractual", "inactive_after_days": 365, "currency": "EUR",
+    "metrics": {"csat": {"scale": [0, 10], "good": "high"}}, "segments": ["plan"], "draws": 400, "as_of": "2025-12-31",
+}  # fmt: skip
+
+
+def decomposition(seed: int) -> dict[str, bool]:
+    """Tell whether a change within is claimed where there is none, and whether a true one lies in the interval."""
+    from cxlib.intake.company import Company
+    from cxlib.scores import trend
+
+    found = {}
+    for within in (0.0, -0.3):
+        parts = trend.mix(Company.from_frames(GROWING, growing_company(seed, within))).facts["of_rates"]
+        found[str(within)] = parts.low <= within <= parts.high
+    return {"claimed": not found["0.0"], "covered": found["-0.3"]}
+
+
+def quiet_company(
+    seed: int, autumn: float = 0.0, shocks: float = 0.0, customers: int = 4000
+) -> dict[str, pd.DataFrame]:
+    """Return the tables of a company in which nothing changes: three years of half-yearly NPS, three segments.
+
+    ``autumn``: by how many points everybody is less content from October to December, each year alike; ``shocks``: the
+    standard deviation in points of what moves everybody in a quarter.
+    """
     rng = np.random.default_rng(seed)
     ids = np.array([f"Q{i}" for i in range(customers)], dtype=object)
     plan, region = rng.choice(["Basic", "Plus", "Pro"], customers, p=[0.5, 0.3, 0.2]), rng.integers(0, 8, customers)
     feeling = rng.standard_normal(customers) * 1.6 + 7.4 + 0.6 * (plan == "Pro")
-    first, parts = rng.integers(0, 182, customers), []
+    first, parts, shock = rng.integers(0, 182, customers), [], np.random.default_rng(seed + 1).normal(0, shocks, 13)
     for wave in range(6):
         asked = np.datetime64("2023-01-01") + (first + wave * 182).astype("timedelta64[D]")
-        score = np.clip(np.rint(feeling + 1.4 * rng.standard_normal(customers)), 0, 10)
+        quarter = asked.astype("datetime64[M]").astype(int) // 3
+        common = shock[quarter - 4 * (2023 - 1970)] - autumn * (quarter % 4 == 3)
+        score = np.clip(np.rint(feeling + common + 1.4 * rng.standard_normal(customers)), 0, 10)
         given = rng.random(customers) < 0.45
         parts.append(pd.DataFrame({"customer_id": ids, "asked_at": asked, "score": np.where(given, score, np.nan)}))
     responses = pd.concat(parts, ignore_index=True)
@@ -173,19 +230,26 @@ def quiet_company(seed: int, customers: int = 4000) -> dict[str, pd.DataFrame]:
     }
 
 
+QUIET = {
+    "name": "Quiet", "relationship": "noncontractual", "inactive_after_days": 365, "currency": "EUR",
+    "metrics": {"nps": {"scale": [0, 10]}}, "segments": ["plan", "region"], "draws": 50, "as_of": "2025-12-31",
+}  # fmt: skip
+YEARS = {"quiet": {}, "autumn .3 lower": {"autumn": 0.3}, "autumn .5 lower": {"autumn": 0.5}, "shocks": {"shocks": 0.2}}
+
+
 def alarms(seed: int) -> dict[str, bool]:
-    """Tell whether a stable year has any false early warning in its four reports, or a false control alarm."""
+    """Tell, for each kind of YEARS, whether its last year has a false early warning, or a false control alarm."""
     from cxlib.intake.company import Company
     from cxlib.scores import trend
 
-    frames = quiet_company(seed)
-    settings = {
-        "name": "Quiet", "relationship": "noncontractual", "inactive_after_days": 365, "currency": "EUR",
-        "metrics": {"nps": {"scale": [0, 10]}}, "segments": ["plan", "region"], "draws": 50,
-    }  # fmt: skip
-    company = Company.from_frames({**settings, "as_of": "2025-12-31"}, frames)
-    found, chart = trend.watch(company, "nps"), trend.control(company)
-    return {"warning": bool(found["falling"].any()), "control": bool(chart.table["alarm"].any())}
+    rows = {}
+    for kind, world in YEARS.items():
+        company = Company.from_frames(QUIET, quiet_company(seed, **world))
+        found = trend.watch(company, "nps")
+        last_year = found[found["period"] >= "2025-01-01"]
+        rows[f"{kind}, warning"] = bool(last_year["falling"].any())
+        rows[f"{kind}, control"] = bool(trend.control(company).table["alarm"].any())
+    return rows
 
 
 def harbour(seed: int) -> dict[str, bool]:

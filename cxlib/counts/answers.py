@@ -23,6 +23,7 @@ from cxlib.intake.models import did_you_mean
 from cxlib.intake.tables import CONTRACT
 
 NO_ANSWER = "no answer"
+TENURE = "stage of tenure"  # finer than STAGE: the first 3 months, then half-years, so that each of them ends
 MOST_LEVELS = 50  # columns of answers with more values are not offered as cuts
 
 
@@ -89,10 +90,10 @@ def questions(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Tab
 
     Columns, besides those of responses: band (the score group, else NO_ANSWER), answered, when (the day of the answer,
     else of the question), weight (of the answer, else of its customer, else 1), fold, and ``by`` as text. ``by`` names
-    columns of customers, else of responses, or STAGE (the stage of the customer when asked). Errors: InputError for
+    columns of customers, else of responses, or STAGE or TENURE (of the customer when asked). Errors: InputError for
     any other name.
     """
-    if unknown := [c for c in by if c not in (*company.customers.columns, *company.responses.columns, STAGE)]:
+    if unknown := [c for c in by if c not in (*company.customers.columns, *company.responses.columns, STAGE, TENURE)]:
         known = did_you_mean(unknown[0], cuts(company, metric))
         raise InputError(f"no segment is called {unknown[0]!r}", remedy=known)
     rows = company.responses.filter(_.metric == metric)
@@ -103,17 +104,19 @@ def questions(company: Company, metric: str, by: Sequence[str] = ()) -> ibis.Tab
         when=ibis.coalesce(rows.answered_at, rows.asked_at),
     )
     of_customers = [c for c in by if c in company.customers.columns]
-    who = everyone(company) if STAGE in by else company.customers
+    staged = STAGE in by or TENURE in by
+    who = everyone(company) if staged else company.customers
     extra = {"_customer_weight": who.weight} if company.has("customers", "weight") else {}
-    if extra or of_customers or STAGE in by:
-        extra |= {"_started": who.started} if STAGE in by else {}
+    if extra or of_customers or staged:
+        extra |= {"_started": who.started} if staged else {}
         who = who.select("customer_id", *of_customers, **extra)
         rows = rows.drop(*[c for c in of_customers if c in rows.columns]).inner_join(who, "customer_id")
     weights = [rows.weight, *([rows._customer_weight] if "_customer_weight" in extra else []), 1.0]
     rows = rows.mutate(weight=ibis.coalesce(*weights))
-    if STAGE in by:
+    if staged:
         age = days(ibis.coalesce(rows.asked_at, rows.when), rows._started)
-        rows = rows.mutate(**{STAGE: stage(age)})
+        half_years = (age * 2 / 365).floor().cast("int64").cast("string")
+        rows = rows.mutate(**{STAGE: stage(age), TENURE: ibis.ifelse(age < people.STAGES[0][0], "new", half_years)})
     rows = as_text(rows, by)
     return rows.drop(*[c for c in ("_customer_weight", "_started") if c in rows.columns])
 
@@ -154,12 +157,14 @@ def score_counts(
     period: str | None = None,
     latest_only: bool = False,
     since: date | None = None,
+    until: date | None = None,
 ) -> pd.DataFrame:
     """Count answers by (``by``, period, score, fold): n (answers), weight (summed) and customers.
 
     ``period``: week, month, quarter, year, or "wave" (the column of that name). ``latest_only`` keeps the latest answer
-    of each customer in a period (or altogether): one customer, one vote. ``since`` keeps answers after that day.
-    ``customers`` sums, over scores and folds, to the number of different customers in each (``by``, period).
+    of each customer in a period (or altogether): one customer, one vote. ``since`` keeps answers after that day,
+    ``until`` those up to it. ``customers`` sums, over scores and folds, to the number of different customers in each
+    (``by``, period).
 
     Example: ``score_counts(company, "nps", ["plan"], period="quarter")``.
     """
@@ -168,6 +173,8 @@ def score_counts(
     rows = questions(company, metric, by).filter(_.answered)
     if since is not None:
         rows = rows.filter(_.when.cast("date") > ibis.literal(since))
+    if until is not None:
+        rows = rows.filter(_.when.cast("date") <= ibis.literal(until))
     keys = list(by)
     if period == "wave":
         rows = rows.filter(_.wave.notnull()).mutate(period=_.wave)

@@ -163,7 +163,10 @@ def over_time(
     scale: float = 1.0,
     reference: float | None = None,
 ) -> Figure:
-    """Draw values with interval bands over time (or over event time), one line per group."""
+    """Draw values with interval bands over time (or over event time), one line per group.
+
+    Rows marked in a column ``break`` get a vertical line: values before and after are not comparable.
+    """
     figure, axes = _axes(title, x_label, y_label)
     table = _largest(axes, table, table[group], MOST_LINES) if group else table
     groups = list(dict.fromkeys(table[group])) if group else [None]
@@ -182,6 +185,8 @@ def over_time(
         axes.fill_between(part[x], scale * part["low"], scale * part["high"], color=colour, alpha=0.15, lw=0)
     if pd.api.types.is_datetime64_any_dtype(table[x]):
         _dates(axes, table[x])
+    for at in table.loc[table["break"], x].unique() if "break" in table else []:
+        axes.axvline(at, color=MUTED, lw=1.5, ls=":")
     if reference is not None:
         axes.axhline(reference, color=MUTED, lw=1, ls="--")
     if group:

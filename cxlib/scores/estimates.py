@@ -13,14 +13,16 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
-from cxlib.counts import answers
+from cxlib.counts import answers, people
 from cxlib.intake.company import Company
 from cxlib.intake.sources import Source
 from cxlib.stats import disclosure, intervals
+from cxlib.stats.checks import z_value
 from cxlib.stats.estimate import Estimate
 
 STATISTICS = {"nps": "NPS", "mean": "mean", "satisfied": "share at the good end"}
 UNITS = {"nps": "NPS points", "mean": "points on the scale", "satisfied": "share"}
+Z_95 = z_value(0.95)
 UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
 
 
@@ -50,13 +52,17 @@ def agents(company: Company) -> dict[str, str]:
 
 def contributions(company: Company, metric: str, kind: str | answers.Band, scores: pd.Series) -> np.ndarray:
     """Return what each score adds to a statistic: -100 to 100 (NPS), itself (mean), 1 at the good end or in a band."""
+    y = scores.to_numpy(float)
+
+    def inside(band: answers.Band) -> np.ndarray:
+        return ((y >= band.low) & (y <= band.high)).astype(float)
+
     if kind == "mean":
-        return scores.to_numpy(float)
+        return y
     if isinstance(kind, answers.Band):
-        return scores.between(kind.low, kind.high).to_numpy(float)
+        return inside(kind)
     worst, *_, best = answers.bands(company, metric)
-    good = scores.between(best.low, best.high).to_numpy(float)
-    return good if kind == "satisfied" else 100 * (good - scores.between(worst.low, worst.high).to_numpy(float))
+    return inside(best) if kind == "satisfied" else 100 * (inside(best) - inside(worst))
 
 
 def _pulls(counted: pd.DataFrame, w: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -129,6 +135,47 @@ def change(
         folds = np.union1d(first["fold"], second["fold"]).size
         together = max(seen - 2 / math.sqrt(folds), 0.0)
     return intervals.difference(*found, correlation=together)
+
+
+def alike(company: Company, metric: str, by: str) -> list[str]:
+    """Return the columns within which answers are alike: ``by``, and the stage of tenure where it is known."""
+    return [*([by] if by else []), *([answers.TENURE] if people.STAGE in answers.cuts(company, metric) else [])]
+
+
+def at_one_mix(
+    company: Company, metric: str, counted: pd.DataFrame, kind: str, by: Sequence[str]
+) -> list[Estimate] | None:
+    """Estimate a statistic in each period as if each had the mix of ``by`` of all periods together.
+
+    ``counted``: a count table with the columns period and ``by``. Marginal means (Searle, Speed & Milliken 1980) of a
+    least-squares fit on period and cell, so that a cell need not be there in each period; variance between folds.
+    None where there is one cell, or where no cell links some periods with the others.
+
+    Example: ``at_one_mix(company, "nps", score_counts(company, "nps", ["plan"], "quarter", True), "nps", ["plan"])``.
+    """
+    w, y = _weights(company, counted), contributions(company, metric, kind, counted["score"])
+    period, cell = (counted.groupby(k, observed=True).ngroup().to_numpy() for k in (["period"], list(by)))
+    periods = int(period.max(initial=-1)) + 1
+    sums = np.zeros((2, 256, periods, int(cell.max(initial=-1)) + 1))
+    np.add.at(sums[0], (counted["fold"].to_numpy(), period, cell), w)
+    np.add.at(sums[1], (counted["fold"].to_numpy(), period, cell), w * y)
+    n, total = sums.sum(axis=1)
+    if min(n.shape) < 2:
+        return None
+    normal = np.block([[np.diag(n.sum(1)), n[:, 1:]], [n[:, 1:].T, np.diag(n.sum(0)[1:])]])
+    if np.linalg.matrix_rank(normal) < len(normal):
+        return None
+    inverse = np.linalg.inv(normal)
+    fitted = inverse @ np.r_[total.sum(1), total.sum(0)[1:]]
+    marginal = np.hstack([np.eye(periods), np.tile(n.sum(0)[1:] / n.sum(), (periods, 1))])
+    off = sums[1] - sums[0] * (fitted[:periods, None] + np.r_[0, fitted[periods:]])
+    pulls = np.hstack([off.sum(2), off.sum(1)[:, 1:]]) @ inverse @ marginal.T
+    answered, folds = counted.groupby("period", observed=True)["n"].sum(), np.unique(counted["fold"]).size
+    lost = answered.sum() / max(answered.sum() - len(normal), 1)
+    errors = np.sqrt((pulls**2).sum(0) * lost * folds / max(folds - 1, 1))
+    low, high = (-100, 100) if kind == "nps" else company.settings.metrics[metric].scale
+    ends = [np.clip(marginal @ fitted + z * errors, low, high) for z in (-Z_95, Z_95)]
+    return [Estimate(*map(float, row)) for row in zip(marginal @ fitted, *ends, errors, answered, strict=True)]
 
 
 def kind_of(metric: str) -> str:
