@@ -41,6 +41,8 @@ def one(seed: int, kind: str) -> dict[str, object]:
     (r,) = returns.results(refilled(_OPENED[kind], frames), FOLLOWED)
     e = r.evidence
     row = {"design": e.design, "known": e.known, "verdict": r.statement.verdict, **before_and_after}
+    row |= {"resulted": r.statement.known in EFFECTS and r.statement.clear, "outlook": returns.outlook(r)}
+    row["failed"] = [c.name for c in e.checks if c.passed is False]
     if not e.measured:
         return row
     cost = UPFRONT + MONTHLY * worlds.discounts(e.paths.months).sum()
