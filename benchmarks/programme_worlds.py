@@ -45,8 +45,8 @@ class Kind:
     Worlds made to fool a page. Given "picked up": low scorers are called, and the contented pick up (``odds`` per
     standard deviation of the log hazard of the coming year); "picked up, lasting": of the lasting satisfaction, which
     nobody records. Given "spared": called a trial, but staff skip customers in trouble at the same mix of plans.
-    ``recorded``: whether payments and contacts are on record from before the start. ``drift``: by how much a month leaving falls
-    anyway in branches of the third step, throughout; twice and three times as fast in those of the steps before.
+    ``recorded``: whether payments and contacts are on record from before the start. ``drift``: by how much a month
+    leaving falls anyway in branches of the third step, throughout; twice and three times as fast in the steps before.
     """
 
     given: str
