@@ -12,6 +12,7 @@ import sys
 import time
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from benchmarks import programme_worlds as worlds
@@ -19,6 +20,8 @@ from benchmarks.programme_worlds import BRANCHES, CUSTOMERS, FOLLOWED, KINDS, LO
 from benchmarks.simulation import margin_of_error, refilled, simulate
 from cxlib.intake.company import Company
 from cxlib.page.findings import EFFECTS
+from cxlib.roi.placebos import LEVEL, stands
+from cxlib.stats import effects
 from cxlib.stats.estimate import Estimate
 
 # Kinds simulated in full number; for the others two fifths are enough.
@@ -52,6 +55,29 @@ def one(seed: int, kind: str) -> dict[str, object]:
         better = o.change.excludes(0) and o.change.value * o.sign > 0
         row |= {f"claims {name}": better and e.known in EFFECTS, **_ends(name, o.change)}
     return row
+
+
+def drifting(drift: float, panels: int = 500, months: int = 12, units: int = 40) -> dict[str, float]:
+    """Return how often a roll-out without effect is claimed where its units drift apart, and how often net covers 0.
+
+    ``drift``: a month, in standard errors of the difference of a month. Claimed as on a page: the effect is clear,
+    neither the months before together nor their trend speak against it, and it stands net of that trend.
+    """
+    months_ = np.arange(1, 2 * months + 1)
+    start, unit = np.repeat([0, months + 1], units // 2), np.arange(units)
+    rows = {"unit": np.repeat(unit, 2 * months), "month": np.tile(months_, units)}
+    claimed, covered = [], []
+    for seed in range(panels):
+        noise = np.random.default_rng(seed).normal(0, np.sqrt(units / 4), (units, 2 * months))
+        y = noise + drift * months_ * (start > 0)[:, None]
+        frame = pd.DataFrame(rows | {"start": np.repeat(start, 2 * months), "y": y.ravel()})
+        found = effects.group_time_effects(frame, "y", "unit", "month", "start")
+        trend, joint = found.before()
+        net = found.net_of_trend(months)
+        effect = found.cumulative(months)
+        claimed.append(effect.excludes(0) and min(trend.p, joint) >= LEVEL and stands(effect, net))
+        covered.append(not net.excludes(0))
+    return {"claimed": float(np.mean(claimed)), "net covered": float(np.mean(covered))}
 
 
 def _ends(name: str, e: Estimate) -> dict[str, float]:

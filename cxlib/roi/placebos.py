@@ -90,14 +90,20 @@ def cohort(
     return placebo(company, "placebo cohort", e, level=level, **facts)
 
 
+def stands(effect: Estimate, net: Estimate | None) -> bool:
+    """Tell whether an effect stands net of a drift: a clear one is still clear, in the same direction."""
+    return not effect.excludes(0) or (net is not None and net.excludes(0) and (net.value < 0) == (effect.value < 0))
+
+
 def hidden_trend(company: Company, measured: Measured, drift: Estimate | None, net: Estimate | None) -> Check:
-    """Check that money did not drift apart before the start, and say how much drift the effect would bear.
+    """Check that money did not drift apart before the start, that the effect stands net, and what drift it would bear.
 
     ``drift``: money a month, with p; ``net``: the effect less that drift carried on. The bound is that of Rambachan &
     Roth 2023 for a drift that goes on as a straight line, whatever its size before the start.
     """
     needed = robustness.hidden_trend(measured.effect, measured.net.shape[1])
-    return placebo(company, "hidden trend", drift, needed=needed if needed > 0 else 0.0, net=net)
+    level = LEVEL if stands(measured.effect, net) else math.inf
+    return placebo(company, "hidden trend", drift, level=level, needed=needed if needed > 0 else 0.0, net=net)
 
 
 def without_one(company: Company, measured: Measured, found: pd.Series) -> Check:

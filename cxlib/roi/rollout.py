@@ -17,7 +17,7 @@ from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
 from cxlib.roi.evidence import STAGGERED, Check, Evidence, check, earned, reasons, refused
 from cxlib.roi.outcomes import RATIOS, Measured, with_money
-from cxlib.roi.placebos import LEVEL, cohort, hidden_trend, not_by_choice, placebo, without_one
+from cxlib.roi.placebos import LEVEL, cohort, hidden_trend, not_by_choice, placebo, stands, without_one
 from cxlib.stats import draws, effects, robustness
 from cxlib.stats.estimate import NotEstimable
 
@@ -133,9 +133,11 @@ def _checks(
     left_out = net.leave_one_out(months).dropna(subset="value")
     parts = pd.Series(left_out["value"].to_numpy(), index=[f"the {_month(g)} step" for g in left_out["group"]])
     if claimed in RATIOS:
-        course, joint = found[RATIOS[claimed][0]].before()
+        outcome = found[RATIOS[claimed][0]]
+        course, joint = outcome.before()
         worst = None if course is None else float(np.fmin(joint, course.p))
-        own = [placebo(company, OUTCOME_BEFORE, course, worst, outcome=claimed)]
+        level = LEVEL if stands(outcome.cumulative(months), outcome.net_of_trend(months)) else math.inf
+        own = [placebo(company, OUTCOME_BEFORE, course, worst, level, outcome=claimed)]
     else:
         first = reach.first.replace(day=1)
         own = [cohort(company, unit, starts, first, months), _drift_in_leaving(company, measured, unit, starts)]
