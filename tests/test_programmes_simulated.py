@@ -157,6 +157,22 @@ def test_the_page_finds_an_effect(kind, design):
         assert error < 0.35 * abs(value)  # a wide interval would hold anything
 
 
+@pytest.mark.parametrize("kind", worlds.MADE_TO_FOOL)
+def test_the_page_claims_nothing_in_a_world_made_to_fool_it(kind):
+    """One company of each; the shares of many are in docs/validity.md."""
+    row = programmes.one(5001, kind)
+    assert not row["resulted"]
+    assert row["known"] in ("adjusted", "observed")
+
+
+def test_a_roll_out_that_drifts_is_seldom_claimed_and_shown_net():
+    """Drifts in errors of a month; 150 panels each, so the bounds are two errors wide."""
+    for drift in (0.15, 0.3):
+        found = programmes.drifting(drift, 150)
+        assert found["claimed"] < 0.08
+        assert found["net covered"] > 0.90
+
+
 def test_the_page_claims_nothing_of_low_scorers_who_were_all_reached():
     row = programmes.one(1003, "low scorers, all, no effect")
     assert row["naive score"]
