@@ -16,7 +16,18 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import programme_worlds as worlds
-from benchmarks.programme_worlds import BRANCHES, CUSTOMERS, FOLLOWED, KINDS, LOW, MONTHLY, SPAN, UPFRONT, Truth
+from benchmarks.programme_worlds import (
+    BRANCHES,
+    CUSTOMERS,
+    FOLLOWED,
+    KINDS,
+    LOW,
+    MADE_TO_FOOL,
+    MONTHLY,
+    SPAN,
+    UPFRONT,
+    Truth,
+)
 from benchmarks.simulation import margin_of_error, refilled, simulate
 from cxlib.intake.company import Company
 from cxlib.page.findings import EFFECTS
@@ -93,6 +104,7 @@ def coverage(found: pd.DataFrame, true: Truth) -> dict[str, object]:
         "measured": len(measured),
         "truth": true.effect(),
         "supported": (found["verdict"] == "supported").mean(),
+        "resulted": found["resulted"].mean(),
         **{c: found[c].eq(True).mean() for c in found if c.startswith(("naive", "claims"))},
     }
     if not len(measured):
@@ -147,7 +159,8 @@ def report(companies: int = 500, found: dict[str, pd.DataFrame] | None = None) -
         "programme": ("kind", ""),
         "before/after: a better score": ("naive score", ".1%"),
         "fewer contacts": ("naive contacts", ".1%"),
-        "page: target met": ("supported", ".1%"),
+        "page: resulted in": ("resulted", ".1%"),
+        "target met": ("supported", ".1%"),
         "less churn (page)": ("claims churn", ".1%"),
         "a better score (page)": ("claims nps", ".1%"),
         "fewer contacts (page)": ("claims contacts", ".1%"),
@@ -171,9 +184,10 @@ In some or all companies of these kinds no effect is measured: {"; ".join(unknow
 
 A before/after comparison follows the same customers. It compares the last score before the start with the first after
 it, and contacts in the quarter before with those in the quarter after, and claims any significant improvement. The page
-claims an outcome only where it is significantly better and a comparison group supports it.
+claims an outcome only where it is significantly better and a comparison group supports it. Some companies are made to
+fool it: the contented pick up the phone, early branches improve anyway, or staff spare those in trouble.
 
-{_table([r for r in rows if "naive score" in r], claimed)}
+{_table([r for r in rows if "naive score" in r or r["kind"] in MADE_TO_FOOL], claimed)}
 """
 
 

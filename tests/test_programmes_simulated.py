@@ -191,9 +191,19 @@ def test_coverage_counts_what_holds_the_truth(monkeypatch):
         ends = {f"{n}{end}": v * (1 + shift) + by for n, v in (("effect", 10), ("npv", worth), ("churn", -0.1))
                 for end, by in (("", 0), (" low", -0.05), (" high", 0.05))}  # fmt: skip
         rows.append(
-            {"design": RANDOMISED, "verdict": "supported", "months": 1, "paid": 1, "claims churn": shift == 5, **ends}
+            {
+                "design": RANDOMISED,
+                "verdict": "supported",
+                "resulted": True,
+                "months": 1,
+                "paid": 1,
+                "claims churn": shift == 5,
+                **ends,
+            }
         )
-    found = pd.DataFrame([*rows, {"design": NOT_IDENTIFIED, "verdict": "cannot tell", "naive score": True}])
+    found = pd.DataFrame(
+        [*rows, {"design": NOT_IDENTIFIED, "verdict": "cannot tell", "resulted": False, "naive score": True}]
+    )
     row = programmes.coverage(found, true)
     assert (row["companies"], row["measured"]) == (4, 3)
     assert row["effect covered"] == row["npv covered"] == row["churn covered"] == pytest.approx(1 / 3)
