@@ -162,7 +162,8 @@ def test_the_page_claims_nothing_in_a_world_made_to_fool_it(kind):
     """One company of each; the shares of many are in docs/validity.md."""
     row = programmes.one(5001, kind)
     assert not row["resulted"]
-    assert row["known"] in ("adjusted", "observed")
+    if not worlds.KINDS[kind].drift:  # a slow drift may leave a comparison in which nothing is clear
+        assert row["known"] in ("adjusted", "observed")
 
 
 def test_a_roll_out_that_drifts_is_seldom_claimed_and_shown_net():
