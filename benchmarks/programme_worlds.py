@@ -41,6 +41,12 @@ class Kind:
     probability that depends on score, plan and tenure) or all low (every low scorer). The effect is complete ``grows``
     months after the start. ``smallest``: relative fall in churn declared beforehand as the target; None: any fall
     counts.
+
+    Worlds made to fool a page. Given "picked up": low scorers are called, and the contented pick up (``odds`` per
+    standard deviation of the log hazard of the coming year); "picked up, lasting": of the lasting satisfaction, which
+    nobody records. Given "spared": called a trial, but staff skip customers in trouble at the same mix of plans.
+    ``recorded``: whether payments and contacts are on record from before the start. ``drift``: by how much a month
+    leaving falls anyway in branches of the third step, throughout; twice and three times as fast in the steps before.
     """
 
     given: str
@@ -49,6 +55,9 @@ class Kind:
     fee: float = 1.0
     grows: int = 1
     smallest: float | None = None
+    odds: float = 1.0
+    recorded: bool = True
+    drift: float = 0.0
 
 
 KINDS = {
@@ -59,7 +68,14 @@ KINDS = {
     "low scorers, some, no effect": Kind("chosen"),
     "low scorers, all, no effect": Kind("all low"),
     "low scorers, some, with effect": Kind("chosen", 0.60, 0.85, 1.03, smallest=0.05),
+    "low scorers, the contented pick up, no effect": Kind("picked up", odds=2.7),
+    "low scorers, the satisfied pick up, no effect": Kind("picked up, lasting", odds=2.2),
+    "low scorers, nothing recorded before, no effect": Kind("picked up", odds=2.7, recorded=False),
+    "staggered, early branches improve, no effect": Kind("staggered", drift=0.01),
+    "staggered, early branches improve half as fast, no effect": Kind("staggered", drift=0.005),
+    "called randomised, those in trouble spared, no effect": Kind("spared", odds=2.7),
 }
+MADE_TO_FOOL = tuple(k for k, what in KINDS.items() if what.odds != 1 or what.drift)
 
 
 # ---- customers -------------------------------------------------------------------------------------------------------
@@ -70,14 +86,15 @@ class Lives:
     """Customers as they would be without a programme, one row each; columns are the months from FIRST.
 
     ``joined`` is a month (negative: before FIRST), ``left`` the month of leaving (SPAN: not within the span).
-    ``leaving``: monthly probability; ``luck``: the uniform draw that decides on it; ``contacts``: expected number a
-    month; ``score``: NaN without an answer.
+    ``lasting``: the satisfaction that stays, in standard deviations; ``leaving``: monthly probability; ``luck``: the
+    uniform draw that decides on it; ``contacts``: expected number a month; ``score``: NaN without an answer.
     """
 
     joined: np.ndarray
     plan: np.ndarray
     branch: np.ndarray
     fee: np.ndarray
+    lasting: np.ndarray
     leaving: np.ndarray
     contacts: np.ndarray
     luck: np.ndarray
@@ -114,6 +131,7 @@ def live(rng: np.random.Generator, customers: int = CUSTOMERS, branches: int = B
         plan=plan,
         branch=branch,
         fee=fee,
+        lasting=lasting,
         leaving=leaving,
         contacts=CONTACTS * np.exp(-0.15 * lasting[:, None] - 0.35 * mood + shared),
         luck=luck,
@@ -155,6 +173,15 @@ def starts(kind: Kind, lives: Lives, rng: np.random.Generator) -> tuple[np.ndarr
         return np.array([*STEPS, SPAN])[lives.branch % (len(STEPS) + 1)], lives.here(STEPS[0])
     if kind.given == "randomised":
         open_to, reached = lives.here(START) & (lives.plan < 2), chance < 0.5
+    elif kind.given == "spared":
+        open_to, trouble = lives.here(START) & (lives.plan < 2), lives.contacts[:, START - 1]
+        by_plan = sum(np.where(lives.plan == p, _scaled(trouble, open_to & (lives.plan == p)), 0) for p in (0, 1))
+        reached = chance < 1 / (1 + kind.odds**by_plan)
+    elif kind.given.startswith("picked up"):
+        open_to = lives.here(START) & (last_score(lives) <= LOW)
+        coming = -np.log(1 - lives.leaving[:, START : START + 12]).sum(axis=1)  # hazard of the year to come
+        feeling = lives.lasting if kind.given.endswith("lasting") else -_scaled(coming, open_to)
+        reached = chance < 1 / (1 + kind.odds**-feeling)
     else:
         score = last_score(lives)
         open_to = lives.here(START) & (score <= LOW)
@@ -162,6 +189,12 @@ def starts(kind: Kind, lives: Lives, rng: np.random.Generator) -> tuple[np.ndarr
         odds = np.exp(0.30 * (4.5 - np.nan_to_num(score)) - 0.4 * (lives.plan - 0.75) - 0.3 * (tenure - 3.5))
         reached = (chance < odds / (1 + odds)) | (kind.given == "all low")
     return np.where(open_to & reached, START, SPAN), open_to
+
+
+def _scaled(rate: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Return the log of a rate in standard deviations from its mean, both of those among whom it is compared."""
+    logs = np.log(np.where(rate > 0, rate, 1.0))
+    return (logs - logs[among].mean()) / logs[among].std()
 
 
 def ratios(kind: Kind, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -198,7 +231,9 @@ def make(kind: str, seed: int, customers: int = CUSTOMERS) -> tuple[dict[str, pd
     lives = live(rng, customers)
     start, open_to = starts(what, lives, rng)
     leaving, contacts, fee = ratios(what, start)
-    left = _first(lives.luck < lives.leaving * leaving)
+    earlier = len(STEPS) - lives.branch % (len(STEPS) + 1)
+    anyway = (1 - what.drift * earlier[:, None]) ** np.arange(SPAN)
+    left = _first(lives.luck < lives.leaving * leaving * anyway)
     months, ids = np.arange(SPAN), _ids("C", customers)
     joined, day = lives.joined[:, None], lives.leaving_day[:, None]
 
@@ -254,6 +289,9 @@ def make(kind: str, seed: int, customers: int = CUSTOMERS) -> tuple[dict[str, pd
             "branch": _ids("B", BRANCHES)[lives.branch],
         }
     )
+    if not what.recorded:
+        since = _on(START, 1)
+        orders, cases = orders[orders["ordered_at"] >= since], cases[cases["opened_at"] >= since]
     frames = {"customers": people, "responses": responses, "orders": orders, "contacts": cases}
     frames |= {"initiatives": _initiative(what), "exposures": _exposures(what, ids, start, left, open_to)}
     answers = np.where(asked, lives.score, np.nan)
@@ -261,7 +299,7 @@ def make(kind: str, seed: int, customers: int = CUSTOMERS) -> tuple[dict[str, pd
 
 
 def _initiative(kind: Kind) -> pd.DataFrame:
-    ways = {"randomised": ("randomised", None), "staggered": ("rollout", "branch")}
+    ways = {"randomised": ("randomised", None), "spared": ("randomised", None), "staggered": ("rollout", "branch")}
     how, by = ways.get(kind.given, ("chosen", "nps"))
     row = {
         "initiative_id": "I1", "name": "Calls", "changed": "how we keep in touch: a call every quarter",
@@ -275,7 +313,7 @@ def _initiative(kind: Kind) -> pd.DataFrame:
 
 def _exposures(kind: Kind, ids: np.ndarray, start: np.ndarray, left: np.ndarray, open_to: np.ndarray) -> pd.DataFrame:
     """Return both arms if randomised, else those reached; in a staggered rollout they must still be customers then."""
-    control = open_to & (start == SPAN) & (kind.given == "randomised")
+    control = open_to & (start == SPAN) & (kind.given in ("randomised", "spared"))
     who = np.flatnonzero(control | (open_to & (start < SPAN) & (left >= start)))
     return pd.DataFrame(
         {

@@ -12,13 +12,27 @@ import sys
 import time
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from benchmarks import programme_worlds as worlds
-from benchmarks.programme_worlds import BRANCHES, CUSTOMERS, FOLLOWED, KINDS, LOW, MONTHLY, SPAN, UPFRONT, Truth
+from benchmarks.programme_worlds import (
+    BRANCHES,
+    CUSTOMERS,
+    FOLLOWED,
+    KINDS,
+    LOW,
+    MADE_TO_FOOL,
+    MONTHLY,
+    SPAN,
+    UPFRONT,
+    Truth,
+)
 from benchmarks.simulation import margin_of_error, refilled, simulate
 from cxlib.intake.company import Company
 from cxlib.page.findings import EFFECTS
+from cxlib.roi.placebos import LEVEL, stands
+from cxlib.stats import effects
 from cxlib.stats.estimate import Estimate
 
 # Kinds simulated in full number; for the others two fifths are enough.
@@ -41,6 +55,8 @@ def one(seed: int, kind: str) -> dict[str, object]:
     (r,) = returns.results(refilled(_OPENED[kind], frames), FOLLOWED)
     e = r.evidence
     row = {"design": e.design, "known": e.known, "verdict": r.statement.verdict, **before_and_after}
+    row |= {"resulted": r.statement.known in EFFECTS and r.statement.clear, "outlook": returns.outlook(r)}
+    row["failed"] = [c.name for c in e.checks if c.passed is False]
     if not e.measured:
         return row
     cost = UPFRONT + MONTHLY * worlds.discounts(e.paths.months).sum()
@@ -50,6 +66,29 @@ def one(seed: int, kind: str) -> dict[str, object]:
         better = o.change.excludes(0) and o.change.value * o.sign > 0
         row |= {f"claims {name}": better and e.known in EFFECTS, **_ends(name, o.change)}
     return row
+
+
+def drifting(drift: float, panels: int = 500, months: int = 12, units: int = 40) -> dict[str, float]:
+    """Return how often a roll-out without effect is claimed where its units drift apart, and how often net covers 0.
+
+    ``drift``: a month, in standard errors of the difference of a month. Claimed as on a page: the effect is clear,
+    neither the months before together nor their trend speak against it, and it stands net of that trend.
+    """
+    months_ = np.arange(1, 2 * months + 1)
+    start, unit = np.repeat([0, months + 1], units // 2), np.arange(units)
+    rows = {"unit": np.repeat(unit, 2 * months), "month": np.tile(months_, units)}
+    claimed, covered = [], []
+    for seed in range(panels):
+        noise = np.random.default_rng(seed).normal(0, np.sqrt(units / 4), (units, 2 * months))
+        y = noise + drift * months_ * (start > 0)[:, None]
+        frame = pd.DataFrame(rows | {"start": np.repeat(start, 2 * months), "y": y.ravel()})
+        found = effects.group_time_effects(frame, "y", "unit", "month", "start")
+        trend, joint = found.before()
+        net = found.net_of_trend(months)
+        effect = found.cumulative(months)
+        claimed.append(effect.excludes(0) and min(trend.p, joint) >= LEVEL and stands(effect, net))
+        covered.append(not net.excludes(0))
+    return {"claimed": float(np.mean(claimed)), "net covered": float(np.mean(covered))}
 
 
 def _ends(name: str, e: Estimate) -> dict[str, float]:
@@ -65,6 +104,7 @@ def coverage(found: pd.DataFrame, true: Truth) -> dict[str, object]:
         "measured": len(measured),
         "truth": true.effect(),
         "supported": (found["verdict"] == "supported").mean(),
+        "resulted": found["resulted"].mean(),
         **{c: found[c].eq(True).mean() for c in found if c.startswith(("naive", "claims"))},
     }
     if not len(measured):
@@ -119,7 +159,8 @@ def report(companies: int = 500, found: dict[str, pd.DataFrame] | None = None) -
         "programme": ("kind", ""),
         "before/after: a better score": ("naive score", ".1%"),
         "fewer contacts": ("naive contacts", ".1%"),
-        "page: target met": ("supported", ".1%"),
+        "page: resulted in": ("resulted", ".1%"),
+        "target met": ("supported", ".1%"),
         "less churn (page)": ("claims churn", ".1%"),
         "a better score (page)": ("claims nps", ".1%"),
         "fewer contacts (page)": ("claims contacts", ".1%"),
@@ -143,9 +184,10 @@ In some or all companies of these kinds no effect is measured: {"; ".join(unknow
 
 A before/after comparison follows the same customers. It compares the last score before the start with the first after
 it, and contacts in the quarter before with those in the quarter after, and claims any significant improvement. The page
-claims an outcome only where it is significantly better and a comparison group supports it.
+claims an outcome only where it is significantly better and a comparison group supports it. Some companies are made to
+fool it: the contented pick up the phone, early branches improve anyway, or staff spare those in trouble.
 
-{_table([r for r in rows if "naive score" in r], claimed)}
+{_table([r for r in rows if "naive score" in r or r["kind"] in MADE_TO_FOOL], claimed)}
 """
 
 

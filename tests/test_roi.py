@@ -88,7 +88,9 @@ def test_one_screen_says_nothing_that_is_not_in_its_table(company, found):
     assert shown.table["target"].tolist() == ["met", "met", "cannot say"]
     loss = shown.table.set_index("initiative")["loss"]
     chances = re.findall(r"(\d+)% chance", shown.headline)
-    assert chances == [f"{100 * (1 - loss['Welcome calls']):.0f}", f"{100 * loss['Local account managers']:.0f}"]
+    assert chances == [f"{100 * (1 - loss['Welcome calls']):.0f}"]
+    assert "Local account managers lost money" in shown.headline  # at the 80 % declared
+    assert shown.table["cost"].tolist()[2] == pytest.approx(25000 + 1000 * 9, rel=0.01)  # spent, whatever it brought
     assert not re.search(r"\d", re.sub(r"\(\d+% chance\)", "", shown.headline))
     for r, row in zip(found[:2], shown.table.to_dict("records"), strict=False):
         value = r.money.net_present_value
@@ -152,7 +154,7 @@ def test_attribution_is_shown_at_none_as_stated_and_at_all(company, found):
     assert managers.iloc[0] == -1
     assert managers.iloc[1] + 1 == pytest.approx(0.8 * (managers.iloc[2] + 1))
     assert shown.facts["stated"] == [0.8]
-    assert shown.facts["unknown"] == ["New app"]
+    assert [r["initiative"] for r in shown.facts["unknown"]] == ["New app"]
     assert [r["roi"].value for r in shown.facts["shown"]] == [r.money.roi.value for r in found if r.identified]
     first = shown.table.iloc[0]
     assert (first["known"], first["loss"], first["benefit"]) == ("randomised", 1.0, 0.0)  # none of it: the cost is lost
@@ -208,7 +210,9 @@ def test_the_payback_says_what_its_money_holds(company, by_name):
     assert cashed.value < r.money.roi.value
     assert "7.6 months (3.8 to more than 12), 7.8 with discounting" in returns.payback(company, r).detail
     managers = returns.payback(company, by_name["Local account managers"])
-    assert "not recovered within 12 months (9.2 at best)" in managers.detail
+    assert "not recovered within 12 months, not even at best" in managers.detail
+    assert managers.facts["share"] == 0.8
+    assert any("with all of it the net return would be" in c for c in managers.caveats)
 
 
 def test_a_link_is_worth_something_only_if_it_were_an_effect(company, by_name):
@@ -231,8 +235,8 @@ def test_the_input_that_matters_most_comes_first(company, by_name):
 def test_checks_are_counted_and_those_that_failed_are_named(company, by_name):
     r = by_name["Local account managers"]
     shown = returns.checks(company, r)
-    assert (shown.facts["passed"], shown.facts["made"]) == (4, 4)
-    assert len(shown.facts["not_made"]) + 4 == len(shown.table)
+    assert (shown.facts["passed"], shown.facts["made"]) == (6, 6)
+    assert len(shown.facts["not_made"]) + 6 == len(shown.table)
     broken = replace(r.evidence, checks=tuple(replace(c, passed=False) for c in r.evidence.checks[:2]))
     shown = returns.checks(company, returns.Result(broken, r.statements, r.terms))
     assert shown.facts["failed"] == [c.name for c in broken.checks]

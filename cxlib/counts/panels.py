@@ -122,6 +122,46 @@ def months_seen(company: Company, origin: date) -> int:
     return max((end.year - origin.year) * 12 + end.month - origin.month, 0)
 
 
+def months_between(first: date, until: date) -> int:
+    """Count the calendar months from that of one day to that of another."""
+    return (until.year - first.year) * 12 + until.month - first.month
+
+
+def leaving_since(company: Company) -> date | None:
+    """Return from when on leaving is on record, as declared or the first left_on; None if nobody is seen to leave."""
+    if not company.has("customers", "left_on"):
+        return None
+    return company.settings.leavers_since or customer_base.first_leaving(company)
+
+
+def leaving(company: Company, unit: str, since: date, closed: bool = False) -> pd.DataFrame:
+    """Count who could leave and who left, by unit (a column of customers) and month: unit, period, at_risk, left.
+
+    ``since`` is the first day of the first month, ``period`` the count of calendar months (year x 12 + month), up to
+    the last whole month. At risk are the customers who joined in an earlier month; ``closed``: before ``since``.
+
+    Example: ``leaving(company, "branch", date(2024, 1, 1))``.
+    """
+    rows = people.everyone(company).mutate(unit=_[unit].cast("string"), origin=ibis.literal(since))
+    rows = rows.filter(_.unit.notnull() & _.started.notnull())
+    rows = rows.filter(people.stayed(rows, ibis.literal(since - timedelta(days=1))))
+    rows = rows.mutate(joined=ibis.greatest(_month(rows, rows.started), -1), gone=_month(rows, rows.left_on))
+    rows = rows.filter(_.started < ibis.literal(since)) if closed else rows
+    found = rows.group_by(["unit", "joined", "gone"]).agg(n=_.count()).execute()
+    found = found[~(found["gone"] <= found["joined"])]
+    months = range(months_seen(company, since))
+    counted = []
+    for name, column, by in (("joined", "joined", 1), ("gone", "gone", 0)):
+        wide = found.pivot_table("n", "unit", column, "sum", fill_value=0).rename(columns=lambda m, by=by: int(m) + by)
+        counted.append(wide.reindex(columns=months, fill_value=0).stack().rename(name))
+    grid = pd.concat(counted, axis=1).fillna(0.0).rename_axis(["unit", "period"]).sort_index()
+    still = grid.groupby("unit").cumsum()
+    left = grid["gone"]
+    at_risk = still["joined"] - still["gone"] + left
+    grid = pd.DataFrame({"at_risk": at_risk, "left": left}).reset_index()
+    return grid.assign(period=grid["period"] + since.year * 12 + since.month)
+
+
 def months_before(company: Company, origin: date) -> int:
     """Count the whole months of payments (else cases) on record before a day, BEFORE at most."""
     firsts = []

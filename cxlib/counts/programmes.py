@@ -19,7 +19,8 @@ class Programme:
     smallest improvement that matters, declared beforehand, above 0. ``expected_effect``: that of a planned one.
     ``effect_is`` says what both are: "relative" (0.1: a tenth of the level without it) or "points" (of a share, 0.02;
     contacts per customer; money per order; points of a score). ``effect_months``: the months after the start over which
-    it is judged. ``attribution_share``: the part of the effect claimed for it.
+    it is judged. ``attribution_share``: the part of the effect claimed for it. ``treated_share``: the part of customers
+    that was to be drawn into the treated arm.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Programme:
     cost_upfront: float
     cost_per_month: float
     attribution_share: float = 1.0
+    treated_share: float = math.nan
     planned: bool = False
     assignment: str = ""
     assigned_by: str = ""
@@ -69,6 +71,7 @@ def _programme(row: dict) -> Programme:
         cost_upfront=amount("cost_upfront", 0.0),
         cost_per_month=amount("cost_per_month", 0.0),
         attribution_share=amount("attribution_share", 1.0),
+        treated_share=amount("treated_share", math.nan),
         planned=text("status") == "planned",
         assignment=text("assignment"),
         assigned_by=text("assigned_by"),

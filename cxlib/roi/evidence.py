@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -20,6 +20,7 @@ BEFORE_AND_AFTER, NOT_IDENTIFIED = "before/after", "not identified"
 # Best design first; the last two give no effect.
 DESIGNS = (RANDOMISED, STAGGERED, HOLDOUT, MATCHED, BEFORE_AND_AFTER, NOT_IDENTIFIED)
 LESS_IS_BETTER = ("churn", "contacts")
+DETECTED = 2.8  # standard errors: a violation of so many is found with a chance of 80 % at the usual 5 %
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Check:
     estimate: Estimate | None = None
     p: float = math.nan
     facts: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def smallest(self) -> float:
+        """Return the smallest violation that would have been found with a chance of 80 %."""
+        return math.nan if self.estimate is None else DETECTED * self.estimate.se
 
     @property
     def verdict(self) -> str:
@@ -75,7 +81,8 @@ class Evidence:
     the programme began, as long as it is paid; for a staggered rollout longer than ``months``, until the last step has
     had its months. ``events``: event_time, value, low, high, n of the difference in money per customer and month;
     months before the start are placebos. ``before``: the change in those reached, where nobody can be compared.
-    ``both``: customers listed in both arms, who are left out.
+    ``both``: customers listed in both arms, who are left out. ``money_known``: how the effect on money is known, where
+    that differs ("": as the outcome).
     """
 
     programme: Programme
@@ -91,6 +98,7 @@ class Evidence:
     checks: tuple[Check, ...] = ()
     before: pd.DataFrame = field(default_factory=pd.DataFrame)
     both: int = 0
+    money_known: str = ""
     facts: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -109,8 +117,19 @@ def check(
 ) -> Check:
     """Return a check in words; ``facts`` are what its section of ``evidence.en.toml`` asks for."""
     told = facts | {"passed": passed, "estimate": estimate, "p": p, "currency": company.settings.currency or ""}
+    told["smallest"] = math.nan if estimate is None else DETECTED * estimate.se
     said, should = (words.say(__file__, name, part, **told) for part in ("seen", "should"))
     return Check(name, passed, said, should, estimate, p, MappingProxyType(facts))
+
+
+def earned(checks: Iterable[Check], best: str, needed: Collection[str], less: str) -> str:
+    """Return how an effect is known: ``best`` only where no check failed and one of those ``needed`` was passed.
+
+    Observed where one failed; ``less`` where none of those needed was made: no check made is no check passed.
+    """
+    if any(c.passed is False for c in checks):
+        return "observed"
+    return best if any(c.passed and c.name in needed for c in checks) else less
 
 
 def reasons(name: str, **facts: object) -> dict[str, object]:

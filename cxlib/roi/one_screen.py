@@ -26,8 +26,8 @@ def one_screen(company: Company, found: Sequence[Result]) -> Answer:
         net = w.net_present_value if w else nothing
         rows.append(
             {"initiative": r.initiative, "estimate": w.roi if w else nothing, "outlook": outlook_words(r),
-             "cost": w.cost if w else math.nan, "months": r.evidence.paths.months if w else math.nan,
-             "known": r.known if w else "", "design": r.evidence.design, "target": target_words(r),
+             "cost": r.spent(company.as_of), "months": r.evidence.paths.months if w else math.nan,
+             "known": r.money_known if w else "", "design": r.evidence.design, "target": target_words(r),
              "loss": w.loss_probability if w else math.nan, "npv": net.value, "npv_low": net.low, "npv_high": net.high}
         )  # fmt: skip
     by = [outlook(r) for r in found]

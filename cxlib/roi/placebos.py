@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from datetime import date
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from cxlib.counts import panels
 from cxlib.intake.company import Company
 from cxlib.roi.evidence import Check, check
 from cxlib.roi.outcomes import Measured
-from cxlib.stats import intervals, robustness
-from cxlib.stats.estimate import Estimate
+from cxlib.stats import effects, robustness
+from cxlib.stats.estimate import Estimate, NotEstimable
+
+# A placebo speaks against an effect below LEVEL, uncorrected: to look at several must not help the claim. A draw that
+# was made needs more to be called none (UNDRAWN).
+LEVEL, UNDRAWN = 0.10, 0.001
+YEAR, LEAST = 12, 6  # months before the start at which a placebo cohort is taken; at least so many
 
 
 def p_of(e: Estimate, groups: float) -> float:
@@ -25,53 +31,79 @@ def p_of(e: Estimate, groups: float) -> float:
     return float(2 * stats.t.sf(abs(e.value) / (reach / stats.t.isf(0.025, degrees)), degrees))
 
 
-@dataclass(frozen=True)
-class Placebo:
-    """Something that should show nothing. ``estimate`` is None where it could not be estimated.
+def placebo(
+    company: Company, name: str, e: Estimate | None, p: float | None = None, level: float = LEVEL, **facts: object
+) -> Check:
+    """Return a check that fails where what should show nothing has a p value below ``level``.
 
-    ``p``: where the largest of several was taken, its corrected p value. ``facts``: those of the check's words.
+    ``e`` is None, or without an interval, where it could not be made. ``p``: of a joint test, else that of ``e``.
     """
-
-    name: str
-    estimate: Estimate | None
-    facts: Mapping[str, object] = field(default_factory=dict)
-    p: float | None = None
-
-    @property
-    def made(self) -> bool:
-        """Tell whether there is an estimate with an interval."""
-        return self.estimate is not None and bool(np.isfinite(self.estimate.low))
+    if e is None or not np.isfinite(e.low) or (p is not None and not np.isfinite(p)):
+        return check(company, name, None, **facts)
+    p = e.p if p is None else p
+    return check(company, name, bool(p >= level), e, p, **facts)
 
 
-def verdicts(company: Company, tried: Sequence[Placebo], groups: float) -> list[Check]:
-    """Return checks that fail where a placebo shows something, corrected for several (Benjamini & Hochberg 1995)."""
-    ps = {t.name: p_of(t.estimate, groups) if t.p is None else t.p for t in tried if t.made}
-    failed = dict(zip(ps, intervals.benjamini_hochberg(np.array(list(ps.values()))), strict=True)) if ps else {}
-    return [
-        check(company, t.name, not failed[t.name], t.estimate, ps[t.name], **t.facts)
-        if t.made
-        else check(company, t.name, None, **t.facts)
-        for t in tried
-    ]
-
-
-def not_by_choice(company: Company, measured: Measured) -> Placebo:
+def not_by_choice(company: Company, measured: Measured, level: float = LEVEL) -> Check:
     """Return the placebo outcome: involuntary exits, which no programme prevents, where the company marks them."""
-    reasons = company.settings.involuntary_reasons
-    e = None
+    reasons, e, p = list(company.settings.involuntary_reasons or ()), None, None
     if reasons and company.has("customers", "left_reason"):
         e = measured.estimate(measured.with_it["unchosen"][:, -1] - measured.without["unchosen"][:, -1])
-    return Placebo("placebo outcome", e, {"reasons": list(reasons or ())})
+        p = p_of(e, measured.groups)
+    return placebo(company, "placebo outcome", e, p, level, reasons=reasons)
 
 
-def hidden_trend(company: Company, measured: Measured, drift: Estimate | None = None) -> Check:
-    """Compare the drift apart that would explain the effect with the one seen before the start (money a month)."""
+def cohort(
+    company: Company, unit: str, starts: dict[str, float], first: date, months: int, level: float = LEVEL
+) -> Check:
+    """Return the placebo cohort: who was here a year before the first start, and who of them left, by the later starts.
+
+    Their leaving over as many months as are judged is compared by the estimator of the effect, all starts moved back by
+    the same span. The span is a year, else the longest for which leaving is on record; below LEAST months no check is
+    made. ``starts``: of each unit, as a count of months (never: absent). ``unit``: their column, "" where customers
+    were assigned one by one.
+
+    It needs *units* such as branches, which were there a year before. Customers assigned one by one have no such
+    cohort: who is in an arm had to stay until it was assigned, so nobody in it can have left before. Other customers of
+    that year were never assigned, and to guess their arm from traits compares the traits. What was known of the arms
+    before the start is compared instead.
+    """
+    known = panels.leaving_since(company)
+    span = 0 if known is None or not unit else min(panels.months_between(known, first), YEAR)
+    long = min(span, months)
+    facts = {"span": span, "unit": unit, "months": long, "customers": math.nan}
+    if span < LEAST:
+        return check(company, "placebo cohort", None, **facts)
+    since = (pd.Timestamp(first) - pd.DateOffset(months=span)).date()
+    counted = panels.leaving(company, unit, since, closed=True)
+    here = counted.groupby("unit")["at_risk"].transform("first")
+    counted = counted.assign(gone=counted.groupby("unit")["left"].cumsum() / here, n=here)
+    before = counted.groupby("unit").first().reset_index().assign(period=lambda f: f["period"] - 1, gone=0.0)
+    frame = pd.concat([before, counted], ignore_index=True)
+    frame["start"] = frame["unit"].map(starts) - span
+    facts["customers"] = float(before["n"].sum())
+    try:
+        found = effects.group_time_effects(frame, "gone", "unit", "period", "start", weights="n", cluster="unit")
+        e = found.at(long - 1)
+    except NotEstimable:
+        e = None
+    return placebo(company, "placebo cohort", e, level=level, **facts)
+
+
+def stands(effect: Estimate, net: Estimate | None) -> bool:
+    """Tell whether an effect stands net of a drift: a clear one is still clear, in the same direction."""
+    return not effect.excludes(0) or (net is not None and net.excludes(0) and (net.value < 0) == (effect.value < 0))
+
+
+def hidden_trend(company: Company, measured: Measured, drift: Estimate | None, net: Estimate | None) -> Check:
+    """Check that money did not drift apart before the start, that the effect stands net, and what drift it would bear.
+
+    ``drift``: money a month, with p; ``net``: the effect less that drift carried on. The bound is that of Rambachan &
+    Roth 2023 for a drift that goes on as a straight line, whatever its size before the start.
+    """
     needed = robustness.hidden_trend(measured.effect, measured.net.shape[1])
-    needed = needed if needed > 0 else 0.0
-    passed = None
-    if needed and drift is not None and np.isfinite(drift.value):
-        passed = bool(abs(drift.value) < needed)
-    return check(company, "hidden trend", passed, needed=needed, drift=drift)
+    level = LEVEL if stands(measured.effect, net) else math.inf
+    return placebo(company, "hidden trend", drift, level=level, needed=needed if needed > 0 else 0.0, net=net)
 
 
 def without_one(company: Company, measured: Measured, found: pd.Series) -> Check:

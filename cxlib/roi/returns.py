@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property, lru_cache
 
 import pandas as pd
@@ -31,6 +32,7 @@ from cxlib.roi.scenarios import ValueByScore
 from cxlib.stats import draws
 from cxlib.stats.estimate import Estimate
 
+DAYS = 365.25 / 12  # of a month
 PROBABLY = 2 / 3  # the chance from which "probably" is said (IPCC 2010, likelihood scale: likely is 66-100 %)
 
 
@@ -61,6 +63,11 @@ class Result:
         return self.evidence.known
 
     @property
+    def money_known(self) -> str:
+        """Return how its effect on money is known, which the past of money decides."""
+        return self.evidence.money_known or self.evidence.known
+
+    @property
     def identified(self) -> bool:
         """Tell whether customers reached were compared with others, so that there is a difference to report."""
         return self.evidence.measured
@@ -70,9 +77,14 @@ class Result:
         """Return the outcome statement of what it was meant to move (else of churn)."""
         return self.statements[0]
 
+    def spent(self, as_of: date) -> float:
+        """Return what it cost: over the months of its money, else from its start to ``as_of``."""
+        months = max((as_of - self.programme.started_on).days / DAYS, 0.0)
+        return self.money.cost if self.identified else self.programme.cost(months)
+
     @cached_property
     def money(self) -> Money | None:
-        """Return benefit and cost, all customers reached and all of the effect credited; None without a comparison."""
+        """Return benefit and cost over all customers reached, at the share declared; None without a comparison."""
         return cash_flows.worth_of(self.evidence.paths, self.terms) if self.identified else None
 
     def credited(self, share: float, **changed: object) -> Money:
@@ -108,10 +120,11 @@ def _results(company: Company, window_months: int) -> tuple[Result, ...]:
 def _result(company: Company, e: Evidence) -> Result:
     m, p = company.settings.money, e.programme
     running = e.paths.months if e.measured else 0
-    terms = Terms(p.cost_upfront, p.cost_per_month, running, period_rate(company), cashable=m.support_cashable)
+    costs = (p.cost_upfront, p.cost_per_month, running)
+    terms = Terms(*costs, period_rate(company), p.attribution_share, cashable=m.support_cashable)
     worth = None
-    if e.measured:
-        value = e.paths.customers * cash_flows.present_value(e.paths, terms.monthly_rate)
+    if e.measured and terms.share:
+        value = terms.share * e.paths.customers * cash_flows.present_value(e.paths, terms.monthly_rate)
         worth = draws.estimate(value[0], value[1:], e.paths.base, groups=int(e.paths.groups))
     means = {
         "value_is": m.value_is, "currency": company.settings.currency, "convention": m.discount_convention,
@@ -140,9 +153,10 @@ def candidates(company: Company, found: Sequence[Result], by_score: ValueByScore
     """Return where money could go next: initiatives compared, and planned ones as scenarios (valued ``by_score``)."""
     there = []
     for r in (r for r in found if r.identified):
-        e, gain = r.evidence.paths, cash_flows.present_value(r.evidence.paths, r.terms.monthly_rate)
+        e = r.evidence.paths
+        gain = r.terms.share * cash_flows.present_value(e, r.terms.monthly_rate)
         cost = e.customers * float(gain[0]) - r.money.net_present_value.value  # in today's money
-        there.append(Candidate(r.initiative, r.programme.id, cost, gain, e.customers, r.known, groups=e.groups))
+        there.append(Candidate(r.initiative, r.programme.id, cost, gain, e.customers, r.money_known, groups=e.groups))
     for p in planned(company):
         scenario = scenarios.planned(company, p, by_score=by_score)
         if not scenario.answered:
@@ -173,7 +187,7 @@ def outlook(r: Result) -> str:
     """
     if not r.identified:
         return "unmeasured"
-    if r.known not in EFFECTS:
+    if r.money_known not in EFFECTS:
         return "link"
     value, loss = r.money.net_present_value, r.money.loss_probability
     if value.excludes(0):
@@ -196,7 +210,7 @@ def roi_figure(company: Company, r: Result) -> Figure:
     """Return the net return on an initiative as a figure, the same on every page."""
     currency = company.settings.currency
     label = _say("outlook", "roi", initiative=r.initiative, currency=currency)
-    return Figure(f"{slug(r)}-roi", label, r.money.roi, currency, known=r.known)
+    return Figure(f"{slug(r)}-roi", label, r.money.roi, currency, known=r.money_known)
 
 
 @finding("returns")
@@ -205,7 +219,8 @@ def summary(company: Company, found: Sequence[Result]) -> Answer:
     require(company)
     if not found:
         raise Unanswered("no-initiative-run")
-    measured, unknown = [r for r in found if r.identified], [r.initiative for r in found if not r.identified]
+    measured = [r for r in found if r.identified]
+    unknown = [{"initiative": r.initiative, "cost": r.spent(company.as_of)} for r in found if not r.identified]
     if not measured:
         raise Unanswered("none-measured", reasons=[{"initiative": r.initiative, "why": r.evidence.why} for r in found])
     rows = []
@@ -215,7 +230,7 @@ def summary(company: Company, found: Sequence[Result]) -> Answer:
             w = r.credited(share)
             credited = _say("returns", "credited", share=share, stated=share == stated < 1)
             rows.append(
-                {"initiative": r.initiative, "credited": credited, "estimate": w.roi, "known": r.known,
+                {"initiative": r.initiative, "credited": credited, "estimate": w.roi, "known": r.money_known,
                  "benefit": w.benefit.value, "cost": w.cost, "npv": w.net_present_value.value,
                  "loss": w.loss_probability}
             )  # fmt: skip
@@ -227,7 +242,7 @@ def summary(company: Company, found: Sequence[Result]) -> Answer:
         shown=[{"initiative": r.initiative, "roi": r.money.roi} for r in shown], measured=len(measured),
         unknown=unknown,
         stated=sorted({r.programme.attribution_share for r in measured} - {1.0}),
-        links=[r.initiative for r in measured if r.known not in EFFECTS],
+        links=[r.initiative for r in measured if r.money_known not in EFFECTS],
     )  # fmt: skip
 
 
@@ -378,7 +393,7 @@ def payback(company: Company, r: Result) -> Answer:
     """Return what one initiative is worth: return, present value, payback, chance of a loss; its money by month."""
     _compared(r)
     w, name, currency = r.money, slug(r), company.settings.currency
-    cashed = r.credited(1.0, include_time_only=False)
+    cashed, whole = r.credited(r.terms.share, include_time_only=False), r.credited(1.0)
     label = lambda key: _say("payback", key, initiative=r.initiative, months=r.evidence.months)  # noqa: E731
     figures = (
         Figure(f"{name}-effect", label("effect"), r.evidence.effect, currency, "customers"),
@@ -386,9 +401,10 @@ def payback(company: Company, r: Result) -> Answer:
         roi_figure(company, r),
     )
     return answer(
-        r.known, w.cumulated, figures, initiative=r.initiative, outlook=outlook_words(r), roi=w.roi, benefit=w.benefit,
+        r.money_known, w.cumulated, figures, initiative=r.initiative, outlook=outlook_words(r), roi=w.roi,
+        benefit=w.benefit, effect=r.money_known in EFFECTS, share=r.terms.share, whole=whole.roi,
         cost=w.cost, customers=r.evidence.paths.customers, months=r.evidence.paths.months, npv=w.net_present_value,
-        loss=w.loss_probability, payback=w.payback, discounted=w.discounted_payback.value, effect=r.known in EFFECTS,
+        loss=w.loss_probability, payback=w.payback, discounted=w.discounted_payback.value,
         contacts=company.has("contacts"), cashable=company.settings.money.support_cashable, cashed=cashed.roi,
     )  # fmt: skip
 
@@ -397,12 +413,12 @@ def payback(company: Company, r: Result) -> Answer:
 def adding_up(company: Company, r: Result) -> Answer:
     """Return how the benefit of an initiative adds up: each amount once, the parts equal to the total exactly."""
     _compared(r)
-    rows = cash_flows.parts(r.evidence.paths, company.settings.money.support_cashable)
+    rows = cash_flows.parts(r.evidence.paths, company.settings.money.support_cashable, r.terms.share)
     parts, total = rows[rows["channel"] != "in all"], rows[rows["channel"] == "in all"].iloc[0]
     top = parts.loc[parts["value"].abs().idxmax()]
     return answer(
-        r.known, rows, (), initiative=r.initiative, total=total["value"], top=top["channel"], top_value=top["value"],
-        months=r.evidence.paths.months, effect=r.known in EFFECTS,
+        r.money_known, rows, (), initiative=r.initiative, total=total["value"], top=top["channel"],
+        top_value=top["value"], months=r.evidence.paths.months, effect=r.money_known in EFFECTS, share=r.terms.share,
     )  # fmt: skip
 
 
@@ -444,9 +460,9 @@ def needed(company: Company, r: Result) -> Answer:
     churn = r.evidence.outcomes.get("churn")
     seen = towards(churn.relative, -1) if churn else Estimate(math.nan, math.nan, math.nan)
     return answer(
-        r.known, rows, (), initiative=r.initiative, months=r.evidence.paths.months, enough=math.isfinite(fall.value),
-        fall=fall, more=more, spend_enough=math.isfinite(rise.value), rise=rise, seen=seen,
-        was_seen=math.isfinite(seen.value), seen_months=r.evidence.months,
+        r.money_known, rows, (), initiative=r.initiative, months=r.evidence.paths.months,
+        enough=math.isfinite(fall.value), fall=fall, more=more, spend_enough=math.isfinite(rise.value), rise=rise,
+        seen=seen, was_seen=math.isfinite(seen.value), seen_months=r.evidence.months,
     )  # fmt: skip
 
 
@@ -455,14 +471,14 @@ def sensitivity(company: Company, r: Result) -> Answer:
     """Return which input moves the net present value most."""
     _compared(r)
     m = company.settings.money
-    terms = replace(r.terms, share=r.programme.attribution_share)
-    rows = cash_flows.tornado(r.evidence.paths, terms, horizon=m.horizon_months, kept_a_year=m.effect_kept_a_year)
+    rows = cash_flows.tornado(r.evidence.paths, r.terms, horizon=m.horizon_months, kept_a_year=m.effect_kept_a_year)
     top = rows.iloc[0]
     low, high = sorted((top["low"], top["high"]))
     flipped = int(((rows["low"] < 0) != (rows["high"] < 0)).sum())
     rows = rows.assign(input=[f"{i} ({w})" for i, w in zip(rows["input"], rows["range_is"], strict=True)])
     projected = bool(m.effect_kept_a_year and m.horizon_months > r.evidence.paths.months)
     return answer(
-        "forecast" if projected else r.known, rows, (), initiative=r.initiative, top=top["input"], low=low, high=high,
-        share=terms.share, horizon=m.horizon_months, projected=projected, flipped=flipped, inputs=len(rows),
+        "forecast" if projected else r.money_known, rows, (), initiative=r.initiative, top=top["input"], low=low,
+        high=high,
+        share=r.terms.share, horizon=m.horizon_months, projected=projected, flipped=flipped, inputs=len(rows),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from calendar import month_name
 from datetime import date
 
@@ -14,17 +15,23 @@ from cxlib.counts import panels, people
 from cxlib.counts.panels import Reach
 from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
-from cxlib.roi.evidence import STAGGERED, Check, Evidence, check, reasons, refused
-from cxlib.roi.outcomes import Measured, with_money
-from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, p_of, verdicts, without_one
+from cxlib.roi.evidence import STAGGERED, Check, Evidence, check, earned, reasons, refused
+from cxlib.roi.outcomes import RATIOS, Measured, with_money
+from cxlib.roi.placebos import LEVEL, cohort, hidden_trend, not_by_choice, placebo, stands, without_one
 from cxlib.stats import draws, effects, robustness
-from cxlib.stats.estimate import Estimate, NotEstimable
+from cxlib.stats.estimate import NotEstimable
 
 COLUMNS = (*(c for c in panels.COLUMNS if c != "margin"), "earned")
-EARLIER = 3  # months: how much earlier the placebo start is
 FEW = 40  # units: with fewer, the starts are also reassigned at random
-# A failure of one of these leaves no comparison; the others only describe how far it carries.
-DECISIVE = ("months before the start", "placebo date", "placebo outcome", "few units")
+ROLES = {"unit": "unit", "period": "period", "first_treated": "first", "weights": "customers", "cluster": "unit"}
+OUTCOME_BEFORE, DRIFT = "outcome before the start", "drift in leaving"
+# What is claimed rests on the past of the claimed outcome, and money on the past of money; first those of which one has
+# to be made. The other checks only describe how far it carries.
+DECISIVE = {
+    "claim": ("placebo cohort", OUTCOME_BEFORE, DRIFT),
+    "money": ("months before the start", "hidden trend"),
+}
+ALWAYS = ("placebo outcome", "few units")
 
 
 def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric: str) -> Evidence:
@@ -34,9 +41,8 @@ def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric
     if panel.empty:
         return refused(p, STAGGERED, "no-unit", unit=unit)
     last = int(panel["period"].max())
-    roles = {"unit": "unit", "period": "period", "first_treated": "first", "weights": "customers", "cluster": "unit"}
     try:
-        found = {c: effects.group_time_effects(panel, c, **roles) for c in (*COLUMNS, "net")}
+        found = {c: effects.group_time_effects(panel, c, **ROLES) for c in (*COLUMNS, "net")}
     except NotEstimable as error:
         return refused(p, STAGGERED, "all-treated" if error.reason == "all-treated" else "no-month-before")
     net = found["net"]
@@ -58,21 +64,24 @@ def rolled_out(company: Company, p: Programme, reach: Reach, wanted: int, metric
 
     measured = measured_by("paths", months)  # by months since each unit's own start
     by_calendar = measured_by("calendar_paths", end)  # what it brought while it was paid
-    checks = _checks(company, measured, net, panel, roles, months)
-    known = "comparison" if all(c.passed is not False for c in checks if c.name in DECISIVE) else "observed"
+    outcomes = measured.outcomes(company, metric)
+    claimed = "score" if p.outcome == metric else p.outcome if p.outcome in outcomes else "churn"
+    checks = _checks(company, measured, found, panel, reach, unit, months, claimed)
+    by = {what: [c for c in checks if c.name in (*names, *ALWAYS)] for what, names in DECISIVE.items()}
     reached = start["first"].notna()
     counts = {"treated_units": int(reached.sum()), "never": int((~reached).sum()), "customers": customers}
     return Evidence(
         p,
         STAGGERED,
-        known,
+        earned(by["claim"], "comparison", DECISIVE["claim"][:2], "adjusted"),
         **reasons(STAGGERED, steps=len(starts), unit=unit, **counts),
         months=months,
         effect=measured.effect,
         paths=by_calendar.paths,
-        outcomes=measured.outcomes(company, metric),
+        outcomes=outcomes,
         events=net.by_event_time()[["event_time", "value", "low", "high", "n"]],
         checks=tuple(checks),
+        money_known=earned(by["money"], "comparison", DECISIVE["money"][:1], "adjusted"),
     )
 
 
@@ -114,57 +123,55 @@ def _month(period: float) -> str:
 
 
 def _checks(
-    company: Company, measured: Measured, net: effects.GroupTimeEffects, panel: pd.DataFrame, roles: dict, months: int
-) -> list[Check]:
-    """Return all checks: placebos, single steps, the number of units, a hidden trend."""
-    groups, pre = measured.groups, net.by_event_time().query("event_time < 0")
-    worst, p = None, None
-    if len(pre):
-        steps = [Estimate(*row) for row in pre[["value", "low", "high", "se", "n"]].to_numpy(float)]
-        worst = min(steps, key=lambda e: p_of(e, groups) if np.isfinite(e.low) else 2.0)
-        p = min(p_of(worst, groups) * len(steps), 1.0)  # the largest of so many (Bonferroni)
-    tried = [
-        Placebo("months before the start", worst, {"steps": len(pre)}, p),
-        Placebo("placebo date", _placebo_date(panel, roles), {"earlier": EARLIER, "needed": 2 * EARLIER}),
-        not_by_choice(company, measured),
-    ]
+    company: Company, measured: Measured, found: dict[str, effects.GroupTimeEffects], panel: pd.DataFrame,
+    reach: Reach, unit: str, months: int, claimed: str,
+) -> list[Check]:  # fmt: skip
+    """Return all checks: of money and of the claimed outcome before the start, single steps, the number of units."""
+    net = found["net"]
+    drift, p = net.before()
+    starts = dict(panel[["unit", "first"]].dropna().drop_duplicates().itertuples(index=False, name=None))
     left_out = net.leave_one_out(months).dropna(subset="value")
     parts = pd.Series(left_out["value"].to_numpy(), index=[f"the {_month(g)} step" for g in left_out["group"]])
+    if claimed in RATIOS:
+        outcome = found[RATIOS[claimed][0]]
+        course, joint = outcome.before()
+        worst = None if course is None else float(np.fmin(joint, course.p))
+        level = LEVEL if stands(outcome.cumulative(months), outcome.net_of_trend(months)) else math.inf
+        own = [placebo(company, OUTCOME_BEFORE, course, worst, level, outcome=claimed)]
+    else:
+        first = reach.first.replace(day=1)
+        own = [cohort(company, unit, starts, first, months), _drift_in_leaving(company, measured, unit, starts)]
     return [
-        *verdicts(company, tried, groups),
+        *own,
+        placebo(company, "months before the start", drift, p, steps=int((net.by_event_time()["event_time"] < 0).sum())),
+        hidden_trend(company, measured, drift, net.net_of_trend(months)),
+        not_by_choice(company, measured),
         without_one(company, measured, parts),
-        _few_units(company, net, measured, panel, roles, months),
-        hidden_trend(company, measured, _drift(net)),
+        _few_units(company, net, measured, panel, months),
     ]
 
 
-def _drift(net: effects.GroupTimeEffects) -> Estimate | None:
-    """Return the mean monthly step apart before the start (each placebo is one step)."""
-    pre = net.by_event_time().query("event_time < 0 and se > 0")
-    if not len(pre):
-        return None
-    value, se = pre["value"].mean(), float(np.sqrt((pre["se"] ** 2).sum()) / len(pre))
-    return Estimate(float(value), value - 1.96 * se, value + 1.96 * se, se, float(pre["n"].max()))
+def _drift_in_leaving(company: Company, measured: Measured, unit: str, starts: dict[str, float]) -> Check:
+    """Check that the change in leaving stands net of a drift of its own in each step, by the month of all customers.
 
-
-def _placebo_date(panel: pd.DataFrame, roles: dict) -> Estimate | None:
-    """Return the monthly effect of a made-up start, EARLIER months before the first one, on the months before that."""
-    first = panel["first"].min()
-    past = panel[(panel["period"] < first) & (panel["period"] >= first - 2 * EARLIER)].copy()
-    if past["period"].nunique() < 2 * EARLIER:
-        return None
-    past["after"] = (past["period"] >= first - EARLIER).astype(int)
-    past["first_step"] = (past["first"] == first).astype(int)
+    It is asked only of a change that is clear, and fails where the net one is not clear at LEVEL.
+    """
+    gone = measured.estimate(measured.without["here"][:, -1] - measured.with_it["here"][:, -1])
+    known, facts = panels.leaving_since(company), {"clear": gone.excludes(0), "drift": math.nan}
+    if known is None or not facts["clear"]:
+        return check(company, DRIFT, None, **facts)
+    counted = panels.leaving(company, unit, known.replace(day=1))
+    counted["first"] = counted["unit"].map(starts)
     try:
-        return effects.difference_in_differences(
-            past, "net", "first_step", "after", roles["unit"], weights=roles["weights"]
-        )
+        e, facts["drift"] = effects.rate_net_of_drift(counted, "unit", "period", "first", "left", "at_risk")
     except ValueError:
-        return None
+        return check(company, DRIFT, None, **facts)
+    stands = e.p < LEVEL and (e.value < 0) == (gone.value < 0)
+    return check(company, DRIFT, bool(stands), e, e.p, **facts)
 
 
 def _few_units(
-    company: Company, net: effects.GroupTimeEffects, measured: Measured, panel: pd.DataFrame, roles: dict, months: int
+    company: Company, net: effects.GroupTimeEffects, measured: Measured, panel: pd.DataFrame, months: int
 ) -> Check:
     """Check whether there are enough units for the interval; with few of them, reassign the starts at random."""
     units, periods = int(measured.groups), np.sort(panel["period"].unique())
@@ -178,7 +185,7 @@ def _few_units(
     }
     if facts["enough"]:
         return check(company, "few units", True, **facts)
-    plain = {k: v for k, v in roles.items() if k != "cluster"}
+    plain = {k: v for k, v in ROLES.items() if k != "cluster"}
     p = robustness.randomisation_p(panel, "net", **plain, horizon=months)
     passed = not measured.effect.excludes(0) or p < 0.05
     return check(company, "few units", bool(passed), p=p, **facts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import ibis
@@ -11,14 +12,26 @@ import numpy as np
 import pandas as pd
 from ibis import _
 
-from cxlib.counts import panels, people
+from cxlib.counts import answers, panels, people
 from cxlib.counts.panels import Reach
 from cxlib.counts.programmes import Programme
 from cxlib.intake.company import Company
 from cxlib.page.resamples import resamples
-from cxlib.roi.evidence import BEFORE_AND_AFTER, HOLDOUT, MATCHED, RANDOMISED, Check, Evidence, check, reasons, refused
-from cxlib.roi.outcomes import Measured, with_money
-from cxlib.roi.placebos import Placebo, hidden_trend, not_by_choice, verdicts, without_one
+from cxlib.roi.evidence import (
+    BEFORE_AND_AFTER,
+    HOLDOUT,
+    MATCHED,
+    RANDOMISED,
+    Check,
+    Evidence,
+    Outcome,
+    check,
+    earned,
+    reasons,
+    refused,
+)
+from cxlib.roi.outcomes import RATIOS, Measured, with_money
+from cxlib.roi.placebos import UNDRAWN, cohort, hidden_trend, not_by_choice, p_of, placebo, without_one
 from cxlib.stats import balancing, draws, robustness
 from cxlib.stats.estimate import Estimate, NotEstimable
 
@@ -28,7 +41,6 @@ WEEKS = 4  # after the start, before any effect is looked at
 SUMS = (*(c for c in panels.COLUMNS if c != "margin"), "earned", "net")
 STILL = ("here", "unchosen")  # nobody has left before the start: nothing to subtract
 CHUNK = 4e7  # numbers held at a time while resampling
-FAIR = 0.001  # p value below which arms are not randomised; large trials find small faults, so the line is low
 NO_OVERLAP, CONTAMINATED = 0.1, 0.1  # share of the treated without a match; of customers in the other arm as well
 ALIKE = 5  # control customers needed who share a trait of treated ones
 NAMED = 3  # traits without a match that are named
@@ -91,6 +103,9 @@ def randomised(company: Company, p: Programme, reach: Reach, wanted: int, metric
     sizes = grid[grid["month"] == 0].pivot_table("customers", "stratum", "arm", "sum", fill_value=0)
     if sizes.min(axis=None) < company.settings.privacy.minimum_base:
         grid["stratum"], sizes = "all", sizes.sum().to_frame("all").T
+    if sizes.min(axis=None) < (least := company.settings.privacy.minimum_base):
+        small = list(sizes.columns[sizes.loc["all"] < least])
+        return refused(p, RANDOMISED, "small-arm", needed=least, arms=small, both=both)
     codes, names = pd.factorize(grid["group"]) if unit else (grid["group"].to_numpy(int), np.arange(256))
     grid["group"] = codes
     weights = resamples(company)
@@ -100,20 +115,23 @@ def randomised(company: Company, p: Programme, reach: Reach, wanted: int, metric
     kept = _kept(grid, ["arm", "stratum"]) if before else {}
     treated, control = float(sizes["treated"].sum()), float(sizes["control"].sum())
     measured = _measure(panel, kept, treated, float(sizes.to_numpy().sum()), len(names))
-    checks, fair = _checks(company, measured, panel), True
+    checks = _as_drawn(company, p, members, panel, weights, names if unit else [], (treated, control))
     if len(sizes) > 1 and not unit:  # where units were randomised, the customers in them were not
         balance = robustness.balance(sizes["treated"], sizes["control"])
-        fair = balance >= FAIR
-        checks.insert(0, check(company, "randomisation", fair, p=balance, segment=segment))
+        checks.append(check(company, "randomisation", balance >= UNDRAWN, p=balance, segment=segment))
+    checks += _earlier(company, measured, panel)
+    first = reach.months.index[0].date()
+    drawn = names[grid.loc[grid["arm"] == "treated", "group"].unique()] if unit else []
+    starts = dict.fromkeys(drawn, first.year * 12.0 + first.month)
+    checks.append(cohort(company, unit, starts, first, months, UNDRAWN))
     if unit and len(names) < FEW:
         checks.append(check(company, "few randomised units", None, units=len(names), unit=unit))
-    checks += (arms := _one_arm_each(company, both, treated + control))
-    fair = fair and all(c.passed for c in arms)
+    checks += _one_arm_each(company, both, treated + control)
     parts = sizes.index if len(sizes) > 1 else []
     others = {s: _at_one_mix(grid[grid["stratum"] != s], weights[:1]) for s in parts}
     checks.append(_without_one(company, measured, others, kept))
     why = reasons(RANDOMISED, unit=unit, units=len(names), treated=treated, control=control)
-    known = "randomised" if fair else "observed"
+    known = earned([c for c in checks if c.name != "leave one out"], "randomised", (), "randomised")
     return Evidence(p, RANDOMISED, known, **why, both=both, **_found(company, measured, panel, checks, metric, months))
 
 
@@ -162,11 +180,13 @@ def weighted(company: Company, p: Programme, reach: Reach, wanted: int, metric: 
     treated, control = float(sizes["treated"]), float(sizes["control"])
     kept = {} if not before else dict.fromkeys(set(SUMS) - set(STILL), 1.0) if held_out else _kept(grid, ["arm"])
     measured = _measure(panel, kept, treated, float(sizes.sum()), 256)
-    trend = hidden_trend(company, measured, _drift(measured, panel))
-    checks = _checks(company, measured, panel)
+    outcomes = measured.outcomes(company, metric)
+    claimed = "score" if p.outcome == metric else p.outcome if p.outcome in outcomes else "churn"
+    checks = _before(company, measured, panel, "net" if claimed == "churn" else RATIOS[claimed][0])
     enough = bool(effective >= max(least, 0.1 * treated))
     counted = {"control": control, "effective": effective, "left_out": float(off.sum())}
-    checks += [trend, check(company, "overlap", enough, **counted, **without)]
+    checks.append(cohort(company, "", {}, origins[0], months))
+    checks += [check(company, "overlap", enough, **counted, **without)]
     checks += _one_arm_each(company, both, treated + control)
     if not held_out:
         fine = bool(later <= CONTAMINATED)
@@ -176,10 +196,15 @@ def weighted(company: Company, p: Programme, reach: Reach, wanted: int, metric: 
         parts = {s: grid[grid[segment] != s] for s in grid[segment].unique()}
         others = {s: _tried(g, traits, weights[:1]) for s, g in parts.items()}
         checks.append(_without_one(company, measured, others, kept))
-    passed = all(c.passed is not False for c in checks if c is not trend)
-    rule = held_out or (p.assignment == "chosen" and bool(p.assigned_by))
-    why = reasons(design, treated=treated, control=control, traits=traits, rule=rule)
-    known = "observed" if not passed else "comparison" if rule else "adjusted"
+    placebo_of = "placebo outcome" if claimed == "churn" else "months before the start"
+    known = earned([c for c in checks if c.name != "leave one out"], "comparison", (placebo_of,), "adjusted")
+    before_known = any(c.passed and c.name == "months before the start" for c in checks)
+    if not held_out:
+        checks.append(_hidden_confounder(company, outcomes.get("churn"), grid, traits))
+        before_known &= bool(checks[-1].passed)
+    if known == "comparison" and not before_known:
+        known = "adjusted"
+    why = reasons(design, treated=treated, control=control, traits=traits)
     return Evidence(p, design, known, **why, both=both, **_found(company, measured, panel, checks, metric, months))
 
 
@@ -314,29 +339,119 @@ def _measure(panel: Panel, kept: dict[str, float], customers: float, base: float
     )
 
 
-def _checks(company: Company, measured: Measured, panel: Panel) -> list[Check]:
-    """Return the placebos: the months before the start, an earlier start, involuntary exits."""
+def _as_drawn(
+    company: Company, p: Programme, members: ibis.Table, panel: Panel, weights: np.ndarray, units: Sequence[str],
+    sizes: tuple[float, float],
+) -> list[Check]:  # fmt: skip
+    """Return whether the arms are as a draw makes them: their sizes, and all that was known of them before the start.
+
+    One joint test of the shares of every trait with enough customers, and of money and contacts in the months before.
+    """
+    checks = []
+    if np.isfinite(p.treated_share):
+        ratio = robustness.sample_ratio_p(*sizes, p.treated_share)
+        facts = {"treated": sizes[0], "control": sizes[1], "share": p.treated_share}
+        checks.append(check(company, "sample ratio", ratio >= UNDRAWN, p=ratio, **facts))
+    origins = sorted(pd.to_datetime(members.select("origin").distinct().execute()["origin"]).dt.date)
+    tables, least = [], company.settings.privacy.minimum_base
+    for origin in origins:
+        rows, traits = panels.candidates(company, p.id, origin, (answers.metrics(company) or [""])[0])
+        mine = members.filter(_.origin == ibis.literal(origin)).select("customer_id", "group", "arm")
+        tables.append(rows.drop("arm", "fold").inner_join(mine, "customer_id"))
+    rows = ibis.union(*tables) if len(tables) > 1 else tables[0]
+    rows = rows.group_by(["arm", "group", *traits]).agg(n=_.count()).execute()
+    rows["group"] = pd.Index(units).get_indexer(rows["group"]) if len(units) else rows["group"].astype(int)
+    x, named = balancing.indicators(rows, traits)
+    n = rows["n"].to_numpy(float)
+    some = (n @ x >= least) & (n @ (1 - x) >= least)
+    treated = (rows["arm"] == "treated").to_numpy()
+    gaps = np.subtract(*(_shares(rows[side], x[side][:, some], weights) for side in (treated, ~treated)))
+    past = panel.months < 0
+    course = [(panel.treated[c] - panel.control[c])[:, past] for c in ("net", "contacts")]
+    joint = robustness.joint_p(np.hstack([gaps, *course]), weights.shape[1])
+    e, worst = None, ""
+    if gaps.shape[1]:
+        at = int(np.argmax(np.abs(gaps[0]) / np.fmax(gaps[1:].std(axis=0), 1e-12)))
+        e, worst = (
+            draws.estimate(gaps[0, at], gaps[1:, at], n.sum(), groups=weights.shape[1]),
+            named[np.flatnonzero(some)[at]],
+        )
+    facts = {"traits": traits, "months": int(past.sum()), "worst": worst}
+    return [*checks, placebo(company, "known before the start", e, joint, UNDRAWN, **facts)]
+
+
+def _shares(rows: pd.DataFrame, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the share of customers with each trait in each draw: draws x traits."""
+    own = np.zeros((weights.shape[1], x.shape[1] + 1))
+    np.add.at(own, rows["group"].to_numpy(), rows["n"].to_numpy(float)[:, None] * np.column_stack([x, np.ones(len(x))]))
+    total = weights @ own
+    return total[:, :-1] / total[:, -1:]
+
+
+def _earlier(company: Company, measured: Measured, panel: Panel) -> list[Check]:
+    """Return the placebos of a draw: money in the months before the start, an earlier start, involuntary exits."""
     first, before, earlier = int(panel.months.min()), None, None
     if first <= -1:
-        before = measured.estimate(panel.gap("net", max(first, -PRE_MONTHS), -1))
+        before = _with_p(measured, panel.gap("net", max(first, -PRE_MONTHS), -1))
     if first <= -2 * PRE_MONTHS:
         moved = panel.gap("net", -PRE_MONTHS, -1) - panel.gap("net", -2 * PRE_MONTHS, -PRE_MONTHS - 1)
-        earlier = measured.estimate(moved)
-    tried = [
-        Placebo("months before the start", before, {"steps": 0}),
-        Placebo("placebo date", earlier, {"earlier": PRE_MONTHS, "needed": 2 * PRE_MONTHS}),
+        earlier = _with_p(measured, moved)
+    return [
+        placebo(company, "months before the start", before, level=UNDRAWN, steps=0),
+        placebo(company, "placebo date", earlier, level=UNDRAWN, earlier=PRE_MONTHS, needed=2 * PRE_MONTHS),
+        not_by_choice(company, measured, UNDRAWN),
+    ]
+
+
+def _before(company: Company, measured: Measured, panel: Panel, column: str) -> list[Check]:
+    """Return the placebos of arms that were not drawn: their course before the start, its slope, involuntary exits.
+
+    One joint test of money, contacts and the claimed ``column`` in each month before the start.
+    """
+    pre, drift, net, gap, joint = panel.months < 0, None, None, None, None
+    if pre.any():
+        each = [(panel.treated[c] - panel.control[c])[:, pre] for c in dict.fromkeys(("net", "contacts", column))]
+        gap, joint = _with_p(measured, each[0].mean(axis=1)), robustness.joint_p(np.hstack(each), measured.groups)
+    if pre.sum() >= PRE_MONTHS:
+        at = panel.months[pre] - panel.months[pre].mean()
+        slope = (panel.treated["net"] - panel.control["net"])[:, pre] @ at / (at @ at)
+        months = measured.net.shape[1]
+        drift = _with_p(measured, slope)
+        net = measured.estimate(measured.net.sum(axis=1) - slope * months * (months + 1) / 2)
+    return [
+        placebo(company, "months before the start", gap, joint, steps=0),
+        hidden_trend(company, measured, drift, net),
         not_by_choice(company, measured),
     ]
-    return verdicts(company, tried, measured.groups)
 
 
-def _drift(measured: Measured, panel: Panel) -> Estimate | None:
-    """Return by how much a month the arms drifted apart before the start: the slope of their difference."""
-    pre = panel.months < 0
-    if pre.sum() < PRE_MONTHS:
-        return None
-    at = panel.months[pre] - panel.months[pre].mean()
-    return measured.estimate((panel.treated["net"] - panel.control["net"])[:, pre] @ at / (at @ at))
+def _with_p(measured: Measured, drawn: np.ndarray) -> Estimate:
+    e = measured.estimate(drawn)
+    return replace(e, p=p_of(e, measured.groups))
+
+
+def _hidden_confounder(company: Company, churn: Outcome | None, grid: pd.DataFrame, traits: list[str]) -> Check:
+    """Compare what would explain the fall in leaving away with the strongest trait at hand: an E-value and a ratio.
+
+    The strongest: the largest ratio of leaving, among control customers, between those with a trait and the others.
+    """
+    if churn is None or not np.isfinite(churn.relative.low):
+        return check(company, "hidden confounder", None, point=math.nan, end=math.nan, strongest=math.nan, trait="")
+    point, end = robustness.e_value(
+        Estimate(*(1 + v for v in (churn.relative.value, churn.relative.low, churn.relative.high)))
+    )
+    last = grid[(grid["month"] == grid["month"].max()) & (grid["arm"] == "control")]
+    strongest, named, least = 1.0, "", company.settings.privacy.minimum_base
+    for trait in traits:
+        each = last.groupby(trait, observed=True)[["customers", "here"]].sum()
+        rest = each.sum() - each
+        large = (each["customers"] >= least) & (rest["customers"] >= least)
+        risk, other = (1 - f["here"] / f["customers"] for f in (each[large], rest[large]))
+        ratio = np.maximum(risk / other, other / risk).replace(math.inf, math.nan).dropna()
+        if len(ratio) and ratio.max() > strongest:
+            strongest, named = float(ratio.max()), f"{trait} {ratio.idxmax()}"
+    passed = bool(end > strongest) if end > 1 else None
+    return check(company, "hidden confounder", passed, point=point, end=end, strongest=strongest, trait=named)
 
 
 def _one_arm_each(company: Company, both: int, others: float) -> list[Check]:

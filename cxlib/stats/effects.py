@@ -9,9 +9,10 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 from statsmodels.regression.linear_model import WLS
 
+from cxlib.stats import rates
 from cxlib.stats.checks import column
 from cxlib.stats.estimate import Estimate, NotEstimable
 from cxlib.stats.panel import Panel, balanced_panel, weighted_rows
@@ -183,6 +184,48 @@ class GroupTimeEffects:
         effects = [self._average(np.flatnonzero(self._event_times == time)) for time in times]
         return _estimate_table({"event_time": times}, effects)
 
+    def at(self, event_time: int) -> Effect:
+        """Return the mean effect that many periods since treatment; NotEstimable where no group is seen so long."""
+        chosen = np.flatnonzero(self._event_times == event_time)
+        if not chosen.size:
+            raise NotEstimable("none-so-long")
+        return self._average(chosen)
+
+    def before(self) -> tuple[Effect | None, float]:
+        """Return the trend before treatment and the p value that no step before it differs from 0, tested together.
+
+        The steps (placebos by event time) add up to a course before treatment, and the trend is the slope of its least
+        squares line, per period. The joint test is Hotelling's, over clusters. Adjacent steps share a period, so their
+        covariance counts. None and NaN where there are too few steps or clusters.
+        """
+        steps = self._steps()
+        if steps is None:
+            return None, math.nan
+        values, influence = steps
+        clusters, k = self.panel.clusters(), len(values)
+        own = self.panel.weights[:, None] * influence
+        covariance = influence.T @ own
+        if self.panel.codes is not None:
+            of = np.zeros((int(clusters), k))
+            np.add.at(of, self.panel.codes, own)
+            covariance = of.T @ of
+        covariance *= clusters / (clusters - 1)
+        return self._trend(values, influence), hotelling_p(values, covariance, clusters)
+
+    def net_of_trend(self, horizon: int) -> Effect | None:
+        """Return ``cumulative`` less the trend before treatment carried on, with the error of both; None without one.
+
+        After Rambachan & Roth 2023, A more credible approach to parallel trends (RES 90), for a drift that goes on as a
+        straight line: by period e of treatment it has grown to e times the trend.
+        """
+        steps = self._steps()
+        if steps is None:
+            return None
+        value, influence = self._mean(self._through(horizon))
+        drift, own = (part @ _slope(len(steps[0])) for part in steps)
+        grown = horizon * (horizon + 1) / 2
+        return self._from(horizon * value - grown * drift, horizon * influence - grown * own)
+
     def cumulative(self, horizon: int) -> Effect:
         """Return the effect summed over the first ``horizon`` periods of treatment, with the joint standard error.
 
@@ -262,6 +305,25 @@ class GroupTimeEffects:
             raise ValueError(f"No group is observed with a comparison for {horizon} periods; the longest is {longest}.")
         return np.flatnonzero(inside & np.isin(self.group, names[counts == horizon]))
 
+    def _steps(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the steps before treatment and the influence of each unit on them; None without two of known error."""
+        times = [t for t in np.unique(self._event_times) if t < 0 and not self.lone[self._event_times == t].any()]
+        if len(times) < 2:
+            return None
+        values, influence = zip(*(self._mean(np.flatnonzero(self._event_times == t)) for t in times), strict=True)
+        return np.array(values), np.column_stack(influence)
+
+    def _trend(self, values: np.ndarray, influence: np.ndarray) -> Effect:
+        weights = _slope(len(values))
+        return self._from(float(values @ weights), influence @ weights)
+
+    def _from(self, value: float, influence: np.ndarray) -> Effect:
+        """Return an effect of known influence of each unit."""
+        clusters = self.panel.clusters()
+        se = math.sqrt(self.panel.sum_of_squares(influence) * clusters / (clusters - 1))
+        n = float(self.panel.weights[np.isfinite(self.panel.first)].sum())
+        return _effect(float(value), se, n, clusters - 1, clusters, self.caution)
+
     def _mean(self, chosen: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the mean of the chosen cells by group size, and the influence of each unit on it."""
         values, groups, total = self.value[chosen], self.group[chosen], self.size[chosen].sum()
@@ -280,6 +342,59 @@ class GroupTimeEffects:
             se = times * math.sqrt(self.panel.sum_of_squares(influence) * clusters / (clusters - 1))
         n = float(self.size[chosen][np.unique(self.group[chosen], return_index=True)[1]].sum())
         return _effect(times * value, se, n, clusters - 1, clusters, self.caution)
+
+
+def rate_net_of_drift(
+    counts: pd.DataFrame, unit: str, period: str, first_treated: str, events: str, exposure: str, settling: int = 3
+) -> tuple[Estimate, float]:
+    """Return the relative change of a rate among treated units, net of a drift of their own, and the p of that drift.
+
+    ``counts`` has a row per unit and period with ``events`` and ``exposure``; ``first_treated`` as in
+    ``group_time_effects``. A Poisson regression within periods: each group first treated together has a level and a
+    linear trend of its log rate; the first ``settling`` periods of treatment have a change of their own, and the
+    change of the later ones is the effect. So an effect that grows is not taken for a drift. Errors are clustered by
+    unit. Periods without an untreated unit compare nothing and are excluded.
+
+    Returns the Estimate (-0.1: a rate a tenth lower) with p, and the p value that no group has a drift.
+    ValueError where it cannot be fitted, for example without a period before the start.
+
+    Example: ``rate_net_of_drift(months, "branch", "month", "start", "left", "at_risk")``.
+    Interrupted time series with a comparison: Wagner, Soumerai, Zhang & Ross-Degnan 2002, J. Clin. Pharm. Ther. 27.
+    """
+    start = counts[first_treated].fillna(math.inf)
+    counts = counts[(start > counts[period].min()) & (counts[period] < start.max())]
+    since = counts[period] - counts[first_treated].fillna(math.inf)
+    groups = sorted(counts[first_treated].dropna().unique())
+    groups = groups if counts[first_treated].isna().any() else groups[:-1]
+    time = counts[period] - counts[period].mean()
+    own = {g: (counts[first_treated] == g).astype(float) for g in groups}
+    design = {f"level {g}": v for g, v in own.items()} | {f"drift {g}": v * time for g, v in own.items()}
+    design |= {"settling": (since >= 0) & (since < settling), "effect": since >= settling}
+    found = rates.fit(counts, pd.DataFrame(design).astype(float), [period], events, exposure, unit)
+    drift = np.eye(len(found.coefficients))[len(groups) : 2 * len(groups)]
+    row = found.table.loc["effect"]
+    n = float(counts[exposure].sum())
+    return Estimate(*(row[["value", "low", "high"]] - 1), float(row["se"]), n, float(row["p"])), found.wald(drift)
+
+
+def hotelling_p(values: np.ndarray, covariance: np.ndarray, groups: float) -> float:
+    """Return the p value that all ``values`` are 0, their covariance estimated from so many groups; NaN with too few.
+
+    Hotelling 1931, The generalization of Student's ratio, Annals of Mathematical Statistics 2.
+
+    Example: ``hotelling_p(steps, covariance, groups=48)``.
+    """
+    k = len(values)
+    if groups <= k + 1 or np.linalg.matrix_rank(covariance) < k:
+        return math.nan
+    statistic = float(values @ np.linalg.solve(covariance, values))
+    return float(stats.f.sf(statistic * (groups - k) / (k * (groups - 1)), k, groups - k))
+
+
+def _slope(steps: int) -> np.ndarray:
+    """Return the weights of steps in the least squares slope of the course that they add up to."""
+    x = np.arange(steps + 1) - steps / 2
+    return x[::-1].cumsum()[::-1][1:] / (x @ x)
 
 
 def _effect(value: float, se: float, n: float, degrees: float, clusters: float = math.nan, caution: str = "") -> Effect:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from cxlib.stats.effects import group_time_effects
+from cxlib.stats.effects import group_time_effects, hotelling_p
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.panel import Panel
 
@@ -75,6 +75,50 @@ def balance(treated_counts: ArrayLike, control_counts: ArrayLike) -> float:
     few = stats.contingency.expected_freq(rows).min() < _SMALL_EXPECTED and rows.shape[1] > 1
     method = stats.MonteCarloMethod(rng=np.random.default_rng(1)) if few else None
     return float(stats.chi2_contingency(rows, correction=False, method=method).pvalue)
+
+
+def sample_ratio_p(treated: float, control: float, share: float) -> float:
+    """Return the p value that units were drawn into the treated arm with the declared chance ``share`` (0-1), exact.
+
+    Fabijan et al. 2019, Diagnosing sample ratio mismatch in online controlled experiments (KDD 2019).
+
+    Example: ``sample_ratio_p(815_482, 821_588, 0.5)``.
+    """
+    return float(stats.binomtest(round(treated), round(treated + control), share).pvalue)
+
+
+def joint_p(differences: np.ndarray, groups: float) -> float:
+    """Return the p value that all differences are 0, from their draws over so many groups; NaN with too few of either.
+
+    ``differences`` is (1 + draws) x k, row 0 as observed. Hotelling's test; the inverse of a covariance from few draws
+    is too large, so the statistic is shrunk (Hartlap, Simon & Schneider 2007, Astronomy & Astrophysics 464).
+
+    Example: ``joint_p(gaps_before, groups=256)``.
+    """
+    varying = differences.std(axis=0) > 0
+    draws, k = len(differences) - 1, int(varying.sum())
+    if not k or draws <= k + 2:
+        return math.nan
+    covariance = np.atleast_2d(np.cov(differences[1:, varying], rowvar=False))
+    return hotelling_p(differences[0, varying], covariance * (draws - 1) / (draws - k - 2), groups)
+
+
+def e_value(ratio: Estimate) -> tuple[float, float]:
+    """Return the E-values of a risk ratio and of the end of its interval nearest 1 (1: the interval holds 1).
+
+    What is not known must be linked with being treated and with the outcome, each by at least that risk ratio, to
+    explain the ratio away. VanderWeele & Ding 2017, Sensitivity analysis in observational research, Annals of Internal
+    Medicine 167.
+
+    Example: ``e_value(Estimate(3.9, 1.8, 8.7))``.
+    """
+
+    def of(rr: float) -> float:
+        rr = 1 / rr if rr < 1 else rr
+        return rr + math.sqrt(rr * (rr - 1))
+
+    nearest = (ratio.low if ratio.low > 1 else ratio.high) if ratio.excludes(1) else 1.0
+    return of(ratio.value), of(nearest)
 
 
 def _through(panel: Panel, horizon: int) -> list[float]:
