@@ -97,6 +97,7 @@ def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -
     after these months), and the fees of those still here, summed over the starts (paid_now) or the ends (paid_end) of
     the months.
     """
+    rows = _here(company, on, metrics)
     keys = [AGE, *known(company, metrics), "fold"]
     sums = _sums() | {"fee_squared": ibis.coalesce((_.fee * _.fee).sum(), 0.0)}
     if ahead:
