@@ -16,10 +16,10 @@ from scipy import optimize, stats
 from cxlib.stats.estimate import Estimate
 
 YEAR, FEWEST = 12, 6  # periods of a season; periods in which a difference can be seen
-SPREADS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)  # standard deviations of the log of a period
+SPREADS = (0.0, 0.02, 0.04, 0.08, 0.16, 0.24, 0.36, 0.54)  # standard deviations of the log of a period
 MEMORIES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 SEASONS = (0.05, 0.1, 0.2, 0.4)
-SURE = 0.9  # weight of all states with a season from which on there is one
+SURE = 0.75  # weight of all states with a season from which on there is one
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,10 @@ def fit(events: np.ndarray, expected: np.ndarray) -> Periods:
     logs, luck = np.log((events + 0.5) / (expected + 0.5)), np.diag(1 / (expected + 0.5))
     apart = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
     place = (np.arange(size)[:, None] - size) % YEAR == np.arange(YEAR)  # of each period among those to come
-    same = (place @ place.T).astype(float)
+    apart_in_year = np.subtract.outer(np.arange(YEAR), np.arange(YEAR))
+    shape = (np.eye(YEAR) + np.cos(2 * np.pi * apart_in_year / YEAR)) / 2  # half a wave over the year, half any month
+    seen = place @ shape
+    same = seen @ place.T
     grid = [(s, m, 0.0) for s, m in itertools.product(SPREADS, MEMORIES)]
     if size >= 2 * YEAR:
         grid += [(s, m, t) for s, m in itertools.product(SPREADS, MEMORIES) for t in SEASONS]
@@ -80,8 +83,8 @@ def fit(events: np.ndarray, expected: np.ndarray) -> Periods:
         one = inverse.sum(axis=0)
         inverse_free = inverse - np.outer(one, one) / one.sum()  # the mean is not known
         heights[at] = (np.linalg.slogdet(inverse)[1] - np.log(one.sum()) - logs @ inverse_free @ logs) / 2
-        means[at] = t**2 * place.T @ inverse_free @ logs
-        doubts[at] = t**2 * np.eye(YEAR) - t**4 * place.T @ inverse_free @ place
+        means[at] = t**2 * seen.T @ inverse_free @ logs
+        doubts[at] = t**2 * shape - t**4 * seen.T @ inverse_free @ seen
     level = np.eye(YEAR) - 1 / YEAR
     spreads, memories, seasons = np.array(grid).T
     weights = np.exp(heights - heights.max()) / np.where(seasons > 0, len(SEASONS), 1)
