@@ -432,6 +432,20 @@ def test_each_draw_takes_the_model_that_told_later_purchases_best_in_it(cdnow):
     assert scores.loc[0, "BG/NBD"] == pytest.approx(after - before)
 
 
+def test_the_clock_of_a_season_runs_a_year_in_a_year_and_keeps_the_order_of_purchases():
+    season = 0.3 * np.sin(2 * np.pi * np.arange(12) / 12)
+    fits = purchase_models.Fits(pd.DataFrame(), pd.DataFrame(), np.zeros(0), {}, {}, (), season=season)
+    year, month = 365.25 / 7, 365.25 / 12 / 7
+    assert fits.clock(0) == 0
+    assert [fits.clock(year), fits.clock(-2 * year)] == pytest.approx([year, -2 * year])
+    rates = np.diff(fits.clock(np.arange(13) * month)) / month
+    assert np.log(rates / rates.mean()) - np.log(rates / rates.mean()).mean() == pytest.approx(season, abs=1e-9)
+    rows = pd.DataFrame({"frequency": [0, 2], "recency": [0.0, 30.0], "age": [60.0, 31.0]})
+    moved = purchase_models.in_season(fits, rows)
+    assert moved["recency"].iloc[0] == 0
+    assert 0 < moved["recency"].iloc[1] < moved["age"].iloc[1]
+
+
 class NeverFitted(BetaGeoNBD):
     def fit(self, *columns: object, **weights: object) -> NeverFitted:
         self.message = "No maximum was found."
