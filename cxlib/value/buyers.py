@@ -86,16 +86,16 @@ def models(company: Company, until: str = "", minimum_repeat_buyers: int = 100) 
             "log_likelihood": fitted.log_likelihood,
             "parameters": ", ".join(f"{k} {v:.4g} (se {se:.2g})" for (k, v), se in both),
         })  # fmt: skip
-    error, near = found.error(found.chosen), found.closest
+    error = found.error(found.chosen)
     ends = [total[0] for total in found.totals.values()]
     shares = [r["active"] for r in rows if not math.isnan(r["active"])]
     label = _label("buying-models", "error", chosen=found.chosen, cut=found.cut)
     figures = [Figure("forecast-error", label, error, "share of the purchases made", "buyers", _note(error))]
     return answer(
         "forecast", table(rows, ["model"]), figures,
-        chosen=found.chosen, models=list(found.off), closest=near, expected=found.totals[found.chosen][0],
+        chosen=found.chosen, models=list(found.off), expected=found.totals[found.chosen][0],
         actual=found.actual, buyers=found.buyers, cut=found.cut, weeks=found.weeks, error=error, off=abs(error.value),
-        high=error.value > 0, closest_off=abs(float(found.off[near][0])), apart=max(ends) / min(ends) - 1,
+        high=error.value > 0, apart=max(ends) / min(ends) - 1,
         active=[] if _alike(shares) else [min(shares), max(shares)], loose=found.fits.loose, **found.fits.excluded,
     )  # fmt: skip
 
@@ -284,13 +284,9 @@ def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
         raise Unanswered("few-paid-again")
     again = again.assign(level=_levels(company, again), money=again["n"] * again["spend"])
     together = spend_frequency_correlation(again["kept"], again["spend"], weights=again["n"])
-    keys, sums = draws.resample(again, "fold", ["n", "money"], ["level"], resamples(company))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = sums[:, :, 1] / sums[:, :, 0]
-    levels = keys["level"].tolist()
     rows = [
-        {"repeats": k, "estimate": draws.estimate(mean[0, i], mean[1:, i], sums[0, i, 0], low=0)}
-        for i, k in enumerate(levels)
+        {"repeats": k, "estimate": draws.mean(part["money"], part["n"], part["fold"], resamples(company))}
+        for k, part in again.groupby("level")
     ]
     varies, linked = math.isfinite(together.low), together.excludes(0)
     label, note = _label("buying-spend", "correlation"), "" if varies else "spend or frequency never varies"
@@ -308,7 +304,8 @@ def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
         "observed", table(rows, ["repeats"]), figures,
         buyers=again["n"].sum(), correlation=together, varies=varies, linked=linked,
         strong=linked and abs(together.value) >= FAILS, more=together.value > 0,
-        first=levels[0], first_spend=mean[0, 0], last=levels[-1], last_spend=mean[0, -1], **checked,
+        first=rows[0]["repeats"], first_spend=rows[0]["estimate"].value,
+        last=rows[-1]["repeats"], last_spend=rows[-1]["estimate"].value, **checked,
         modelled=model.converged, loose=loose(model) if model.converged else [],
     )  # fmt: skip
 

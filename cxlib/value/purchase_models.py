@@ -247,11 +247,6 @@ class Trial:
         return draws.estimate(self.off[name][0], self.off[name][1:], self.buyers, low=-1)
 
     @property
-    def closest(self) -> str:
-        """The model with the smallest error."""
-        return min(self.off, key=lambda k: abs(self.off[k][0]))
-
-    @property
     def chosen(self) -> str:
         """The model with the best log score on the purchases after the cut."""
         return max(self.scores, key=lambda k: self.scores[k][0])
