@@ -77,7 +77,7 @@ def test_at_risk_is_what_is_lost_by_leaving(two_fees):
 
 
 def test_everything_adds_up_to_the_forecast(world):
-    base = figures(forecast.base(world))["forecast"]
+    base = forecast.base(world).facts["model"]
     grid = concentration.grid(world)
     last = grid.table.iloc[-1]
     assert last["expected"] == pytest.approx(base.value)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib.stats.draws import estimate, estimate_frame, group_weights, leave_out, resample, with_plain
+from cxlib.stats.draws import estimate, estimate_frame, group_weights, leave_out, mean, resample, with_plain
 from cxlib.stats.likelihood import LikelihoodModel
 
 
@@ -243,3 +243,40 @@ def test_the_spread_of_draws_of_a_mean_is_its_jackknife_error():
     among = estimate(drawn[0, 0], drawn[1:, 0], 256)
     assert drawn[0, 0] == pytest.approx(counts["y"].mean())
     assert among.high - among.value == pytest.approx(1.969 * counts["y"].std() / 16, rel=0.02)
+
+
+# ---- means of money ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sigma", "n", "least"), [(1, 300, 0.92), (1, 3000, 0.92), (2, 300, 0.85)])
+def test_the_mean_of_a_heavy_tail_is_missed_on_both_sides_and_less_often_than_by_t(sigma, n, least):
+    rng, weights, true, found = np.random.default_rng(5), with_plain(group_weights(500, 1)), np.exp(sigma**2 / 2), []
+    for _ in range(200):
+        values, fold = np.exp(rng.normal(0, sigma, n)), rng.integers(0, 256, n)
+        sums = [weights @ np.bincount(fold, v, 256) for v in (values, np.ones(n))]
+        drawn = sums[0] / sums[1]
+        e, t = mean(values, np.ones(n), fold, weights), estimate(drawn[0], drawn[1:], n)
+        found.append([true < e.low, true > e.high, not t.low <= true <= t.high])
+    below, above, by_t = np.mean(found, axis=0)
+    assert 1 - below - above >= least
+    assert below > 0
+    assert above > 0
+    assert sigma == 1 or below + above < by_t
+
+
+def test_the_interval_of_a_mean_is_the_bootstrap_t_by_hand():
+    rng, weights = np.random.default_rng(6), with_plain(group_weights(300, 2, 8))
+    fold, n, total = np.arange(24) % 8, rng.integers(1, 5, 24).astype(float), rng.gamma(2, 10, 24)
+    e = mean(total, n, fold, weights)
+    sums = np.array([[total[fold == k].sum(), n[fold == k].sum()] for k in range(8)])
+
+    def of(w):
+        value = (w @ sums)[0] / (w @ sums)[1]
+        apart = sums[:, 0] - value * sums[:, 1]
+        return value, np.sqrt(w @ apart**2 * 8 / 7) / (w @ sums)[1]
+
+    plain, se = of(np.ones(8))
+    t = [(value - plain) / own for value, own in map(of, weights[1:])]
+    assert [e.value, e.se, e.n] == pytest.approx([plain, se, n.sum()])
+    assert [e.low, e.high] == pytest.approx((plain - np.quantile(t, [0.975, 0.025]) * se).tolist())
+    assert math.isnan(mean(5 * n, n, fold, weights).low)  # everybody pays the same

@@ -14,6 +14,7 @@ from cxlib.counts.people import DAYS_A_MONTH
 from cxlib.demo.paths import World, day, simulate
 from cxlib.errors import Unanswered
 from cxlib.intake.company import Company
+from cxlib.stats import periods
 from cxlib.value import forecast
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -108,6 +109,41 @@ def test_what_each_is_worth_adds_up_to_the_base(world):
     assert rows["fee"].sum() == pytest.approx(here["monthly_revenue"].sum())
     assert rows["risk"].between(0, 1).all()
     assert set(rows["fold"]) <= set(range(256))
+
+
+def test_the_prediction_interval_adds_the_luck_of_who_leaves_and_how_far_months_differ():
+    """Ten customers of 20 and one of 300 with a chance of 3 % a month: payments and their variance one by one."""
+    chance, due = 0.03, np.r_[1.01 ** -np.arange(12.0), 0.0]
+    alive = (1 - chance) ** np.arange(13.0)[:, None]
+    state = periods.Periods(24, np.zeros(12), np.ones(1), np.array([0.2]), np.array([0.8]), np.zeros((1, 12, 12)))
+    cells = pd.DataFrame({"n": [11]})
+    ahead = forecast.Outlook((), cells, due, state, due @ alive, alive[-1:], alive)
+    each, squares = np.array([[10 * 20 + 300.0]]), np.array([[10 * 20**2 + 300.0**2]])
+    drawn = (due @ alive) * each * np.array([[1.0], [0.99], [1.01]])
+    (found,) = ahead.come(due, each, squares, drawn, 24)
+    left = np.r_[chance * (1 - chance) ** np.arange(12), (1 - chance) ** 12]  # in month 1, 2 ... or not at all
+    paid = np.cumsum(due)[np.r_[np.arange(12), 12]]
+    luck = (left @ paid**2 - (left @ paid) ** 2) * squares[0, 0]
+
+    def brought(logs):
+        return 500 * due @ np.r_[1, np.cumprod((1 - chance) ** np.exp(logs))]
+
+    reach = np.array([(brought(1e-5 * one) - brought(-1e-5 * one)) / 2e-5 for one in np.eye(12)])
+    weights = np.r_[np.full(24, -reach.sum() / 24), reach]
+    apart = 0.8 ** np.abs(np.subtract.outer(np.arange(36), np.arange(36)))
+    variance = drawn[1:].var(ddof=1) + luck + 0.04 * weights @ apart @ weights
+    assert found.value == pytest.approx(500 * due @ alive[:, 0])
+    assert found.se == pytest.approx(np.sqrt(variance), rel=1e-6)
+    assert found.high - found.value == pytest.approx(1.96 * np.sqrt(variance), rel=1e-4)
+
+
+def test_what_comes_is_said_with_more_doubt_than_what_is_expected(world):
+    found = forecast.base(world)
+    e, model = figures(found)["forecast"], found.facts["model"]
+    assert e.value == model.value
+    assert e.low < model.low < model.high < e.high
+    assert "prediction interval" in found.figures[0].label
+    assert forecast.holdout(world).facts["inside"]
 
 
 # ---- a world whose future is known -------------------------------------------------------------------------------

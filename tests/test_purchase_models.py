@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import betaln, expit, gammaln, log_expit
 
-from cxlib.stats.repeat_buying import BetaGeoNBD, ModifiedBetaGeoNBD, ParetoNBD, TimingModel
+from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma, ModifiedBetaGeoNBD, ParetoNBD, TimingModel
 
 
 def by_integration(model: TimingModel, params: list[float], x: int, last: float, age: float, t: float) -> np.ndarray:
@@ -60,3 +61,31 @@ def test_pareto_nbd_at_the_ends_of_its_parameters():
     assert model.predict(50, 3, 20, 20, [0.6, 10, 1.5, 8]) == pytest.approx(
         3.6 * 28 / (30 * 0.5) * (1 - (28 / 78) ** 0.5)
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        (BetaGeoNBD, [0.6, 5.0, 0.8, 2.5]),
+        (ModifiedBetaGeoNBD, [0.6, 5.0, 0.8, 2.5]),
+        (ParetoNBD, [0.6, 10.0, 0.7, 4.0]),
+    ],
+)
+def test_simulated_futures_have_the_mean_that_is_forecast(kind, params):
+    model = kind()
+    model.params = pd.Series(params, index=list(kind.names))
+    x, recency, age = np.array([0.0, 1, 6, 4]), np.array([0.0, 3, 11, 10]), np.array([12.0, 20, 12.5, 10])
+    made = model.simulate(np.random.default_rng(1), 40_000, 15.0, x, recency, age)
+    error = made.std(axis=0) / np.sqrt(len(made))
+    assert (np.abs(made.mean(axis=0) - model.predict(15.0, x, recency, age)) < 4 * error).all()
+    gone = (made == 0).mean(axis=0)
+    assert (gone >= 1 - model.probability_alive(x, recency, age) - 0.01).all()
+
+
+def test_squares_of_spend_are_those_of_simulated_buyers():
+    model, rng = GammaGamma(), np.random.default_rng(2)
+    model.params = pd.Series({"p": 6.0, "q": 8.0, "v": 15.0})
+    rate = rng.gamma(8 + 6 * 3, 1 / (15 + 3 * 20), 400_000)  # given three purchases of 20 on average
+    spend = rng.gamma(6, 1 / rate)
+    found = model.square(np.array([3.0]), np.array([20.0]))
+    assert [f[0] for f in found] == pytest.approx([np.mean(spend**2), np.mean((6 / rate) ** 2)], rel=0.01)

@@ -71,14 +71,35 @@ def at_risk(company: Company, until: date, months: int, metrics: tuple[str, ...]
     return _counted(rows, keys, n=_.months.sum().cast("int64"), left=_.gone.sum())
 
 
-def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -> pd.DataFrame:
-    """Count the customers here at the end of a day by (AGE, ``known``, fold): n, fee (summed), unpriced.
+def by_month(company: Company, until: date, months: int, by: Sequence[str]) -> pd.DataFrame:
+    """Count the customers here when each of the ``months`` before ``until`` began, and those who left in it.
 
-    The fee is monthly_revenue. With ``ahead`` (months) also stayed (still here after these months), and the fees of
-    those still here, summed over the starts (paid_now) or the ends (paid_end) of the months.
+    Rows by (month, 0 the earliest, STAGE in its middle, ``by``): n, left (exits of any kind).
+    """
+    ends = [back(until, months - k) for k in range(months + 1)]
+    plan = pd.DataFrame({"month": range(months), "begins": ends[:-1], "ends": ends[1:]})
+    clock = ibis.memtable(plan.astype({"begins": "datetime64[s]", "ends": "datetime64[s]"}))
+    clock = clock.mutate(begins=_.begins.cast("date"), ends=_.ends.cast("date"))
+    who = people.as_text(people.everyone(company), by).select("started", "left_on", *by)
+    rows = who.join(clock, who.started <= clock.begins)
+    rows = rows.filter(people.stayed(rows, rows.begins))
+    rows = rows.mutate(
+        **{STAGE: people.stage(days(rows.begins, rows.started) + round(DAYS_A_MONTH / 2))},
+        gone=(rows.left_on <= rows.ends).fill_null(False).cast("int64"),
+    )
+    return _counted(rows, ["month", STAGE, *by], n=_.count(), left=_.gone.sum())
+
+
+def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -> pd.DataFrame:
+    """Count the customers here at the end of a day by (AGE, ``known``, fold): n, fee (summed), fee_squared, unpriced.
+
+    The fee is monthly_revenue; fee_squared is the sum of its squares. With ``ahead`` (months) also stayed (still here
+    after these months), and the fees of those still here, summed over the starts (paid_now) or the ends (paid_end) of
+    the months.
     """
     rows = _here(company, on, metrics)
-    keys, sums = [AGE, *known(company, metrics), "fold"], _sums()
+    keys = [AGE, *known(company, metrics), "fold"]
+    sums = _sums() | {"fee_squared": ibis.coalesce((_.fee * _.fee).sum(), 0.0)}
     if ahead:
         ends = [ibis.literal(back(on, -k)) for k in range(ahead + 1)]
         here_after = [people.stayed(rows, end).cast("int64") for end in ends]

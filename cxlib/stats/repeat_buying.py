@@ -25,8 +25,9 @@ ALL_STAY = 1e-9  # stands for no leaving at all, where a parameter of it cannot 
 class TimingModel(LikelihoodModel):
     """What models of purchase timing share: checks, the fit and forecasts.
 
-    A model adds ``_rows`` and the two things in which such models differ: ``_log_odds_gone``, the log odds that a buyer
-    has left, and ``_purchases_if_alive``, the purchases expected from an active buyer.
+    A model adds ``_rows`` and the three things in which such models differ: ``_log_odds_gone``, the log odds that a
+    buyer has left, ``_purchases_if_alive``, the purchases expected from an active buyer, and ``_further``, a draw of
+    them.
     """
 
     unit_of = ("alpha", "beta")
@@ -74,6 +75,21 @@ class TimingModel(LikelihoodModel):
         """Return the probability that a buyer has not left for good, as the model defines it; scalars or arrays."""
         values, past = self._aligned(params, *_checked_buyers(frequency, recency, age))
         return special.expit(-self._log_odds_gone(values, *past))[()]
+
+    def log_density(self, frequency: object, recency: object, age: object) -> np.ndarray:
+        """Return the log-likelihood of each history (one-dimensional arrays), at the fitted parameters."""
+        return self._rows(self._fitted().to_numpy(), _weighted_buyers(frequency, recency, age, None)[0])[0]
+
+    def simulate(
+        self, rng: np.random.Generator, times: int, t: float, frequency: object, recency: object, age: object
+    ) -> np.ndarray:
+        """Draw the purchases of the next ``t`` from buyers with this history, so many times: times x buyers.
+
+        Their mean is ``predict``. Rates and leaving are drawn given the history, then the purchases.
+        """
+        values, past = self._aligned(None, *_checked_buyers(frequency, recency, age))
+        active = rng.random((times, len(past[0]))) < self.probability_alive(*past)
+        return np.where(active, self._further(rng, active.shape, values, t, *past), 0)
 
     def p_all_stay(self, frequency: object, recency: object, age: object, weights: object = None) -> float:
         """Return the p value of the hypothesis that no buyer ever leaves, given the rows of the fit.
@@ -148,6 +164,15 @@ class BetaGeoNBD(TimingModel):
         r, alpha, a, b = params
         return purchases_until_gone(r + frequency, t / (alpha + age), a, b + frequency + self.first)
 
+    def _further(
+        self, rng: np.random.Generator, shape: tuple[int, int], params: list[np.ndarray], t: float,
+        frequency: np.ndarray, recency: np.ndarray, age: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        r, alpha, a, b = params
+        wanted = rng.poisson(t * rng.gamma(r + frequency, 1 / (alpha + age), shape))
+        leaves = rng.beta(a, b + frequency + self.first, shape)
+        return np.minimum(wanted, rng.geometric(np.fmax(leaves, 1e-15)))
+
 
 class ModifiedBetaGeoNBD(BetaGeoNBD):
     """MBG/NBD: BG/NBD in which buyers may also leave right after the first purchase.
@@ -211,6 +236,14 @@ class ParetoNBD(TimingModel):
         longer = np.log1p(t / (beta + age))
         return (r + frequency) * (beta + age) / (alpha + age) * longer * special.exprel((1 - s) * longer)
 
+    def _further(
+        self, rng: np.random.Generator, shape: tuple[int, int], params: list[np.ndarray], t: float,
+        frequency: np.ndarray, recency: np.ndarray, age: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        r, alpha, s, beta = params
+        stays = rng.exponential(1, shape) / np.fmax(rng.gamma(s, 1 / (beta + age), shape), 1e-300)
+        return rng.poisson(np.fmin(stays, t) * rng.gamma(r + frequency, 1 / (alpha + age), shape))
+
     @staticmethod
     def _leaving(
         params: list[np.ndarray], frequency: np.ndarray, recency: np.ndarray, age: np.ndarray
@@ -272,6 +305,16 @@ class GammaGamma(LikelihoodModel):
         left = p * x + q - 1
         known = np.where(x > 0, x * z, 0)
         return np.where(left > 0, p * (v + known) / np.where(left > 0, left, 1), np.inf)[()]
+
+    def square(self, frequency: object, mean_spend: object) -> tuple[np.ndarray, np.ndarray]:
+        """Return the expected squares of the spend per purchase, and of each buyer's own mean spend; arrays.
+
+        They are infinite where p x frequency + q is 2 or less; there a value just above 2 stands for it.
+        """
+        (p, q, v), (x, z) = self._aligned(None, frequency, mean_spend)
+        left = np.fmax(p * x + q, 2.1)
+        of_mean = (p * (v + np.where(x > 0, x * z, 0))) ** 2 / ((left - 1) * (left - 2))
+        return of_mean * (1 + 1 / p), of_mean
 
     def _rows(self, params: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p, q, v = params

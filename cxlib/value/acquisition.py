@@ -142,12 +142,14 @@ def simple(company: Company) -> Answer:
         paying = follow_up.paying(company)
         n, revenue = (draws.summed(weights, paying["fold"], paying[c]) for c in ("n", "revenue"))
         paid = np.divide(revenue, n, out=np.full(len(n), np.nan), where=n > 0)  # nobody may pay in a resample
+        each = draws.mean(paying["revenue"], paying["n"], paying["fold"], weights)
         often, base = np.full(len(n), 12.0), (n[0], n[0])
     else:
         year = upsells.year_of_orders(company)
         buyers, many, revenue = (draws.summed(weights, year["fold"], year[c]) for c in ("buyers", "orders", "revenue"))
         with np.errstate(invalid="ignore", divide="ignore"):
             paid, often, base = revenue / many, many / buyers, (many[0], buyers[0])
+        each = draws.mean(year["revenue"], year["orders"], year["fold"], weights)
     sizes = lives.groupby("here")["n"].sum().reindex([False, True], fill_value=0)
     if min(*sizes, *base) < company.settings.privacy.minimum_base:
         raise Unanswered("simple-formula-needs")
@@ -167,6 +169,7 @@ def simple(company: Company) -> Answer:
             ("revenue", currency, new.revenue.sum(1), new.n), ("margin", currency, new.margin(company)[:, -1], new.n),
         ]  # fmt: skip
     found = {k: draws.estimate(d[0], d[1:], float(n), low=0) for k, __, d, n in lines}
+    found["paid"] = each
     if fees:
         found["often"] = Estimate(12.0, 12.0, 12.0, 0.0, float(base[1]))
     rows = [{"what": _label(k, fees=fees, horizon=months), "unit": u, "estimate": found[k]} for k, u, __, __ in lines]

@@ -21,7 +21,7 @@ from cxlib.intake.company import Company
 from cxlib.page import valuation, words
 from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.resamples import resamples
-from cxlib.stats import draws
+from cxlib.stats import draws, periods
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.likelihood import LikelihoodModel
 from cxlib.stats.repeat_buying import TimingModel, spend_frequency_correlation
@@ -31,11 +31,15 @@ from cxlib.value.purchase_models import (
     Trial,
     active,
     ahead,
+    by_month,
     expected_spend,
-    headline,
+    in_season,
     kept_shares,
     loose,
+    luck,
+    months_differ,
     moves,
+    picks,
     require,
     require_spend,
     spending,
@@ -82,16 +86,16 @@ def models(company: Company, until: str = "", minimum_repeat_buyers: int = 100) 
             "log_likelihood": fitted.log_likelihood,
             "parameters": ", ".join(f"{k} {v:.4g} (se {se:.2g})" for (k, v), se in both),
         })  # fmt: skip
-    error, near = found.error(found.chosen), found.closest
+    error = found.error(found.chosen)
     ends = [total[0] for total in found.totals.values()]
     shares = [r["active"] for r in rows if not math.isnan(r["active"])]
     label = _label("buying-models", "error", chosen=found.chosen, cut=found.cut)
     figures = [Figure("forecast-error", label, error, "share of the purchases made", "buyers", _note(error))]
     return answer(
         "forecast", table(rows, ["model"]), figures,
-        chosen=found.chosen, models=list(found.off), closest=near, expected=found.totals[found.chosen][0],
+        chosen=found.chosen, models=list(found.off), expected=found.totals[found.chosen][0],
         actual=found.actual, buyers=found.buyers, cut=found.cut, weeks=found.weeks, error=error, off=abs(error.value),
-        high=error.value > 0, closest_off=abs(float(found.off[near][0])), apart=max(ends) / min(ends) - 1,
+        high=error.value > 0, apart=max(ends) / min(ends) - 1,
         active=[] if _alike(shares) else [min(shares), max(shares)], loose=found.fits.loose, **found.fits.excluded,
     )  # fmt: skip
 
@@ -280,13 +284,9 @@ def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
         raise Unanswered("few-paid-again")
     again = again.assign(level=_levels(company, again), money=again["n"] * again["spend"])
     together = spend_frequency_correlation(again["kept"], again["spend"], weights=again["n"])
-    keys, sums = draws.resample(again, "fold", ["n", "money"], ["level"], resamples(company))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = sums[:, :, 1] / sums[:, :, 0]
-    levels = keys["level"].tolist()
     rows = [
-        {"repeats": k, "estimate": draws.estimate(mean[0, i], mean[1:, i], sums[0, i, 0], low=0)}
-        for i, k in enumerate(levels)
+        {"repeats": k, "estimate": draws.mean(part["money"], part["n"], part["fold"], resamples(company))}
+        for k, part in again.groupby("level")
     ]
     varies, linked = math.isfinite(together.low), together.excludes(0)
     label, note = _label("buying-spend", "correlation"), "" if varies else "spend or frequency never varies"
@@ -304,7 +304,8 @@ def spend(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
         "observed", table(rows, ["repeats"]), figures,
         buyers=again["n"].sum(), correlation=together, varies=varies, linked=linked,
         strong=linked and abs(together.value) >= FAILS, more=together.value > 0,
-        first=levels[0], first_spend=mean[0, 0], last=levels[-1], last_spend=mean[0, -1], **checked,
+        first=rows[0]["repeats"], first_spend=rows[0]["estimate"].value,
+        last=rows[-1]["repeats"], last_spend=rows[-1]["estimate"].value, **checked,
         modelled=model.converged, loose=loose(model) if model.converged else [],
     )  # fmt: skip
 
@@ -325,24 +326,27 @@ def _later_spend(company: Company, found: Trial, model: LikelihoodModel) -> tupl
 
 @finding("value-of-the-base")
 def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -> Answer:
-    """Answer: what will exactly today's buyers bring? Purchases and money over the horizon, by each model.
+    """Answer: what will exactly today's buyers bring? Purchases and money over the horizon, by each model and together.
 
-    The buyers are given and only the parameters are drawn: the interval is that of their expected total.
+    Intervals of what will come cover the choice of model, its parameters, the luck of who buys and what, and how far
+    months differ. Those by model cover its parameters alone.
     """
     require(company, minimum_repeat_buyers, priced=True)
     m, currency, fits = valuation.money_of(company), company.settings.currency, today(company)
     fits.require_models()
     spends, again = spending(fits.rows)
     require_spend(spends)
+    chosen = picks(company, until, minimum_repeat_buyers)
+    weights, found, best = chosen.weights, chosen.trial, next(iter(chosen.weights))
     rows_n, n = fits.rows["n"].to_numpy(float), fits.cells["n"].to_numpy(float)
     left, customers, (kind, kept) = unrefunded(company), float(n.sum()), kept_shares(fits.rows, resamples(company))
     share = valuation.share_kept(company) * left[0] * kept[0, kind]
     pays = share * rows_n * expected_spend(spends, fits.rows)
-    priced = fits.sums(pays)
+    priced, factors = fits.sums(pays), valuation.horizon_of(company)[1]
     spent, coarse = moves(spends, resamples(company), again, ["kept", "spend"]), math.ceil(m.horizon_months / 4)
-    units, rows, totals = ("purchases", currency, currency, f"{currency} per buyer"), [], {}
+    units, rows, totals, lucky = ("purchases", currency, currency, f"{currency} per buyer"), [], {}, 0.0
     for model, fitted in fits.models.items():
-        bought = ahead(company, fitted, fits.past)
+        bought = ahead(company, fits, fitted)
 
         def sums(both: np.ndarray) -> np.ndarray:
             return np.array([both[0] @ n, *(both @ priced)])
@@ -350,22 +354,36 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
         def by_spend(p: np.ndarray, bought: np.ndarray = bought) -> np.ndarray:
             return (bought[:, fits.cell] * rows_n * share) @ expected_spend(spends, fits.rows, p)
 
-        drawn = fits.spread(model, lambda p, f=fitted: sums(ahead(company, f, fits.past, p, coarse)))
+        drawn = fits.spread(model, lambda p, f=fitted: sums(ahead(company, fits, f, p, coarse)))
         drawn *= sums(bought) / drawn[0]  # the slopes are those of coarse discounting, the values are not
         drawn[:, 1:] *= (by := spread(spends, spent, by_spend)) / by[0] * (left / left[0])[:, None]
         by_kind = np.array([np.bincount(kind, pays * b[fits.cell], kept.shape[1]) for b in bought])
         drawn[:, 1:] *= (by := np.divide(kept, kept[0], np.zeros_like(kept), where=kept[0] > 0) @ by_kind.T) / by[0]
+        totals[model] = drawn
         every = (*drawn.T, drawn[:, 2] / customers)
-        totals[model] = [draws.estimate(v[0], v[1:], customers, low=0) for v in every]
         rows += [
-            {"model": model, "what": w, "estimate": e, "unit": u}
-            for w, e, u in zip(WHAT, totals[model], units, strict=True)
-        ]
-    best, found = headline(company, until, minimum_repeat_buyers)
-    made, plain, worth, per_buyer = totals[best]
-    ends = [e[2].value for e in totals.values()]
-    error, horizon = found.error(found.chosen).value if found else math.nan, m.horizon_months
-    expected = pays * ahead(company, fits.models[best], fits.past)[1][fits.cell]
+            {"model": model, "weight": weights.get(model, 0.0), "what": w, "unit": u,
+             "estimate": draws.estimate(v[0], v[1:], customers, low=0)}
+            for w, v, u in zip(WHAT, every, units, strict=True)
+        ]  # fmt: skip
+        if model in weights:
+            made, money = luck(fits, fitted, spends, m.horizon_months, kept[0, kind], company.settings.seed)
+            money *= (valuation.share_kept(company) * left[0]) ** 2
+            lucky += weights[model] * np.array([made, money, money * (drawn[0, 2] / drawn[0, 1]) ** 2])
+    mixed, months = chosen.mixed(totals), months_differ(company)
+    each_month = by_month(fits, fits.models[best], m.horizon_months)
+    reach = np.stack([each_month @ n, each_month @ priced, factors * (each_month @ priced)], axis=1)
+    variances = months.variances(months.seen, reach)
+    made, plain, worth = (
+        periods.interval(v[0], v[1:].var(ddof=1) + lucky[i], months.weights, variances[:, i], customers, low=0)
+        for i, v in enumerate(mixed.T)
+    )
+    expected = pays * sum(w * ahead(company, fits, fits.models[k])[1] for k, w in weights.items())[fits.cell]
+    ends, error, horizon = (
+        [t[0, 2] for t in totals.values()],
+        found.error(best).value if found else math.nan,
+        m.horizon_months,
+    )
     unpaid, top = _unpaid(company), float(held(rows_n, expected, np.array([TOP]))[0])
     figures = [
         Figure("base-value", _label("value-of-the-base", "value", horizon=horizon), worth, currency, "buyers",
@@ -375,11 +393,13 @@ def base(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
     ]  # fmt: skip
     return answer(
         "forecast", table(rows, ["model", "what"]), figures,
-        buyers=customers, horizon=horizon, value_is=m.value_is, worth=worth, each=per_buyer.value, purchases=made,
-        undiscounted=plain.value, chosen=best, checked=found is not None, tried=found.chosen if found else "",
+        buyers=customers, horizon=horizon, value_is=m.value_is, worth=worth, each=worth.value / customers,
+        purchases=made, undiscounted=plain.value, chosen=best, weights=weights, checked=found is not None,
         cut=found.cut if found else None, weeks=found.weeks if found else 0, off=abs(error), high=error > 0,
-        simplest=found is None or found.chosen == next(iter(found.off)), by_model=[min(ends), max(ends)],
-        several=len(ends) > 1, loose=fits.loose | ({"Gamma-Gamma": loose(spends)} if loose(spends) else {}),
+        by_model=[min(ends), max(ends)], several=len(ends) > 1,
+        model=draws.estimate(mixed[0, 2], mixed[1:, 2], customers, low=0),
+        months_seen=months.seen, differ=months.spread, season=float(np.ptp(months.season)),
+        loose=fits.loose | ({"Gamma-Gamma": loose(spends)} if loose(spends) else {}),
         **unpaid, top=top, top_is=TOP, uneven=top >= MUCH or unpaid["largest_share"] >= LARGE, **fits.excluded,
     )  # fmt: skip
 
@@ -419,14 +439,19 @@ def each(company: Company, until: str = "", minimum_repeat_buyers: int = 100) ->
     fits.require_models()
     spends = spending(rows)[0]
     require_spend(spends)
-    best = fits.models[headline(company, until, minimum_repeat_buyers)[0]]
-    active_now = fits.models.get("BG/NBD", best).probability_alive(*fits.past)
-    cells = fits.cells[PAST].assign(ahead=ahead(company, best, fits.past)[1], active=active_now)
-    rows = rows.merge(cells, on=PAST)
+    weights = picks(company, until, minimum_repeat_buyers).weights
+    active_now = fits.models.get("BG/NBD", fits.models[next(iter(weights))]).probability_alive(*fits.past)
+    expected = sum(w * ahead(company, fits, fits.models[k])[1] for k, w in weights.items())
+    rows["last_days"] = (7 * (rows["age"] - rows["recency"])).round().astype(int)
+    rows = in_season(fits, rows).merge(fits.cells[PAST].assign(ahead=expected, active=active_now), on=PAST)
     (kind, kept), left = kept_shares(rows, resamples(company)[:1]), unrefunded(company)[0]
     share = valuation.share_kept(company) * left * kept[0, kind]
     rows["value"] = rows["n"] * rows["ahead"] * share * expected_spend(spends, rows)
-    sums = {"n": ("n", "sum"), "value": ("value", "sum"), "active": ("active", "first")}
+    sums = {
+        "n": ("n", "sum"),
+        "value": ("value", "sum"),
+        "active": ("active", "first"),
+        "last_days": ("last_days", "first"),
+    }
     found = rows.groupby([*by, *PAST, "fold"], observed=True, as_index=False).agg(**sums)
-    last = (7 * (found["age"] - found["recency"])).round().astype(int)
-    return found.assign(value=found["value"] / found["n"], last_days=last).rename(columns={"frequency": "x"})
+    return found.assign(value=found["value"] / found["n"]).rename(columns={"frequency": "x"})

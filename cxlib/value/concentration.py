@@ -101,7 +101,7 @@ def _contracts(company: Company, metric: str) -> Holdings:
 def _priced(company: Company, ahead: forecast.Outlook, rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """Return a count table with what its customers have at stake, and their places in the forecast."""
     stake = share_kept(company) * rows["fee"]
-    return rows.assign(stake=stake, whole=stake * ahead.whole), ahead.place(rows)
+    return rows.assign(stake=stake, whole=stake * ahead.due.sum()), ahead.place(rows)
 
 
 def _buyers(company: Company) -> Holdings:

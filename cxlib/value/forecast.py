@@ -28,12 +28,13 @@ from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.prediction import FEWEST, LEAST_LEFT, OTHERS
 from cxlib.page.resamples import resamples
 from cxlib.page.valuation import horizon_of, money_of, share_kept
-from cxlib.stats import disclosure, draws, logistic, scoring
+from cxlib.stats import disclosure, draws, logistic, periods, scoring
 from cxlib.stats.estimate import Estimate
 
 DRAWS = 400  # of the model's parameters
 SOON = 6  # months (182 days) within which leaving is called the risk
 WINDOW = 24  # months of leaving the model is fitted to
+MOST_MONTHS = 60  # in which differences between months are seen
 SHORTEST = 3  # months that a test of the forecast needs
 BASELINE, ALL = "baseline", "all"
 
@@ -59,23 +60,51 @@ class Model:
 class Outlook:
     """What is expected of kinds of customers: ``cells``, a row per kind (AGE and what is known of them), n and fee.
 
-    paid: payments of 1 a month, in today's money, expected over the horizon; stay: share still here at its end (both
-    draws x cells, the first row as fitted). whole: what one would pay who stays. risk: share leaving within SOON months
-    (cells).
+    due: what a payment of 1 is worth that is made after 0, 1, 2 ... months by those still here. months: how far months
+    differed. paid: these payments as
+    expected over the horizon; stay: share still here at its end (both draws x cells, the first row as fitted). alive:
+    that share after 0, 1, 2 ... months (months x cells, as fitted).
     """
 
     keys: tuple[str, ...]
     cells: pd.DataFrame
+    due: np.ndarray
+    months: periods.Periods
     paid: np.ndarray
     stay: np.ndarray
-    risk: np.ndarray
-    whole: float
+    alive: np.ndarray
+
+    @property
+    def risk(self) -> np.ndarray:
+        """Return the share of each kind that leaves within SOON months."""
+        return 1 - self.alive[SOON]
 
     def place(self, rows: pd.DataFrame) -> np.ndarray:
         """Return the position among ``cells`` of each row of a count table of the same customers."""
         keys = list(self.keys)
         index = pd.MultiIndex.from_frame(self.cells[keys].astype(object))
         return index.get_indexer(pd.MultiIndex.from_frame(rows[keys].astype(object)))
+
+    def come(
+        self, due: np.ndarray, each: np.ndarray, squares: np.ndarray, drawn: np.ndarray, window: int
+    ) -> list[Estimate]:
+        """Return what will come of payments ``due``, with 95 % prediction intervals, by group of customers.
+
+        ``each`` and ``squares`` (cells x groups): the sums of what customers pay, and of its squares; ``drawn`` (draws
+        x groups): what is expected. The variance has three parts: the parameters; the luck of who leaves, each for
+        themselves; and how far months differ from the mean of the ``window`` that the model is fitted to.
+        """
+        alive, n = self.alive[: len(due)], self.cells["n"].to_numpy(float)
+        luck = (due * (2 * np.cumsum(due) - due)) @ alive - (due @ alive) ** 2  # var of the sum of dues until leaving
+        later = np.cumsum((due[:, None] * alive)[:0:-1], axis=0)[::-1]
+        reach = np.log(np.fmax(alive[1:], 1e-300) / np.fmax(alive[:-1], 1e-300)) * later  # of the log rate of a month
+        sure = drawn[1:].var(axis=0, ddof=1) + luck @ squares
+        differ = self.months.variances(min(window, self.months.seen), reach @ each)
+        size = n @ (squares > 0)
+        return [
+            periods.interval(*row, low=0)
+            for row in zip(drawn[0], sure, [self.months.weights] * len(sure), differ.T, size, strict=True)
+        ]
 
 
 def require(company: Company) -> None:
@@ -141,53 +170,69 @@ def models(company: Company, until: date, months: int, metrics: tuple[str, ...])
 
 
 def survival(
-    fits: Sequence[Model], cells: pd.DataFrame, months: int, weights_matrix: np.ndarray
+    fits: Sequence[Model], cells: pd.DataFrame, months: int, weights_matrix: np.ndarray, season: np.ndarray
 ) -> Iterator[np.ndarray]:
     """Yield the share of each kind still here after 1, 2 ... months (draws x cells), under each resample of the models.
 
     Each month takes the fit whose distance is nearest; tenure advances, what else is known stays what it is today.
+    ``season``: what the log odds of leaving are above their mean in the next twelve months.
     """
     drawn = [m.fitted.draws(weights_matrix) for m in fits]
     age = cells[AGE].to_numpy(float)
     alive = np.ones((len(weights_matrix), len(cells)))
-    leaving, before, stage_before = np.empty_like(alive), -1, np.full(len(cells), "")
+    leaving, before, stage_before = np.empty_like(alive), (-1, 0.0), np.full(len(cells), "")
     for month in range(1, months + 1):
         # The middle of this month, against the middle of the quarter each fit tells of.
         at = int(np.argmin([abs(month - 0.5 - (m.lag + 1.5)) for m in fits]))
         stage = _stage(age, month - 0.5)
-        new = (stage != stage_before) | (at != before)
+        turn = season[(month - 1) % len(season)]
+        new = (stage != stage_before) | ((at, turn) != before)
         if new.any():
-            leaving[:, new] = special.expit(drawn[at] @ fits[at].design(cells[new], stage[new]).T)
+            leaving[:, new] = special.expit(drawn[at] @ fits[at].design(cells[new], stage[new]).T + turn)
         alive = alive * (1 - leaving)
-        before, stage_before = at, stage
+        before, stage_before = (at, turn), stage
         yield alive
 
 
 def outlook(
-    fits: Sequence[Model], rows: pd.DataFrame, keys: Sequence[str], factors: np.ndarray, first: int, matrix: np.ndarray
+    fits: Sequence[Model],
+    rows: pd.DataFrame,
+    keys: Sequence[str],
+    due: np.ndarray,
+    months: periods.Periods,
+    matrix: np.ndarray,
 ) -> Outlook:
-    """Follow the customers of a count table; ``factors``: what each payment of 1 is worth, from month ``first`` on."""
+    """Follow the customers of a count table; ``due`` and ``months`` as in Outlook."""
     keys = list(keys)
-    cells = rows.groupby(keys, observed=True)[["n", "fee"]].sum().reset_index()
-    shape = (len(matrix), len(cells))
-    paid, stay, risk = np.zeros(shape), np.ones(shape), np.zeros(len(cells))
+    cells = rows.groupby(keys, observed=True)[["n", "fee", "fee_squared"]].sum().reset_index()
+    paid = np.full((len(matrix), len(cells)), due[0])
+    last, stay, fitted = max(len(due) - 1, SOON), np.ones_like(paid), [np.ones(len(cells))]
     step = max(1, 4_000_000 // len(cells))
     for start in range(0, len(matrix), step):
         part = slice(start, start + step)
-        paid[part] += factors[0] * (first == 0)
-        last = len(factors) - 1 + first
-        for month, alive in enumerate(survival(fits, cells, max(last, len(factors), SOON), matrix[part]), 1):
-            if 0 <= month - first < len(factors):
-                paid[part] += factors[month - first] * alive
-            if month == len(factors):
+        for month, alive in enumerate(survival(fits, cells, last, matrix[part], months.season), 1):
+            if month < len(due):
+                paid[part] += due[month] * alive
                 stay[part] = alive
-            if month == SOON and start == 0:
-                risk = 1 - alive[0]
-    return Outlook(tuple(keys), cells, paid, stay, risk, float(factors.sum()))
+            if start == 0:
+                fitted.append(alive[0])
+    return Outlook(tuple(keys), cells, due, months, paid, stay, np.array(fitted))
 
 
-def _first(company: Company) -> int:
-    return 0 if money_of(company).first_flow == "now" else 1
+@lru_cache(maxsize=4)
+def months_differ(company: Company, until: date, stratum: str) -> periods.Periods:
+    """Return how far the months before a day differed in who left, at equal stage and level of ``stratum``."""
+    first = max(filter(None, [customers.first_leaving(company), company.settings.leavers_since]), default=until)
+    seen, by = min(MOST_MONTHS, max(int((until - first).days / DAYS_A_MONTH), 1)), [stratum] if stratum else []
+    counted = contract_base.by_month(company, until, seen, by)
+    alike = counted.groupby([STAGE, *by], observed=True)[["n", "left"]].transform("sum")
+    month, expected = counted["month"].to_numpy(), counted["n"] * alike["left"] / alike["n"]
+    return periods.fit(*(np.bincount(month, v, seen) for v in (counted["left"], expected)))
+
+
+def _due(company: Company, factors: np.ndarray) -> np.ndarray:
+    """Return what payments at the starts or the ends of months are worth, by months from now."""
+    return np.r_[factors, 0.0] if money_of(company).first_flow == "now" else np.r_[0.0, factors]
 
 
 def today(company: Company, metric: str = "", window_months: int = WINDOW) -> tuple[Outlook, pd.DataFrame]:
@@ -203,9 +248,9 @@ def _today(company: Company, metric: str, window_months: int) -> tuple[Outlook, 
     if (n := int(rows["n"].sum())) < company.settings.privacy.minimum_base:
         raise Unanswered("few-customers", customers=n)
     fits = models(company, company.as_of, window_months, metrics)
-    factors = horizon_of(company)[1]
-    keys = [AGE, *contract_base.known(company, metrics)]
-    return outlook(fits, rows, keys, factors, _first(company), resamples(company)[: 1 + DRAWS]), rows
+    months = months_differ(company, company.as_of, fits[0].stratum)
+    keys, due = [AGE, *contract_base.known(company, metrics)], _due(company, horizon_of(company)[1])
+    return outlook(fits, rows, keys, due, months, resamples(company)[: 1 + DRAWS]), rows
 
 
 # ---- today's base ----------------------------------------------------------------------------------------------------
@@ -237,7 +282,7 @@ def each(company: Company, metric: str = "", window_months: int = WINDOW) -> pd.
 def base(company: Company, metric: str = "", window_months: int = WINDOW) -> Answer:
     """Answer: what will today's contracts bring over the horizon? In all, by the first segment, and by stage of tenure.
 
-    The customers are exactly today's; the intervals are those of the model, under resamples of the customers fitted to.
+    The customers are exactly today's. Intervals are 95 % prediction intervals of what will come: see ``Outlook.come``.
     ``metric``: whose last answer the model may use (the first with answers); ``window_months``: of leaving, to fit to.
     """
     ahead, rows = today(company, metric, window_months)
@@ -253,16 +298,17 @@ def base(company: Company, metric: str = "", window_months: int = WINDOW) -> Ans
         hidden += int(hide.sum())
         cuts += [(cut, level, mask) for level, mask, no in zip(levels, masks, hide, strict=True) if not no]
     masks = np.array([mask for __, __, mask in cuts], dtype=float).T
-    worth, stay, size = ahead.paid @ (pays[:, None] * masks), ahead.stay @ (n[:, None] * masks), (n @ masks).tolist()
-    shown = []
-    for i, (cut, level, __) in enumerate(cuts):
-        e = draws.estimate(worth[0, i], worth[1:, i], size[i], low=0)
-        shown.append(
-            {"cut": cut, "level": level, "estimate": e, "per_customer": e.value / size[i], "stay": stay[0, i] / size[i]}
-        )
-    total = shown[0]["estimate"]
-    one = draws.estimate(worth[0, 0] / size[0], worth[1:, 0] / size[0], size[0], low=0)
-    here = draws.estimate(stay[0, 0] / size[0], stay[1:, 0] / size[0], size[0], low=0, high=1)
+    size, squares = (n @ masks).tolist(), share_kept(company) ** 2 * cells["fee_squared"].to_numpy(float)
+    paying, staying = (v[:, None] * masks for v in (pays, n))
+    worth, stay = ahead.paid @ paying, ahead.stay @ staying
+    come = ahead.come(ahead.due, paying, squares[:, None] * masks, worth, window_months)
+    end = np.eye(len(ahead.due))[-1]
+    (still, *_) = ahead.come(end, staying[:, :1], staying[:, :1], stay[:, :1], window_months)
+    shown = [
+        {"cut": cut, "level": level, "estimate": e, "per_customer": e.value / size[i], "stay": stay[0, i] / size[i]}
+        for i, ((cut, level, __), e) in enumerate(zip(cuts, come, strict=True))
+    ]
+    total, one, here = come[0], part_of(come[0], size[0]), part_of(still, size[0])
     label = {k: words.say(__file__, "forecast", k, horizon=m.horizon_months) for k in ("value", "one", "still")}
     figures = (
         figure("forecast", label["value"], total, currency),
@@ -271,10 +317,21 @@ def base(company: Company, metric: str = "", window_months: int = WINDOW) -> Ans
     )
     return answer(
         "forecast", table(shown, ["cut", "level"]), figures,
-        customers=size[0], value=total, each=one.value, whole=float(pays.sum()) * ahead.whole, stay=here,
-        horizon=m.horizon_months, value_is=m.value_is, window=window_months, hidden=hidden,
+        customers=size[0], value=total, each=one.value, whole=float(pays.sum() * ahead.due.sum()), stay=here,
+        model=draws.estimate(worth[0, 0], worth[1:, 0], size[0], low=0), horizon=m.horizon_months,
+        value_is=m.value_is, window=window_months, hidden=hidden, **differing(ahead.months),
         unpriced=int(rows["unpriced"].sum()), undated=customers.undated(company),
     )  # fmt: skip
+
+
+def part_of(e: Estimate, n: float) -> Estimate:
+    """Return a total per customer."""
+    return Estimate(e.value / n, e.low / n, e.high / n, e.se / n, e.n)
+
+
+def differing(months: periods.Periods) -> dict[str, object]:
+    """Return how far months differ, in facts for the words."""
+    return {"months_seen": months.seen, "differ": months.spread, "season": float(np.ptp(months.season))}
 
 
 # ---- was it right before? --------------------------------------------------------------------------------------------
@@ -304,8 +361,9 @@ def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> 
     if not (rows["paid_now"].sum() > 0 and rows["stayed"].sum() > 0):
         raise Unanswered("nothing-paid", then=then, months=months)
     fits = models(company, then, window_months, metrics)
-    matrix, first = resamples(company)[: 1 + DRAWS], _first(company)
-    ahead = outlook(fits, rows, [AGE, *contract_base.known(company, metrics)], np.ones(months), first, matrix)
+    matrix, differ = resamples(company)[: 1 + DRAWS], months_differ(company, then, fits[0].stratum)
+    flows, by_start = _due(company, np.ones(months)), money_of(company).first_flow == "now"
+    ahead = outlook(fits, rows, [AGE, *contract_base.known(company, metrics)], flows, differ, matrix)
     at, fold, share = ahead.place(rows), rows["fold"].to_numpy(), share_kept(company)
 
     def drawn(expected: np.ndarray, column: str) -> np.ndarray:
@@ -320,9 +378,11 @@ def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> 
         return draws.estimate(error[0], error[1:], n)
 
     n = float(rows["n"].sum())
-    due, made = drawn(ahead.paid, "fee"), seen("paid_now" if first == 0 else "paid_end")
+    due, made = drawn(ahead.paid, "fee"), seen("paid_now" if by_start else "paid_end")
     still, stayed_on = drawn(ahead.stay, "n"), seen("stayed")
     paid, stay = off(due, made), off(still, stayed_on)
+    pays, squares = (ahead.cells[[k]].to_numpy(float) for k in ("fee", "fee_squared"))
+    (said,) = ahead.come(flows, pays, squares, ahead.paid @ pays, window_months)
     p = ahead.stay[0, at]
     n_of, stayed = rows["n"].to_numpy(float), rows["stayed"].to_numpy(float)
     tenths = scoring.calibration_table(
@@ -338,7 +398,8 @@ def holdout(company: Company, metric: str = "", window_months: int = WINDOW) -> 
         "count", tenths, figures,
         then=then, months=months, customers=n, off=abs_of(paid), low=paid.value < 0, detected=paid.excludes(0),
         expected=share * due[0], came=share * made[0], still=still[0], stayed=stayed_on[0], stay_off=stay,
-        outside=outside, groups=len(tenths),
+        outside=outside, groups=len(tenths), inside=said.low <= made[0] <= said.high,
+        said_low=share * said.low, said_high=share * said.high,
     )  # fmt: skip
 
 

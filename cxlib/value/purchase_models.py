@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -22,9 +22,10 @@ from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 from cxlib.page import valuation
 from cxlib.page.resamples import resamples
-from cxlib.stats import draws
+from cxlib.stats import draws, periods
 from cxlib.stats.estimate import Estimate
 from cxlib.stats.likelihood import LikelihoodModel
+from cxlib.stats.periods import YEAR
 from cxlib.stats.repeat_buying import BetaGeoNBD, GammaGamma, ModifiedBetaGeoNBD, ParetoNBD, TimingModel
 from cxlib.stats.shrinkage import shrunken_shares
 
@@ -32,6 +33,8 @@ MODELS = {"BG/NBD": BetaGeoNBD, "MBG/NBD": ModifiedBetaGeoNBD, "Pareto/NBD": Par
 PAST = ["frequency", "recency", "age"]
 HISTORY_SHARE = 2 / 3  # of the history that models are fitted to by default
 SURE = 0.05  # p value from which on the data do not show that buyers leave
+LUCK = 64  # simulated futures of each history
+MOST_MONTHS = 60  # in which differences between months are seen
 AT_LEAST_GAPS = 2  # the window must be this many median times between purchases long
 
 
@@ -70,6 +73,7 @@ class Fits:
     moves: dict[str, np.ndarray]  # draws x parameters
     failed: tuple[str, ...]
     undecided: tuple[str, ...] = ()
+    season: np.ndarray = field(default_factory=lambda: np.zeros(YEAR))  # logs of the next twelve months
 
     @property
     def past(self) -> list[np.ndarray]:
@@ -88,6 +92,17 @@ class Fits:
     def loose(self) -> dict[str, list[str]]:
         """By model, the parameters that the data hardly determine."""
         return {name: found for name, model in self.models.items() if (found := loose(model))}
+
+    def clock(self, weeks: np.ndarray | float) -> np.ndarray:
+        """Return weeks from the end of the window (before it: below 0) as weeks of an average month.
+
+        Buyers buy at the same rate by this clock in every month. Without a season it is the calendar.
+        """
+        months = np.arange(-100 * YEAR, 100 * YEAR)
+        rate = np.exp(self.season) / np.exp(self.season).mean()
+        so_far = np.r_[0, np.cumsum(rate[months % YEAR])]
+        ends = np.r_[months, 100 * YEAR] * DAYS_A_MONTH / 7
+        return np.interp(weeks, ends, (so_far - so_far[100 * YEAR]) * DAYS_A_MONTH / 7)
 
     def require_models(self) -> None:
         """Raise Unanswered where no model could be fitted."""
@@ -151,8 +166,48 @@ def spread(model: LikelihoodModel, moved: np.ndarray, what: Callable[[np.ndarray
 
 @lru_cache(maxsize=2)  # several questions of a page need it
 def today(company: Company) -> Fits:
-    """Return the models fitted to all purchases up to the as-of date."""
+    """Return the models fitted to all purchases up to the as-of date, in the clock of ``Fits`` where there is a season.
+
+    Then recency and age of its rows are in that clock too.
+    """
+    fits, season = _by_calendar(company), months_differ(company).season
+    if not season.any():
+        return fits
+    clock = replace(fits, season=season)
+    return replace(fit(in_season(clock, fits.rows), resamples(company)), season=season)
+
+
+@lru_cache(maxsize=2)
+def _by_calendar(company: Company) -> Fits:
     return fit(purchases.purchases(company), resamples(company))
+
+
+def in_season(fits: Fits, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as counted with recency and age in the clock of ``fits``."""
+    if not fits.season.any():
+        return rows
+    first = fits.clock(-rows["age"].to_numpy())
+    last = fits.clock((rows["recency"] - rows["age"]).to_numpy())
+    return rows.assign(recency=last - first, age=-first)
+
+
+@lru_cache(maxsize=2)
+def months_differ(company: Company) -> periods.Periods:
+    """Return how far the months so far differed in repeat purchases, against those that a model expects in all."""
+    fits = _by_calendar(company)
+    fits.require_models()
+    model = max(fits.models.values(), key=lambda m: m.log_likelihood)
+    made = purchases.by_day(company, company.as_of)
+    ago = (pd.Timestamp(company.as_of) - made["day"]).dt.days.to_numpy()
+    seen = min(MOST_MONTHS, math.ceil(ago.max() / DAYS_A_MONTH))
+    ends = np.arange(seen, -1, -1) * DAYS_A_MONTH
+    new = made["first"].to_numpy() > 0
+    since = np.fmax(ago[new] - ends[:, None], 0) / 7
+    each, code = np.unique(since, return_inverse=True)
+    expected = np.diff(model.expected_purchases(each)[code.reshape(since.shape)] @ made["first"].to_numpy()[new])
+    month = seen - 1 - np.floor(ago / DAYS_A_MONTH).astype(int)
+    repeats = np.bincount(month[month >= 0], made["repeats"].to_numpy()[month >= 0], seen)
+    return periods.fit(repeats, expected)
 
 
 def active(fits: Fits, name: str) -> Estimate:
@@ -175,6 +230,7 @@ class Trial:
     expected: dict[str, np.ndarray]  # purchases of one buyer of each row
     totals: dict[str, np.ndarray]  # of all buyers, (1 + draws): only the parameters are drawn
     off: dict[str, np.ndarray]  # forecast / actual purchases - 1, (1 + draws): both drawn
+    scores: dict[str, np.ndarray]  # log density of the purchases after the cut, given those before, (1 + draws)
 
     @property
     def buyers(self) -> float:
@@ -191,15 +247,9 @@ class Trial:
         return draws.estimate(self.off[name][0], self.off[name][1:], self.buyers, low=-1)
 
     @property
-    def closest(self) -> str:
-        """The model with the smallest error."""
-        return min(self.off, key=lambda k: abs(self.off[k][0]))
-
-    @property
     def chosen(self) -> str:
-        """The model to quote: BG/NBD, the simplest, unless the closest one was significantly closer."""
-        first, gap = next(iter(self.off)), np.abs(self.off[next(iter(self.off))]) - np.abs(self.off[self.closest])
-        return self.closest if draws.estimate(gap[0], gap[1:], self.buyers).low > 0 else first
+        """The model with the best log score on the purchases after the cut."""
+        return max(self.scores, key=lambda k: self.scores[k][0])
 
 
 def _cut(company: Company, until: str) -> date:
@@ -242,6 +292,8 @@ def trial(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
     fits = fit(rows, resampling)
     fits.require_models()
     n, fold, expected, totals, off = fits.cells["n"].to_numpy(float), rows["fold"], {}, {}, {}
+    later, scores = _by_calendar(company).rows, {}
+    later = later[later["age"] >= (round(weeks) if rows["age"].eq(rows["age"].round()).all() else weeks) - 1e-9]
     made = draws.summed(resampling, fold, rows["purchases"])
     for name, model in fits.models.items():
         expected[name] = model.predict(weeks, *fits.past)[fits.cell]
@@ -249,7 +301,12 @@ def trial(company: Company, until: str = "", minimum_repeat_buyers: int = 100) -
         sums = draws.summed(resampling, fold, expected[name] * rows["n"])
         with np.errstate(invalid="ignore", divide="ignore"):
             off[name] = sums / made * totals[name] / totals[name][0] - 1
-    return Trial(cut, weeks, fits, expected, totals, off)
+        known, all_of = (
+            draws.summed(resampling, r["fold"], r["n"] * model.log_density(*(r[c] for c in PAST)))
+            for r in (rows, later)
+        )
+        scores[name] = all_of - known
+    return Trial(cut, weeks, fits, expected, totals, off, scores)
 
 
 @lru_cache(maxsize=2)
@@ -310,30 +367,82 @@ def unrefunded(company: Company) -> np.ndarray:
         return 1 - np.clip(np.divide(*sums), 0, 1)
 
 
+def by_month(
+    fits: Fits, model: TimingModel, months: int, params: np.ndarray | None = None, every: int = 1
+) -> np.ndarray:
+    """Return the purchases expected of each cell in the next months, or in ``every`` so many: stretches x cells."""
+    ends = np.fmin(np.arange(0, months + every, every), months)
+    so_far = [model.predict(t, *fits.past, params) for t in fits.clock(ends[1:] * DAYS_A_MONTH / 7)]
+    return np.diff(so_far, axis=0, prepend=0)
+
+
 def ahead(
-    company: Company, model: TimingModel, past: list[np.ndarray], params: np.ndarray | None = None, every: int = 1
+    company: Company, fits: Fits, model: TimingModel, params: np.ndarray | None = None, every: int = 1
 ) -> np.ndarray:
     """Return the purchases expected of each cell over the horizon, undiscounted and discounted: 2 x cells.
 
     Discounted month by month, or ``every`` so many months at their mean factor, which is quicker.
     """
     factors = valuation.horizon_of(company)[1]
-    discounted, so_far = np.zeros(len(past[0])), np.zeros(len(past[0]))
-    for month in range(0, len(factors), every):
-        stretch = factors[month : month + every]
-        before, so_far = so_far, model.predict((month + len(stretch)) * DAYS_A_MONTH / 7, *past, params)
-        discounted += stretch.mean() * (so_far - before)
-    return np.array([so_far, discounted])
+    bought = by_month(fits, model, len(factors), params, every)
+    mean = [factors[k : k + every].mean() for k in range(0, len(factors), every)]
+    return np.array([bought.sum(axis=0), mean @ bought])
 
 
-def headline(company: Company, until: str, minimum_repeat_buyers: int) -> tuple[str, Trial | None]:
-    """Return which model of today's buyers to quote, the trial's choice or else BG/NBD; and the trial, if there is one.
+def luck(
+    fits: Fits, model: TimingModel, spends: GammaGamma, months: int, kept: np.ndarray, seed: int
+) -> tuple[float, float]:
+    """Return the variance of what all buyers will buy over the months, and pay, by luck alone.
 
-    Unanswered where no model could be fitted.
+    ``kept``: the share of purchases of each row that leave money.
+    """
+    rows, n = fits.rows, fits.rows["n"].to_numpy(float)
+    t = float(fits.clock(months * DAYS_A_MONTH / 7))
+    made = model.simulate(np.random.default_rng(seed), LUCK, t, *fits.past)
+    mean, pairs = made.mean(axis=0), (made * (made - 1.0)).mean(axis=0)
+    variance = pairs + mean - mean**2
+    squares, of_means = spends.square(rows["kept"], rows["spend"].where(rows["kept"] > 0, 0))
+    m, p = mean[fits.cell] * kept, pairs[fits.cell] * kept**2
+    money = m * squares + p * of_means - (m * expected_spend(spends, rows)) ** 2
+    return float(fits.cells["n"] @ variance), float(n @ money)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """The models that a forecast is drawn from: ``drawn`` names one for each draw, ``trial`` is what they come from."""
+
+    drawn: np.ndarray
+    trial: Trial | None
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Return the share of draws of each model, the largest first."""
+        names, many = np.unique(self.drawn, return_counts=True)
+        return {str(names[i]): float(many[i] / many.sum()) for i in np.argsort(-many, kind="stable")}
+
+    def mixed(self, by_model: dict[str, np.ndarray]) -> np.ndarray:
+        """Return the mean by weight as row 0, and in each draw the result of its model: (1 + draws) x k."""
+        rows = [by_model[name][1 + i] for i, name in enumerate(self.drawn)]
+        return np.vstack([sum(w * by_model[k][0] for k, w in self.weights.items()), *rows])
+
+
+def picks(company: Company, until: str, minimum_repeat_buyers: int) -> Picks:
+    """Return which model each draw takes: that with the best log score in it on the purchases after the cut.
+
+    Where there is no trial: the best fit so far. Not taken are models whose parameters the data hardly determine, if
+    another is there. Unanswered where no model could be fitted. Source: Yao, Vehtari, Simpson & Gelman 2018, Using
+    stacking to average Bayesian predictive distributions, Bayesian Analysis 13 (pseudo-BMA with the bootstrap).
     """
     fits, found = today(company), None
     fits.require_models()
     with suppress(Unanswered):
         found = trial(company, until, minimum_repeat_buyers)
-    chosen = found.chosen if found and found.chosen in fits.models else next(iter(fits.models))
-    return chosen, found
+    firm = [k for k in fits.models if k not in fits.loose] or list(fits.models)
+    both = [k for k in firm if found and k in found.scores]
+    if both:
+        scores = [found.scores[k] for k in both]
+    else:
+        found, both, rows = None, firm, fits.rows
+        each = (rows["n"] * fits.models[k].log_density(*(rows[c] for c in PAST)) for k in both)
+        scores = [draws.summed(resamples(company), rows["fold"], v) for v in each]
+    return Picks(np.array(both)[np.argmax(scores, axis=0)[1:]], found)
