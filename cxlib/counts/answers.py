@@ -16,7 +16,7 @@ import pandas as pd
 from ibis import _
 
 from cxlib.counts import people
-from cxlib.counts.people import PERIODS, STAGE, as_text, days, everyone, segments, stage
+from cxlib.counts.people import PERIODS, STAGE, added, as_text, days, everyone, segments, stage
 from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
 from cxlib.intake.models import did_you_mean
@@ -188,7 +188,7 @@ def score_counts(
         rows = rows.mutate(rank=newest).filter(_.rank == 0)
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", *keys], order_by=order))
     rows = rows.mutate(new=(mine == 0).cast("int64"))
-    counted = rows.group_by([*keys, "score", "fold"]).agg(n=_.count(), weight=_.weight.sum(), customers=_.new.sum())
+    counted = rows.group_by([*keys, "score", "fold"]).agg(n=_.count(), weight=added(_.weight), customers=_.new.sum())
     return counted.order_by([*keys, "score", "fold"]).execute()
 
 
@@ -220,7 +220,7 @@ def pairs(company: Company, first: str, second: str, within_days: int) -> pd.Dat
     both = both.filter((apart <= within_days).fill_null(True))
     keys = ["first", "second", "fold"]
     weight = (both.first_weight + both.second_weight) / 2
-    return both.group_by(keys).agg(n=both.count(), weight=weight.sum()).order_by(keys).execute()
+    return both.group_by(keys).agg(n=both.count(), weight=added(weight)).order_by(keys).execute()
 
 
 def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.DataFrame:
@@ -235,7 +235,7 @@ def said_before_leaving(company: Company, metric: str, within_days: int) -> pd.D
     rows = rows.filter((before > 0) & (before <= within_days))
     order = [ibis.desc("answered"), ibis.desc("when"), "response_id"]
     rows = rows.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
-    counted = rows.filter(_.rank == 0).group_by(["score", "fold"]).agg(n=_.count(), weight=_.weight.sum())
+    counted = rows.filter(_.rank == 0).group_by(["score", "fold"]).agg(n=_.count(), weight=added(_.weight))
     return counted.order_by(["score", "fold"]).execute()
 
 

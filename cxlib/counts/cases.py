@@ -17,7 +17,7 @@ import pandas as pd
 from ibis import _
 
 from cxlib.counts import answers
-from cxlib.counts.people import NONE, days, everyone
+from cxlib.counts.people import NONE, added, days, everyone
 from cxlib.intake.company import Company
 
 RESPONSE, RESOLUTION = "first response", "resolution"
@@ -251,7 +251,7 @@ def behind_answers(company: Company, metric: str, reopen_days: int = 7) -> pd.Da
             levels[what] = own.mutate(level=length, known=known.cast("int64"))
     keys = ["measure", "level", "known", "score", "fold"]
     parts = [t.select("level", "known", "score", "fold", "weight", measure=ibis.literal(m)) for m, t in levels.items()]
-    return ibis.union(*parts).group_by(keys).agg(n=_.count(), weight=_.weight.sum()).order_by(keys).execute()
+    return ibis.union(*parts).group_by(keys).agg(n=_.count(), weight=added(_.weight)).order_by(keys).execute()
 
 
 def _so_many(rows: ibis.Table) -> ibis.Table:

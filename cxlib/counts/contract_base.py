@@ -99,14 +99,14 @@ def here(company: Company, on: date, metrics: tuple[str, ...], ahead: int = 0) -
     """
     rows = _here(company, on, metrics)
     keys = [AGE, *known(company, metrics), "fold"]
-    sums = _sums() | {"fee_squared": ibis.coalesce((_.fee * _.fee).sum(), 0.0)}
+    sums = _sums() | {"fee_squared": people.added(_.fee * _.fee)}
     if ahead:
         ends = [ibis.literal(back(on, -k)) for k in range(ahead + 1)]
         here_after = [people.stayed(rows, end).cast("int64") for end in ends]
         rows = rows.mutate(
             still=here_after[-1], by_end=rows.fee * sum(here_after[1:]), by_start=rows.fee * sum(here_after[:-1])
         )
-        sums |= {"stayed": _.still.sum(), "paid_end": _.by_end.sum(), "paid_now": _.by_start.sum()}
+        sums |= {"stayed": _.still.sum(), "paid_end": people.added(_.by_end), "paid_now": people.added(_.by_start)}
     return _counted(rows, keys, **sums)
 
 
@@ -161,7 +161,7 @@ def _with_dates(company: Company, rows: ir.Table) -> ir.Table:
 
 def _sums() -> dict[str, ir.Deferred]:
     """Return the sums that all counts of customers here share."""
-    return {"n": _.count(), "fee": ibis.coalesce(_.fee.sum(), 0.0), "unpriced": _.fee.isnull().cast("int64").sum()}
+    return {"n": _.count(), "fee": people.added(_.fee), "unpriced": _.fee.isnull().cast("int64").sum()}
 
 
 def _counted(rows: ir.Table, keys: list[str], **sums: ir.Deferred) -> pd.DataFrame:

@@ -64,7 +64,7 @@ def response_counts(company: Company, asked: Asked, folds: bool = True) -> pd.Da
     rows = rows.mutate(new=(mine == 0).cast("int64"))
     keys = [*keys, *(["fold"] if folds else [])]
     sums = {"asked": _.count(), "answered": _.answered.cast("int64").sum(), "customers": _.new.sum()}
-    sums |= {"asked_weight": _.weight.sum(), "answered_weight": (_.weight * _.answered.cast("int64")).sum()}
+    sums |= {"asked_weight": people.added(_.weight), "answered_weight": people.added(_.weight, where=_.answered)}
     counted = (rows.group_by(keys) if keys else rows).agg(**sums)
     return (counted.order_by(keys) if keys else counted).execute()
 
@@ -83,7 +83,7 @@ def weighted_scores(company: Company, asked: Asked, factors: pd.DataFrame) -> di
     sums = {"n": rows.count()}
     for i in range(len(ways)):
         w = rows[f"_{i}"]
-        sums |= {f"weight_{i}": w.sum(), f"squares_{i}": (w * w).sum(), f"largest_{i}": w.max()}
+        sums |= {f"weight_{i}": people.added(w), f"squares_{i}": (w * w).sum(), f"largest_{i}": w.max()}
     counted = rows.group_by(["score", "fold"]).agg(**sums).order_by(["score", "fold"]).execute()
     columns = ("weight", "squares", "largest")
     return {
@@ -119,6 +119,6 @@ def comment_counts(company: Company, metric: str) -> pd.DataFrame:
     rows = answers.questions(company, metric).filter(_.answered)
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", "band"], order_by="response_id"))
     rows = rows.mutate(new=(mine == 0).cast("int64"), said=(rows.comment.strip().length() > 0).fill_null(False))
-    sums = {"n": _.count(), "weight": _.weight.sum(), "customers": _.new.sum()}
+    sums = {"n": _.count(), "weight": people.added(_.weight), "customers": _.new.sum()}
     sums |= {"commented": (_.weight * _.said.cast("int64")).sum()}
     return rows.group_by(["band", "fold"]).agg(**sums).order_by(["band", "fold"]).execute()

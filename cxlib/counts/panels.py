@@ -199,7 +199,11 @@ def by_month(
         rows = company.orders.select("customer_id", "ordered_at", "revenue", "margin", "kind")
         rows = rows.inner_join(members, "customer_id")
         rows = rows.mutate(month=_month(rows, rows.ordered_at)).filter(_.month >= -before)
-        sums = {"revenue": _.revenue.sum(), "margin": _.margin.sum(), "orders": _number(rows.revenue > 0)}
+        sums = {
+            "revenue": people.added(_.revenue),
+            "margin": people.added(_.margin),
+            "orders": _number(rows.revenue > 0),
+        }
         if invoiced:  # who leaves within a month has paid what was due by then
             due = (rows.revenue > 0) & ibis.coalesce(rows.kind.isin(PAYMENTS), True)
             sums["paying"] = rows.customer_id.nunique(where=due)
@@ -207,7 +211,7 @@ def by_month(
     if company.contacts is not None:
         rows = company.contacts.select("customer_id", "opened_at", "cost").inner_join(members, "customer_id")
         rows = rows.mutate(month=_month(rows, rows.opened_at)).filter(_.month >= -before)
-        parts.append(_sums(rows, keys, months, service=_.cost.sum(), contacts=_.count()))
+        parts.append(_sums(rows, keys, months, service=people.added(_.cost), contacts=_.count()))
     if metric:
         rows = (
             answers.questions(company, metric)
@@ -318,7 +322,7 @@ def _with_cases(company: Company, rows: ir.Table, on: date, metric: str) -> ir.T
 
 def _with_paid(company: Company, rows: ir.Table, on: date, metric: str) -> ir.Table:
     """Add the quarter in which the payments of the three months up to a day lie, or "nothing"."""
-    past = _lately(company.orders, "ordered_at", on, LATELY).group_by("customer_id").agg(_paid=_.revenue.sum())
+    past = _lately(company.orders, "ordered_at", on, LATELY).group_by("customer_id").agg(_paid=people.added(_.revenue))
     ends = past.agg([_._paid.quantile(q).name(f"q{q}") for q in (0.25, 0.5, 0.75)]).execute().iloc[0]
     low, middle, high = (float(v) if pd.notna(v) else 0.0 for v in ends)
     rows = rows.left_join(past, "customer_id").drop("customer_id_right")

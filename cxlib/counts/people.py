@@ -37,11 +37,11 @@ def stage(age: ibis.Value) -> ibis.Value:
 
 
 def added(amounts: ibis.NumericColumn, where: ibis.BooleanValue | None = None) -> ibis.FloatingScalar:
-    """Add up money or weights to a millionth; 0 for none.
+    """Add up money or weights to twelve decimals; 0 for none.
 
     Floats would add up to another last digit in each run, with the order in which threads finish.
     """
-    return ibis.coalesce(amounts.cast("decimal(24, 6)").sum(where=where).cast("float64"), 0.0)
+    return ibis.coalesce(amounts.cast("decimal(38, 12)").sum(where=where).cast("float64"), 0.0)
 
 
 def as_text(rows: ibis.Table, by: Sequence[str]) -> ibis.Table:

@@ -29,8 +29,8 @@ def _days(company: Company, until: date) -> ir.Table:
     paid = rows.revenue > 0
     found = rows.group_by(["customer_id", "fold", "day"]).agg(
         orders=paid.cast("int64").sum(),
-        revenue=ibis.coalesce(rows.revenue.sum(where=paid), 0.0),
-        refunded=ibis.coalesce(-rows.revenue.sum(where=rows.revenue < 0), 0.0),
+        revenue=people.added(rows.revenue, where=paid),
+        refunded=people.added(-rows.revenue, where=rows.revenue < 0),
         free=(rows.revenue == 0).cast("int64").sum(),
         largest=rows.revenue.max(),
     )
@@ -74,7 +74,11 @@ def money(company: Company) -> pd.DataFrame:
     some, left = each.orders > 0, each.revenue - each.refunded - each.lowest
     loose = (each.lowest < -NOTHING * each.revenue).ifelse(-each.lowest, 0.0)
     flags = {"buyers": some, "never": ~some & (each.free > 0), "returned": some & (left <= NOTHING * each.revenue)}
-    sums = {"paid": each.revenue.sum(), "refunded": each.refunded.sum(), "unlinked": loose.sum()}
+    sums = {
+        "paid": people.added(each.revenue),
+        "refunded": people.added(each.refunded),
+        "unlinked": people.added(loose),
+    }
     sums |= {"free": each.free.sum()} | {k: v.cast("int64").sum() for k, v in flags.items()}
     return each.group_by("fold").agg(**sums, largest=each.largest.max()).order_by("fold").execute()
 
@@ -94,7 +98,7 @@ def paying_base(company: Company, by: Sequence[str] = ()) -> pd.DataFrame:
     who = people.here_today(company)
     who = who.mutate(**{k: ibis.coalesce(who[k].cast("string"), people.NONE) for k in by})
     keys = [*by, "fold"]
-    return who.group_by(keys).agg(n=_.count(), revenue=_.monthly_revenue.sum()).order_by(keys).execute()
+    return who.group_by(keys).agg(n=_.count(), revenue=people.added(_.monthly_revenue)).order_by(keys).execute()
 
 
 def purchases(company: Company, until: date | None = None, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -128,7 +132,7 @@ def held_out(company: Company, cut: date, metric: str = "") -> pd.DataFrame:
         known = known.mutate(rank=ibis.row_number().over(ibis.window(group_by="customer_id", order_by=order)))
         rows = rows.left_join(known.filter(_.rank == 0).select("customer_id", "band"), "customer_id")
         rows = rows.mutate(band=ibis.coalesce(rows.band, answers.NO_ANSWER))
-    sums = {"n": _.count(), "purchases": _.later.sum(), "revenue": _.later_revenue.sum()}
+    sums = {"n": _.count(), "purchases": _.later.sum(), "revenue": people.added(_.later_revenue)}
     return rows.group_by(keys).agg(**sums).order_by(keys).execute()
 
 
@@ -146,9 +150,9 @@ def first_and_later(company: Company) -> pd.DataFrame:
     rows = rows.mutate(first=rows.day == rows.first_day)
     sums = {
         "first": _["first"].cast("int64").sum(),
-        "first_revenue": ibis.coalesce(_.net.sum(where=_["first"]), 0.0),
+        "first_revenue": people.added(_.net, where=_["first"]),
         "later": (~_["first"]).cast("int64").sum(),
-        "later_revenue": ibis.coalesce(_.net.sum(where=~_["first"]), 0.0),
+        "later_revenue": people.added(_.net, where=~_["first"]),
     }
     return rows.group_by("fold").agg(**sums).order_by("fold").execute()
 
@@ -180,7 +184,7 @@ def _buyers(company: Company, cut: date) -> ir.Table:
         recency=weeks(rows.day.max(where=rows.known), rows.day.min()),
         age=weeks(ibis.literal(cut), rows.day.min()),
         kept=kept.cast("int64").sum(),
-        spend=rows.net.mean(where=kept),
+        spend=people.added(rows.net, where=kept) / kept.cast("int64").sum().nullif(0),
         later=(~rows.known).cast("int64").sum(),
-        later_revenue=ibis.coalesce(rows.net.sum(where=~rows.known), 0.0),
+        later_revenue=people.added(rows.net, where=~rows.known),
     )

@@ -119,7 +119,7 @@ def after_answer(company: Company, metric: str, window_days: int) -> pd.DataFram
     later = later.filter(days(later.bought, later.when) <= window_days)
     unpriced = later.gained.isnull().cast("int64").sum()
     found = later.group_by(who="customer_id", at="when").agg(
-        upgrades=_.count(), gained=ibis.coalesce(later.gained, 0.0).sum(), unpriced=unpriced
+        upgrades=_.count(), gained=people.added(later.gained), unpriced=unpriced
     )
     rows = rows.mutate(stratum=_mix(company, rows))
     rows = rows.left_join(found, [rows.customer_id == found.who, rows.when == found.at])
@@ -133,7 +133,7 @@ def _by_day(company: Company) -> ir.Table:
     """Return days with orders: buyer, bought, revenue (less refunds), made (1; 0 for a day without a paid order)."""
     orders = company.orders.mutate(bought=_.ordered_at.cast("date"))
     return orders.group_by(["customer_id", "fold", "bought"]).agg(
-        revenue=orders.revenue.sum().cast("float64"), made=(orders.revenue > 0).any().cast("int64")
+        revenue=people.added(orders.revenue), made=(orders.revenue > 0).any().cast("int64")
     )
 
 
@@ -169,7 +169,7 @@ def orders_after(company: Company, metric: str, window_days: int, changed: bool 
         rows = rows.mutate(stratum=rows.was + " | " + rows.stratum)
     keys = ["stratum", "band", "fold"]
     counted = rows.group_by(keys).agg(
-        n=_.count(), orders=ibis.coalesce(rows.orders.sum(), 0), revenue=ibis.coalesce(rows.revenue.sum(), 0.0)
+        n=_.count(), orders=ibis.coalesce(rows.orders.sum(), 0), revenue=people.added(rows.revenue)
     )
     return counted.order_by(keys).execute()
 
@@ -229,7 +229,7 @@ def year_of_orders(company: Company) -> pd.DataFrame:
     """Sum the orders of the YEAR up to the as-of date by fold: buyers, orders (days of buying), revenue."""
     rows = _by_day(company)
     rows = rows.filter(days(ibis.literal(company.as_of), rows.bought) < YEAR)
-    sums = {"buyers": _.customer_id.nunique(), "orders": _.made.sum(), "revenue": _.revenue.sum()}
+    sums = {"buyers": _.customer_id.nunique(), "orders": _.made.sum(), "revenue": people.added(_.revenue)}
     return rows.group_by("fold").agg(**sums).order_by("fold").execute()
 
 
@@ -253,7 +253,7 @@ def newcomers(company: Company, horizon_days: int) -> Newcomers:
     who = as_text(everyone(company).filter(_.started.notnull() & (_.started <= end)), own)
     who = who.mutate(stratum=who[own[0]] if own else ibis.literal("all"))
     joined = who.filter(days(end, who.started) < YEAR).group_by(["stratum", "fold"])
-    joined = joined.agg(n=_.count(), priced=_.monthly_revenue.count(), fee=ibis.coalesce(_.monthly_revenue.sum(), 0.0))
+    joined = joined.agg(n=_.count(), priced=_.monthly_revenue.count(), fee=people.added(_.monthly_revenue))
     length = days(who.last_day, who.started) + 1
     entry = ibis.greatest(days(ibis.literal(since), who.started), 0) if since else ibis.literal(0)
     who = who.mutate(entry=entry.cast("int64"), length=length, day=ibis.least(length, horizon_days))
