@@ -4,7 +4,7 @@ Simulates companies with known truth, evaluates each with the code of a report, 
 
     make calibrate                              everything, about three hours on two cores
     python -m benchmarks.calibrate leaving      one part: scores, leaving, accounts, worth, money or programmes
-    python -m benchmarks.calibrate leaving 20   fewer companies, as a trial; nothing is written
+    python -m benchmarks.calibrate leaving 20   fewer companies, as a trial; nothing is written unless "write" follows
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import re
 import sys
 import time
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks import leavers, leaving, programmes, surveys, worth
-from benchmarks.simulation import margin_of_error, simulate
+from benchmarks.simulation import claims, margin_of_error, simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 TRUTH = ROOT / "tests" / "truth" / "demo.json"
@@ -153,13 +154,17 @@ any false alarm.
 In one region of the demo, experience worsens in July 2025. In {100 * named["harbour"]:.0f} % of
 {max(companies // 5, 4)} such companies the report of September 2025 names that region, one quarter before its exits
 rise.
+
+{claims("01: a change within", {"tenure grows and a cheap plan": split["claimed"]}, companies)}
+{claims("01: a warning in a year", {k: years[f"{k}, warning"] for k in surveys.YEARS}, companies)}
+{claims("01: a control alarm in a year", {k: years[f"{k}, control"] for k in surveys.YEARS}, companies)}
 """
 
 
 def _of_leaving(companies: int) -> str:
     """Return the part of the report about churn."""
-    claims = simulate(leavers.claims, companies).mean()
-    nothing = pd.DataFrame({"method": claims.index, "claims a link": claims.to_numpy()})
+    claimed = simulate(leavers.claims, companies).mean()
+    nothing = pd.DataFrame({"method": claimed.index, "claims a link": claimed.to_numpy()})
     known = leavers.coverage(simulate(leavers.known, companies), leaving.truths(leaving.KNOWN))
     late = leavers.coverage(simulate(leavers.late, companies), leaving.truths(leaving.World(leavers_since=True)))
     decided = simulate(leavers.decided, companies // 5).mean()
@@ -190,6 +195,8 @@ Scores have nothing to do with leaving. A sound method claims a link in about 5 
 to 80 days before they do. The hazard ratio of detractors is {decided["at once"]:.2f} on average when a score counts at
 once, and {decided["after 90 days"]:.2f} when it counts from 90 days after its answer. The page says that the delay
 removes some of the link in {100 * decided["shrinks"]:.0f} % of the companies.
+
+{claims("03: a link of score and leaving", {f"no link; {k}": v for k, v in claimed.iloc[1:].items()}, companies)}
 """
 
 
@@ -218,6 +225,16 @@ Derived: a sum, product or function of others under the same resamples. A foreca
 the table says simulated; elsewhere its margin of error is that of the model, and its finding says so.
 
 {_markdown(pd.DataFrame(rows))}
+"""
+
+
+def fooled(parts: Iterable[str]) -> str:
+    """Return the table of how often each page claims an effect where there is none, from the comments of the parts."""
+    rows = [line.split(" | ") for part in parts for line in re.findall(r"<!-- claimed \| (.*) -->", part)]
+    lines = [["page: claim", "world without it", "claimed", "companies"], ["---", "---", "---:", "---:"], *rows]
+    return f"""## How often a page claims an effect in worlds made to fool it
+
+{chr(10).join("| " + " | ".join(line) + " |" for line in lines)}
 """
 
 
@@ -258,9 +275,10 @@ def main() -> int:
         started, (make, companies) = time.monotonic(), PARTS[part]
         text[part] = make(fewer or companies)
         print(text[part], f"{time.monotonic() - started:.0f} s", sep="\n", flush=True)
-    if fewer is None:
+    if fewer is None or "write" in sys.argv:
         body = "\n".join(f"<!-- {part} -->\n{text[part].strip()}\n" for part in PARTS if part in text)
-        path.write_text(f"{HEAD}\n{kinds()}\n{body}", encoding="utf-8")
+        tables = f"{kinds()}\n{fooled(text.values())}"
+        path.write_text(f"{HEAD}\n{tables}\n{body}", encoding="utf-8")
     return 0
 
 

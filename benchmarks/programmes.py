@@ -28,7 +28,7 @@ from benchmarks.programme_worlds import (
     UPFRONT,
     Truth,
 )
-from benchmarks.simulation import margin_of_error, refilled, simulate
+from benchmarks.simulation import claims, margin_of_error, refilled, simulate
 from cxlib.intake.company import Company
 from cxlib.page.findings import EFFECTS
 from cxlib.roi.placebos import LEVEL, stands
@@ -165,6 +165,9 @@ def report(companies: int = 500, found: dict[str, pd.DataFrame] | None = None) -
         "a better score (page)": ("claims nps", ".1%"),
         "fewer contacts (page)": ("claims contacts", ".1%"),
     }
+    false = "\n".join(
+        claims("06: resulted in", {r["kind"]: r["resulted"]}, r["companies"]) for r in rows if not r["truth"]
+    )
     return f"""## What programmes bring
 
 Simulated companies with {CUSTOMERS:,} customers in all, {SPAN} months of data and one programme each, followed for
@@ -188,6 +191,8 @@ claims an outcome only where it is significantly better and a comparison group s
 fool it: the contented pick up the phone, early branches improve anyway, or staff spare those in trouble.
 
 {_table([r for r in rows if "naive score" in r or r["kind"] in MADE_TO_FOOL], claimed)}
+
+{false}
 """
 
 

@@ -26,6 +26,16 @@ def margin_of_error(companies: int) -> float:
     return 100 * 1.96 * (0.95 * 0.05 / companies) ** 0.5
 
 
+def claims(page: str, found: Mapping[str, float], companies: int) -> str:
+    """Return as comments of a part how often a page claims an effect, by the world in which there is none.
+
+    ``calibrate`` puts those of all parts into one table.
+    """
+    return "\n".join(
+        f"<!-- claimed | {page} | {world} | {share:.3f} | {companies} -->" for world, share in found.items()
+    )
+
+
 def refilled(company: Company, frames: Mapping[str, pd.DataFrame]) -> Company:
     """Return a copy of a company whose engine holds other rows.
 

@@ -56,7 +56,7 @@ def headline(company: Company, window_months: int = 12) -> Answer:
     answers.require_answers(company, found[0] if found else "")
     anonymous = drawn_from(company, "responses")
     weighted, few = answers.weighted(company), []
-    rows, scores, figures = [], [], []
+    rows, scores, figures, behind = [], [], [], []
     for metric in found:
         label, kinds = metric.upper(), ["nps", "mean"] if metric == "nps" else ["mean", "satisfied"]
         windows = _windows(company, metric, window_months)
@@ -77,6 +77,7 @@ def headline(company: Company, window_months: int = 12) -> Answer:
             row["shown"] = percent(e) if kind == "satisfied" else number(e)
             rows.append(row | {a: aims.get(a, math.nan) for a in ("target", "benchmark")})
         newest, best = list(windows)[-1], list(ways)[-1]
+        behind.append(windows[newest].assign(metric=label))
         now = each[newest, kinds[0], best]
         plain, given = (each[ALL, kinds[0], way].value for way in (UNWEIGHTED, best))
         scores.append(
@@ -88,7 +89,10 @@ def headline(company: Company, window_months: int = 12) -> Answer:
     if not figures:
         raise Unanswered("few-customers-answered", metrics=few)
     shown = table(rows, ["metric", "statistic", "window"]).dropna(axis=1, how="all")
-    return answer("count", shown, figures, scores=scores, few=few, window_months=window_months, weights=weighted)
+    return answer(
+        "count", shown, figures, pd.concat(behind, ignore_index=True),
+        scores=scores, few=few, window_months=window_months, weights=weighted,
+    )  # fmt: skip
 
 
 @finding("distribution")

@@ -138,7 +138,7 @@ def trend(company: Company, metric: str = "", period: Period = "quarter", by: st
     label = f"{metric.upper()}: change on the {period} before"
     return answer(
         "count", table(rows, ["period", "line"]),
-        [Figure(f"{metric}-change", label, moved, UNITS[kind_of(metric)], "answers")],
+        [Figure(f"{metric}-change", label, moved, UNITS[kind_of(metric)], "answers")], counted,
         metric=metric.upper(), period=period, last=_named(whole[-1], period), score=raw[now], change=moved,
         detected=moved.excludes(0), held=held if fixed else [], breaks=[*breaks.values()],
         by_mix=bool(fixed) and (fixed[now].value - fixed[then].value) * moved.value < 0,

@@ -66,11 +66,15 @@ def require(company: Company, metric: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Value by group at one mix of levels, how many levels there are, and the share of the mix in none of them."""
+    """Value by group at one mix of levels, how many levels there are, and the share of the mix in none of them.
+
+    ``counted``: the counts behind it, with the level in which groups are compared.
+    """
 
     drawn: Drawn
     levels: int
     left_out: float
+    counted: pd.DataFrame
 
     @property
     def known(self) -> str:
@@ -108,13 +112,14 @@ def _staying(
         worth.append(share_kept(company) * (pays * np.array(stayed).T).sum(1) / customers)
     sizes = counted[mine.notna()].groupby("band", observed=True)["n"].sum().astype(float).to_dict()
     drawn = Drawn(names, sizes, np.array(worth).T)
-    return Compared(drawn, len(kept), float(1 - inside["n"].sum() / base["n"].sum()))
+    left_out = float(1 - inside["n"].sum() / base["n"].sum())
+    return Compared(drawn, len(kept), left_out, counted.assign(level=mine)[mine.notna()])
 
 
 def _buying(company: Company, counted: pd.DataFrame, names: list[str]) -> Compared:
     """Add up what groups bring in the window: the mean of each level, at the mix of all answers."""
     sums = add_up(counted, names, upsells.FINER, company.settings.privacy.minimum_base, resamples(company))
-    return Compared(sums.ratio("revenue", "n").times(share_kept(company)), sums.levels, sums.left_out)
+    return Compared(sums.ratio("revenue", "n").times(share_kept(company)), sums.levels, sums.left_out, counted)
 
 
 def _size(e: Estimate) -> Estimate:
@@ -152,7 +157,7 @@ def by_score(company: Company, metric: str = "", window_days: int = 182, minimum
     label = words.say(__file__, "value-by-score", "gap_label", best=best, worst=worst, span=span)
     figures = [Figure("value-gap", label, gap, f"{company.settings.currency} per customer", "answers")]
     return answer(
-        found.known, table([{"band": b, "estimate": e} for b, e in each.items()], ["band"]), figures,
+        found.known, table([{"band": b, "estimate": e} for b, e in each.items()], ["band"]), figures, found.counted,
         span=span, contracts=contracts, best=best, worst=worst, best_value=each[best].value,
         worst_value=each[worst].value, gap=gap, size=_size(gap), detected=gap.excludes(0), alike=alike, split=SPLIT,
         priced_today=contracts and not follow_up.priced_by_payments(company), left_out=found.left_out,
