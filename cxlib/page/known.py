@@ -17,7 +17,7 @@ MEANING = {
     "adjusted": "Two things occur together, after allowing for what else is known. Not an effect.",
     "observed": "Two things occur together, with nothing adjusted. Not an effect.",
     "count": "What the records or the answers say. No link is claimed.",
-    "forecast": "What a model expects, with the error of the model. The future may differ from the past.",
+    "forecast": "What a model expects. The finding says what its range covers; the future may differ from the past.",
 }
 EFFECTS = ("randomised", "comparison")  # only these may say "resulted in"
 EACH = "each"  # several rows, each known in its own way: column "known"
