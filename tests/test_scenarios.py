@@ -21,12 +21,13 @@ from cxlib.counts import planned_reach
 from cxlib.counts.programmes import Programme
 from cxlib.errors import InputError, Unanswered
 from cxlib.intake.company import Company
-from cxlib.page.findings import KNOWN, Finding
-from cxlib.roi import cash_flows, sample_size, scenarios
+from cxlib.page.findings import KNOWN, Figure, Finding
+from cxlib.roi import cash_flows, returns, sample_size, scenarios
 from cxlib.roi.cash_flows import Paths, Side, Terms
 from cxlib.roi.evidence import NOT_IDENTIFIED, Evidence
-from cxlib.roi.scenarios import ALL, HALF, LASTS, NOTHING, SEEN, STOPS, UPPER
+from cxlib.roi.scenarios import ALL, HALF, LASTS, NOTHING, SEEN, STOPS
 from cxlib.stats import finance, power
+from cxlib.stats.estimate import Estimate
 from cxlib.value import by_score
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -106,7 +107,6 @@ def test_an_expectation_reaches_from_nothing_to_all_of_it(steady):
     assert facts["level"] == pytest.approx(1 - here[-1])
     assert facts["to_pay"] == pytest.approx(-shown[NOTHING] / (shown[ALL] - shown[NOTHING]))
     assert facts["pays"] == (facts["to_pay"] <= 1)
-    assert facts["pays_at_upper"] == (shown[ALL] > 0)
     assert any("rests on no comparison" in c for c in found.caveats)
 
 
@@ -184,50 +184,92 @@ def undiscounted(frames):
     return plainly_valued(frames)
 
 
-def test_a_point_of_nps_is_worth_a_two_hundredth_of_the_gap(world, frames, undiscounted):
+def test_points_of_nps_are_worth_what_lies_between_the_groups_left_and_joined(world, frames, undiscounted):
     plan = replace(PLAN, outcome="nps", effect_is="points", expected_effect=5.0)
     found = planned(world, plan)
     rate = world.settings.money.discount_rate
-    discounted = plainly_valued(frames, rate)
-    plain, today = (by_score.by_score(c, "nps").figures[0].estimate for c in (undiscounted, discounted))
+    plain, today = (
+        by_score.by_score(c, "nps").table.set_index("band") for c in (undiscounted, plainly_valued(frames, rate))
+    )
     monthly = finance.per_period_rate(rate, 12, "effective")
     cost = 8000 + 500 * finance.discount_factors(monthly, 12, "end").sum()
-    shown = rows(found)
-    assert shown.loc[ALL, "benefit"] == pytest.approx(1500 * 5 * plain.value / 200)
-    assert shown.loc[ALL, ["value", "low", "high"]].to_list() == pytest.approx(
-        [1500 * 5 * v / 200 - cost for v in (today.value, today.low, today.high)]
-    )
-    assert shown.loc[UPPER, "value"] == pytest.approx(shown.loc[ALL, "high"])
-    net = figures(found)["scenario-fault-messages-npv"]
-    assert [net.low, net.value, net.high] == pytest.approx([-cost, shown.loc[ALL, "value"], shown.loc[UPPER, "value"]])
-    assert found.known == "forecast"
-    assert found.facts["points"] == 5
-    assert found.facts["whole"] == 200
-    assert [getattr(found.facts["each"], k) for k in ("value", "low", "high")] == pytest.approx(
-        [v / 200 for v in (plain.value, plain.low, plain.high)]
-    )
+    shown, net = rows(found), figures(found)
+    assert shown.loc[NOTHING, ["value", "low", "high"]].to_list() == pytest.approx([-cost] * 3)
+    worth = []
+    for worse, better in (("detractor", "passive"), ("passive", "promoter")):
+        case = shown.loc[f"{ALL}, {worse} to {better}"]
+        assert case["benefit"] == pytest.approx(75 * (plain.loc[better, "value"] - plain.loc[worse, "value"]))
+        worth.append(75 * (today.loc[better, "value"] - today.loc[worse, "value"]) - cost)
+        assert case["value"] == pytest.approx(worth[-1])
+        assert case["low"] < case["value"] < case["high"]
+        assert case["pays"] == (worth[-1] > 0)
+        figure = net[f"scenario-fault-messages-{worse}-to-{better}-npv"]
+        assert (figure.value, figure.low, figure.high) == tuple(case[["value", "low", "high"]])
+    assert (found.facts["lowest"], found.facts["highest"]) == pytest.approx((min(worth), max(worth)))
+    assert (found.known, found.facts["points"], found.facts["movers"]) == ("forecast", 5, 75)
+    # Both paths one after the other are the way from worst to best, in value as in its interval.
+    ends = by_score.by_score(undiscounted, "nps").figures[0].estimate
+    assert sum(p["gap"].value for p in found.facts["by_path"]) == pytest.approx(ends.value)
     assert any("may have no effect" in c for c in found.caveats)
     assert world.settings.money.horizon_months == 24  # the company itself is as it was
 
 
-def test_a_share_satisfied_moves_by_a_hundredth_of_the_gap(world, undiscounted):
+def valued(**worth):
+    """A value by score that is known: detractors, passives and promoters are worth this, give or take 1 a gap."""
+
+    def by(company, metric, days, between):
+        gap = worth[between[1]] - worth[between[0]]
+        return Finding("value", "Value", "", figures=(Figure("gap", "Gap", Estimate(gap, gap - 1, gap + 1), "GBP"),))
+
+    return by
+
+
+def test_what_pays_on_one_path_only_is_never_said_to_pay(world):
+    """In the middle of both, a price per point would show a gain; passives who become promoters bring none."""
+    plan = replace(PLAN, outcome="nps", effect_is="points", expected_effect=10.0)
+    one = scenarios.planned(world, plan, by_score=valued(detractor=100, passive=400, promoter=402))
+    cost = -rows(one).loc[NOTHING, "value"]
+    assert one.facts["lowest"] < 0 < one.facts["highest"]
+    assert one.facts["lowest"] + one.facts["highest"] > 0
+    assert not one.facts["pays"]
+    assert "If detractors become passives, the linked value would pay for it" in one.detail
+    assert "If passives become promoters, the linked value would not pay for it" in one.detail
+    assert "On every path" not in one.detail
+    both = scenarios.planned(world, plan, by_score=valued(detractor=100, passive=400, promoter=600))
+    assert both.facts["to_pay"] == pytest.approx(cost / (both.facts["lowest"] + cost))
+    assert "On every path it pays only if at least" in both.detail
+
+
+def test_the_budget_counts_a_score_by_the_path_that_brings_least(world, monkeypatch):
+    plan = replace(PLAN, outcome="nps", effect_is="points", expected_effect=10.0)
+    monkeypatch.setattr(returns, "planned", lambda company: [plan])
+    by = valued(detractor=100, passive=400, promoter=402)
+    (candidate,) = returns.candidates(world, [], by)
+    cost, shown = candidate.cost, scenarios.planned(world, plan, by_score=by).table[1:]
+    ends = [1500 * v - cost for v in (candidate.gain.value, candidate.gain.low, candidate.gain.high)]
+    assert ends == pytest.approx([shown["value"].min(), shown["low"].min(), shown["high"].max()])
+
+
+def test_a_share_satisfied_moves_only_with_those_who_become_satisfied(world, undiscounted):
     found = planned(world, replace(PLAN, outcome="csat", effect_is="points", expected_effect=5.0))
-    gap = by_score.by_score(undiscounted, "csat").figures[0].estimate
-    assert rows(found).loc[ALL, "benefit"] == pytest.approx(1500 * 5 * gap.value / 100)
+    each = by_score.by_score(undiscounted, "csat").table.set_index("band")["value"]
+    assert rows(found).index.to_list()[1:] == [f"{ALL}, {b} to satisfied" for b in ("dissatisfied", "neutral")]
+    for worse in ("dissatisfied", "neutral"):
+        benefit = rows(found).loc[f"{ALL}, {worse} to satisfied", "benefit"]
+        assert benefit == pytest.approx(75 * (each["satisfied"] - each[worse]))
     assert found.facts["metric"] == "CSAT"
-    assert found.facts["whole"] == 100
     assert "share satisfied (CSAT)" in found.caveats[0]
 
 
 def test_the_value_of_a_score_is_asked_of_a_function_given(world):
     asked = []
 
-    def refuses(company, metric, days):
-        asked.append((company.settings.money.horizon_months, metric, days))
+    def refuses(company, metric, days, between):
+        asked.append((company.settings.money.horizon_months, metric, days, between))
         return Finding("value", "Value", "Not answered: no reason.", detail="A remedy.", answered=False)
 
     found = scenarios.planned(world, replace(PLAN, outcome="nps", effect_is="points"), by_score=refuses)
-    assert asked == [(12, "nps", 365)]
+    assert asked == [(12, "nps", 365, ("detractor", "passive"))]
     assert (found.answered, found.headline, found.detail) == (False, "Not answered: no reason.", "A remedy.")
 
 

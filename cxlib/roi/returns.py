@@ -161,8 +161,10 @@ def candidates(company: Company, found: Sequence[Result], by_score: ValueByScore
         scenario = scenarios.planned(company, p, by_score=by_score)
         if not scenario.answered:
             continue
-        cost, net = scenarios.cost_today(company, p, p.effect_months or 12), scenario.figures[0].estimate
-        gain = Estimate(*((v + cost) / p.planned_customers for v in (net.value, net.low, net.high)))
+        cost, nets = scenarios.cost_today(company, p, p.effect_months or 12), [f.estimate for f in scenario.figures]
+        # Who would move is not known, so the path of the lowest value decides.
+        ends = min(e.value for e in nets), min(e.low for e in nets), max(e.high for e in nets)
+        gain = Estimate(*((v + cost) / p.planned_customers for v in ends))
         there.append(Candidate(p.name, p.id, cost, gain, p.planned_customers, scenario.known, scenario=True))
     return there
 

@@ -1,8 +1,8 @@
 """06_roi: what a programme might bring, before it starts or before its months are over.
 
-A scenario is not a result. One based on a link between a score and value runs from nothing (the link may be no effect
-at all) to the upper end of the link's interval; one based on the team's expectation, from nothing to all of it. Money
-is counted as elsewhere on the page: set-up cost is paid at once, everything else falls at the end of each month.
+A scenario is not a result. One based on a link between a score and value is shown by path, since a point has no one
+price: it matters who moves. One based on the team's expectation runs from nothing to all of it. Money is counted as
+elsewhere on the page: set-up cost is paid at once, everything else falls at the end of each month.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,12 +30,12 @@ from cxlib.roi.evidence import Evidence
 from cxlib.stats import draws, finance
 from cxlib.stats.estimate import Estimate
 
-NOTHING, HALF, ALL, UPPER = "none of it", "half of it", "all of it", "all of it, upper end"
+NOTHING, HALF, ALL = "none of it", "half of it", "all of it"
 SEEN, STOPS, LASTS = "observed so far", "the effect ends today", "the effect lasts"
 Among = Mapping[str, str] | None  # customers with these values of their columns; None: all
-# Asked for a company, a metric and a number of days; the first figure is the gap in value per customer between the best
-# and the worst answers.
-ValueByScore = Callable[[Company, str, int], Finding]
+# Asked for a company, a metric, a number of days and, as ``between``, a worse and a better group; the first figure is
+# the gap in value per customer between the two.
+ValueByScore = Callable[..., Finding]
 
 
 # ---- the customers of past months ------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ class _Case:
 
 
 # The facts of the two kinds of scenario; each kind leaves those of the other empty.
-_FACTS = ("metric", "whole", "points", "each", "outcome", "level", "relative", "followed", "seen")
+_FACTS = ("metric", "points", "movers", "by_path", "outcome", "level", "relative", "followed", "seen")
 
 
 @finding("scenario", named=lambda company, programme, *_, **__: slug("scenario", programme.name))
@@ -120,9 +121,10 @@ def planned(
 ) -> Answer:
     """Answer: what would a planned programme bring if none, half or all of the hoped-for effect were real?
 
-    Outcome a score: the value linked to a point of it (``by_score``) times the points expected. Churn, contacts,
-    order_value: today's level over as many months, changed by what the team expects. ``window_months`` where the
-    programme has no effect_months; ``among``: the customers whose past represents those to be reached.
+    Outcome a score: the value linked to a better answer (``by_score``) times the customers who must move, by path; a
+    figure for each path. Churn, contacts, order_value: today's level over as many months, changed by what the team
+    expects. ``window_months`` where the programme has no effect_months; ``among``: the customers whose past represents
+    those to be reached.
     """
     _require(company, programme)
     months = programme.effect_months or window_months
@@ -134,19 +136,23 @@ def planned(
     cost, n = programme.cost(months), programme.planned_customers
     rows = [
         {"case": c.case, "estimate": replace(c.net, n=n), "benefit": c.benefit, "cost": cost,
-         "roi": finance.return_on_investment(c.benefit, cost)} for c in cases
+         "roi": finance.return_on_investment(c.benefit, cost), "pays": c.net.value > 0} for c in cases
     ]  # fmt: skip
-    net = {c.case: c.net.value for c in cases}
-    lowest, highest, middle = min(net.values()), max(net.values()), net[ALL if scored else HALF]
-    gained = net[ALL] - net[NOTHING]
-    to_pay = -net[NOTHING] / gained if gained > 0 else math.inf
-    label = words.say(__file__, "scenario", "npv", programme=programme.name, scored=scored)
-    scenario = Estimate(middle, min(lowest, middle), max(highest, middle), n=n)
-    figures = [Figure(f"{slug('scenario', programme.name)}-npv", label, scenario, company.settings.currency or "")]
+    nothing, *hoped = (c.net.value for c in cases)
+    lowest, highest = (min(hoped), max(hoped)) if scored else (min(nothing, *hoped), max(nothing, *hoped))
+    gained = (lowest if scored else hoped[-1]) - nothing
+    to_pay = -nothing / gained if gained > 0 else math.inf
+    by_path = own.get("by_path") or [{"path": "", "net": Estimate(hoped[0], lowest, highest)}]
+    figures = [
+        Figure(slug("scenario", programme.name, f"{p['path']} npv"),
+               words.say(__file__, "scenario", "npv", programme=programme.name, path=p["path"]),
+               replace(p["net"], n=n), company.settings.currency or "")
+        for p in by_path
+    ]  # fmt: skip
     return answer(
         "forecast", table(rows, ["case"]), figures,
         programme=programme.name, scored=scored, months=months, customers=n, cost=cost, lowest=lowest, highest=highest,
-        pays=to_pay <= 1, pays_at_upper=highest > 0, to_pay=to_pay, credited=programme.attribution_share,
+        pays=to_pay <= 1, to_pay=to_pay, credited=programme.attribution_share,
         **(dict.fromkeys(_FACTS) | own),
     )  # fmt: skip
 
@@ -172,25 +178,31 @@ def _require(company: Company, programme: Programme) -> None:
 def _by_association(
     company: Company, programme: Programme, months: int, by_score: ValueByScore
 ) -> tuple[list[_Case], dict[str, object]]:
-    """Value the points of a score that are expected, as far as value is linked to them; cases and facts."""
+    """Value the points of a score that are expected by who moves, as far as value is linked to it; cases and facts.
+
+    A customer who takes a path moves the score by 100 / customers.
+    """
     metric = programme.outcome
     if programme.effect_is != "points":
         raise Unanswered("relative-effect", programme=programme.name)
     if metric not in answers.metrics(company):
         raise Unanswered("score-without-answers", metric=metric.upper())
-    plain, discounted = _gaps(company, metric, months, by_score)
-    # A customer who turns from worst to best moves NPS by 200 / customers, a share by 100 / customers.
-    whole = 200 if metric == "nps" else 100
-    times = programme.expected_effect / whole * programme.planned_customers * programme.attribution_share
-    cost = cost_today(company, programme, months)
-    cases = []
-    for case, share in ((NOTHING, 0.0), (HALF, 0.5), (ALL, 1.0)):
-        ends = (share * times * v - cost for v in (discounted.value, discounted.low, discounted.high))
-        cases.append(_Case(case, share * times * plain.value, Estimate(*ends)))
-    top = times * max(discounted.high, 0.0) - cost
-    cases.append(_Case(UPPER, times * max(plain.high, 0.0), Estimate(top, top, top)))
-    each = Estimate(*(v / whole for v in (plain.value, plain.low, plain.high)))
-    return cases, {"metric": metric.upper(), "whole": whole, "points": in_full(programme.expected_effect), "each": each}
+    movers = programme.expected_effect / 100 * programme.planned_customers
+    times, cost = movers * programme.attribution_share, cost_today(company, programme, months)
+    cases, by_path = [_Case(NOTHING, 0.0, Estimate(-cost, -cost, -cost))], []
+    for worse, better in _steps(company, metric):
+        plain, today = _gaps(company, metric, months, (worse, better), by_score)
+        net, path = Estimate(*(times * v - cost for v in (today.value, today.low, today.high))), f"{worse} to {better}"
+        cases.append(_Case(f"{ALL}, {path}", times * plain.value, net))
+        by_path.append({"path": path, "worse": worse, "better": better, "gap": plain, "net": net})
+    points = in_full(programme.expected_effect)
+    return cases, {"metric": metric.upper(), "points": points, "movers": movers, "by_path": by_path}
+
+
+def _steps(company: Company, metric: str) -> list[tuple[str, str]]:
+    """Return the paths that move a score by one customer: to the next group (NPS), or to the best (a share)."""
+    names = [b.name for b in answers.bands(company, metric)]
+    return list(pairwise(names)) if metric == "nps" else [(worse, names[-1]) for worse in names[:-1]]
 
 
 def in_full(x: float) -> float:
@@ -198,14 +210,16 @@ def in_full(x: float) -> float:
     return int(x) if x == round(x) else x
 
 
-def _gaps(company: Company, metric: str, months: int, by_score: ValueByScore) -> tuple[Estimate, Estimate]:
-    """Return the gap in value between best and worst answers over so many months: not discounted, and discounted."""
+def _gaps(
+    company: Company, metric: str, months: int, between: tuple[str, str], by_score: ValueByScore
+) -> tuple[Estimate, Estimate]:
+    """Return the gap in value between two groups over so many months: not discounted, and discounted."""
     view, found = copy.copy(company), []  # the same customers, valued over the months of the programme
     contractual, m = company.settings.relationship == "contractual", company.settings.money
     for rate in (0.0, m.discount_rate)[: 1 + contractual]:
         update = {"horizon_months": months, "discount_rate": rate, "first_flow": "end"}
         view.settings = company.settings.model_copy(update={"money": m.model_copy(update=update)})
-        valued = by_score(view, metric, round(months * people.DAYS_A_MONTH))
+        valued = by_score(view, metric, round(months * people.DAYS_A_MONTH), between=between)
         if not valued.answered:
             why = valued.headline.removeprefix("Not answered: ")
             raise Unanswered("score-not-valued", why=why, remedy=valued.detail)

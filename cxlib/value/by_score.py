@@ -128,13 +128,20 @@ def _size(e: Estimate) -> Estimate:
 
 
 @finding("value-by-score")
-def by_score(company: Company, metric: str = "", window_days: int = 182, minimum_repeat_buyers: int = 100) -> Answer:
+def by_score(
+    company: Company,
+    metric: str = "",
+    window_days: int = 182,
+    minimum_repeat_buyers: int = 100,
+    between: tuple[str, str] | None = None,
+) -> Answer:
     """Answer: what is a customer worth after a good and after a bad answer, at equal tenure and equal prior value?
 
     Contractual: per level of the first declared segment, the stage of the customer and the third of the price paid
     then, survival after the answer by band, turned into discounted months of payment at what today's customers of the
     level pay, and at their mix. Small levels are merged (``cxlib.stats.standardise.levels``). Without contracts:
     revenue (or margin) of the ``window_days`` after the answer, at one mix of earlier purchases, order value and stage.
+    ``between``: the worse and the better group of the gap (None: the worst and the best).
     """
     metric = answers.choose(company, metric)
     require(company, metric)
@@ -149,10 +156,13 @@ def by_score(company: Company, metric: str = "", window_days: int = 182, minimum
         span, alike = window_days, ["earlier purchases", "earlier order value", TENURE]
         counted, compare = upsells.orders_after(company, metric, window_days), _buying
     bands = [b.name for b in answers.bands(company, metric)]
-    names = groups_of(counted, [*bands, NO_ANSWER], company.settings.privacy.minimum_base, NO_ANSWER)
+    least = company.settings.privacy.minimum_base
+    names = groups_of(counted, [*bands, NO_ANSWER], least, NO_ANSWER)
+    worst, *_, best = between or (b for b in names if b != NO_ANSWER)
+    if small := [b for b in (worst, best) if b not in names]:
+        raise Unanswered("small-group", group=small[0])
     found = compare(company, counted, names)
     each = {b: found.drawn.each(b) for b in names}
-    worst, *_, best = (b for b in names if b != NO_ANSWER)
     gap = found.drawn.gap(best, worst)
     label = words.say(__file__, "value-by-score", "gap_label", best=best, worst=worst, span=span)
     figures = [Figure("value-gap", label, gap, f"{company.settings.currency} per customer", "answers")]
