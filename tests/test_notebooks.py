@@ -106,7 +106,7 @@ def test_other_pages_are_named_by_links_that_lead_somewhere(notebook):
 
 def test_no_digit_of_a_result_is_typed_into_prose(notebook):
     """Words around the results may name methods and scales, never a result: no percent sign, currency or decimal."""
-    of_a_method = r"( interval| confidence interval| power| level)"
+    of_a_method = r"( interval| confidence interval| prediction interval| power| level)"
     for text in prose(notebook):
         assert not re.search(rf"\d+\.\d+|\d ?%(?!{of_a_method})|[£$€]\s?\d", text), text
 
