@@ -7,11 +7,12 @@ from datetime import date
 
 import ibis
 import net
+import numpy as np
 import pandas as pd
 import pytest
 from handful import SETTINGS, frames, stamps
 
-from cxlib.counts import answers, panels, planned_reach, purchases, snapshots
+from cxlib.counts import answers, panels, people, planned_reach, purchases, snapshots
 from cxlib.errors import InputError
 from cxlib.intake.company import Company
 from cxlib.intake.sources import TABLES
@@ -155,3 +156,17 @@ def test_of_frames_given_back_the_unit_of_tenure_and_the_currency_of_amounts_are
     again = Company.from_frames(company.settings, {"customers": company.frame("customers")})
     assert again.tenure_unit == "years"
     assert again.frame("customers")["monthly_revenue"].tolist() == [8.0, 10.0]
+
+
+def test_money_is_added_up_to_the_same_digit_in_any_order():
+    """Floats are not; so tables of the same rows in another order would give other last digits."""
+    amounts = np.random.default_rng(1).lognormal(3, 2, 5000).round(2)
+    sums = set()
+    for seed in range(5):
+        rows = ibis.memtable(pd.DataFrame({"paid": np.random.default_rng(seed).permutation(amounts)}))
+        sums.add(float(rows.agg(paid=people.added(rows.paid)).execute().iloc[0, 0]))
+    assert len(sums) == 1
+    assert sums.pop() == pytest.approx(amounts.sum(), rel=1e-12)
+    assert len({float(np.random.default_rng(seed).permutation(amounts).cumsum()[-1]) for seed in range(5)}) > 1
+    none = ibis.memtable(pd.DataFrame({"paid": [1.5, None], "on": [False, True]}))
+    assert none.agg(paid=people.added(none.paid, where=none.on)).execute().iloc[0, 0] == 0
