@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "cxlib").rglob("*.py"))
-MOST_LINES = 26_700  # of cxlib in all; lowered as the library shrinks
+MOST_LINES = 26_660  # of cxlib in all; lowered as the library shrinks
 TOP = {"__init__.py", "__main__.py", "cli.py", "errors.py", "paths.py"}
 PUZZLING = {
     "shared",
