@@ -13,7 +13,6 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cxlib.counts import answers, follow_up, people, purchases
 from cxlib.counts.people import DAYS_A_MONTH
@@ -24,11 +23,10 @@ from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.numbers import months, those
 from cxlib.page.resamples import resamples
 from cxlib.stats import competing, draws, intervals, survival
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import UNKNOWN, Estimate
 from cxlib.stats.standardise import AT_RISK, levels
 
 STEPS = (91, 183, 365)  # days after the answer at which curves are compared
-UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
 def leaving(company: Company) -> bool:
@@ -180,11 +178,6 @@ def curves(company: Company, metric: str, horizon_days: int, minimum_events: int
     )  # fmt: skip
 
 
-def _p(e: Estimate) -> float:
-    """Return the p value that a gap is 0: its own, or by its standard error."""
-    return float(2 * stats.norm.sf(abs(e.value) / e.se)) if math.isnan(e.p) else e.p
-
-
 def _here(company: Company, metric: str, c: Curves) -> dict[str, np.ndarray]:
     """Return by level how many of today's customers answered as the worst group does, within a year; (1 + draws)."""
     by, weights = [*people.segments(company)[:1], people.STAGE], resamples(company)
@@ -193,9 +186,7 @@ def _here(company: Company, metric: str, c: Curves) -> dict[str, np.ndarray]:
     if now["n"].sum() < company.settings.privacy.minimum_base:
         raise Unanswered("few-of-today", worst=c.answered[0])
     level = now["stratum"].map(c.level.dropna())
-    return {
-        name: draws.summed(weights, part["fold"], part["n"], (), ()) for name, part in now.groupby(level, observed=True)
-    }
+    return {name: draws.summed(weights, part["fold"], part["n"]) for name, part in now.groupby(level, observed=True)}
 
 
 def _turned(e: Estimate) -> Estimate:
@@ -307,7 +298,7 @@ def differences(company: Company, metric: str = "", horizon_days: int = 365, min
         best=c.answered[-1], worst=worst, after=first["after"], gap=first["estimate"],
         here=sum(n[0] for n in here.values()),
         customers=Estimate(first["customers"], first["customers_low"], first["customers_high"]),
-        detected=int(intervals.benjamini_hochberg([_p(r["estimate"]) for r in rows]).sum()),
+        detected=int(intervals.benjamini_hochberg([intervals.p_against(r["estimate"]) for r in rows]).sum()),
         gaps=len(rows), mixed_by=c.mixed_by,
     )  # fmt: skip
 

@@ -104,7 +104,7 @@ def _payments(company: Company, days: int, months: int, by: str) -> _Source:
     total = found["n"].sum()
     if total < least:
         raise Unanswered("few-renewal-orders")
-    term = int(found["gap"].iloc[np.searchsorted(found["n"].cumsum(), total / 2)])
+    term = customer_base.usual(found.set_index("gap")["n"])
     regular = float(found.loc[found["gap"].between(0.85 * term, 1.15 * term), "n"].sum() / total)
     if regular < REGULAR:
         raise Unanswered("no-usual-term", regular=regular, term=term)

@@ -23,7 +23,7 @@ from cxlib.page.dates import about_dates
 from cxlib.page.findings import Answer, Figure, Finding, answer, finding, slug, table
 from cxlib.page.resamples import resamples
 from cxlib.stats import draws, intervals
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import UNKNOWN, Estimate
 
 A_YEAR = {"week": 365.25 / 7, "month": 12, "quarter": 4, "year": 1}
 AS_GOOD_AS_WHOLE = pd.Timedelta(days=7)  # of a quarter that may be missing at its start
@@ -177,7 +177,7 @@ def definitions(company: Company) -> Answer:
         paid = customer_base.payment_gaps(company)
         if paid["n"].sum() < company.settings.privacy.minimum_base:
             raise Unanswered("no-second-definition")
-        term, own = int(paid["gap"].iloc[np.searchsorted(paid["n"].cumsum(), paid["n"].sum() / 2)]), 0
+        term, own = customer_base.usual(paid.set_index("gap")["n"]), 0
         rules = [term + days for days in GRACE]
     else:
         own = company.settings.inactive_after_days
@@ -188,9 +188,9 @@ def definitions(company: Company) -> Answer:
     counted = customer_base.gone_by_rule(company, rules, since)
     found = {}
     for rule, part in counted.groupby("rule"):
-        __, sums = draws.resample(part, "fold", ["n", "gone"], [], weights)
         if part["n"].sum() >= company.settings.privacy.minimum_base:
-            found[rule] = _ratio(sums[:, 0, 1], sums[:, 0, 0], float(part["n"].sum()), low=0)
+            gone, n = (draws.summed(weights, part["fold"], part[c]) for c in ("gone", "n"))
+            found[rule] = _ratio(gone, n, float(part["n"].sum()), low=0)
     if len(found) < 2 or own not in found:
         raise Unanswered("no-second-definition")
     said = {r: words.say(__file__, "definitions", "rule", days=r, leaving=not own) for r in found}
@@ -354,8 +354,7 @@ def _cells(company: Company, whole: pd.DataFrame, counted: pd.DataFrame) -> Iter
     """Yield the rows of cohorts with the share that stayed, unknown for small ones."""
     parts = dict(list(counted.groupby(["cohort", "days"])))
     for row in whole.itertuples():
-        small = Estimate(math.nan, math.nan, math.nan)
-        yield row, small if row.small else _share(company, parts[row.cohort, row.days], "stayed", "joined")
+        yield row, UNKNOWN if row.small else _share(company, parts[row.cohort, row.days], "stayed", "joined")
 
 
 def _at_one_mix(company: Company, old: pd.DataFrame, new: pd.DataFrame) -> tuple[Estimate, float] | None:

@@ -279,6 +279,11 @@ def payment_gaps(company: Company) -> pd.DataFrame:
     return rows.group_by("gap").agg(n=_.count()).order_by("gap").execute()
 
 
+def usual(gaps: pd.Series) -> int:
+    """Return the median of days from their counts (index: days, in order)."""
+    return int((gaps.cumsum() >= gaps.sum() / 2).idxmax())
+
+
 def payments_due(
     company: Company, first: date, last: date, term: int, grace: int, by: Sequence[str] = ()
 ) -> pd.DataFrame:

@@ -120,5 +120,5 @@ def comment_counts(company: Company, metric: str) -> pd.DataFrame:
     mine = ibis.row_number().over(ibis.window(group_by=["customer_id", "band"], order_by="response_id"))
     rows = rows.mutate(new=(mine == 0).cast("int64"), said=(rows.comment.strip().length() > 0).fill_null(False))
     sums = {"n": _.count(), "weight": people.added(_.weight), "customers": _.new.sum()}
-    sums |= {"commented": (_.weight * _.said.cast("int64")).sum()}
+    sums |= {"commented": people.added(_.weight, where=_.said)}
     return rows.group_by(["band", "fold"]).agg(**sums).order_by(["band", "fold"]).execute()

@@ -119,7 +119,7 @@ def _listed(company: Company, programme: str, months: int) -> ir.Table:
 def months_seen(company: Company, origin: date) -> int:
     """Count the whole calendar months from the month of ``origin`` to the as-of date."""
     end = pd.Timestamp(company.as_of) + pd.Timedelta(days=1)
-    return max((end.year - origin.year) * 12 + end.month - origin.month, 0)
+    return max(months_between(origin, end), 0)
 
 
 def months_between(first: date, until: date) -> int:
@@ -172,7 +172,7 @@ def months_before(company: Company, origin: date) -> int:
     if not firsts:
         return 0
     first = firsts[0]
-    whole = (origin.year - first.year) * 12 + origin.month - first.month - (first.day > 1)
+    whole = months_between(first, origin) - (first.day > 1)
     return int(min(max(whole, 0), BEFORE))
 
 
@@ -246,7 +246,7 @@ def invoices(company: Company) -> bool:
     gaps = customer_base.gaps(company).query("event == 1").groupby("duration")["n"].sum()
     if gaps.sum() < company.settings.privacy.minimum_base:
         return False
-    usual = (gaps.cumsum() >= gaps.sum() / 2).idxmax()
+    usual = customer_base.usual(gaps)
     return bool(gaps[(gaps.index >= 0.9 * usual) & (gaps.index <= 1.1 * usual)].sum() >= REGULAR * gaps.sum())
 
 

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from cxlib.page.findings import EFFECTS
 from cxlib.page.numbers import VERBS
 from cxlib.roi.evidence import DESIGNS, LESS_IS_BETTER, Evidence, Outcome
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import UNKNOWN, Estimate
 
 SUPPORTED, INCONCLUSIVE, NOT_SUPPORTED, CANNOT_TELL = "supported", "inconclusive", "not supported", "cannot tell"
-UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,11 @@ from cxlib.intake.company import Company
 from cxlib.intake.sources import Source
 from cxlib.stats import disclosure, intervals
 from cxlib.stats.checks import z_value
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import UNKNOWN, Estimate
 
 STATISTICS = {"nps": "NPS", "mean": "mean", "satisfied": "share at the good end"}
 UNITS = {"nps": "NPS points", "mean": "points on the scale", "satisfied": "share"}
 Z_95 = z_value(0.95)
-UNKNOWN = Estimate(math.nan, math.nan, math.nan, n=math.nan)
 
 
 def drawn_from(company: Company, table: str) -> bool:

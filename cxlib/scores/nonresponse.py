@@ -16,9 +16,9 @@ from cxlib.intake.company import Company
 from cxlib.page import words
 from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.resamples import resamples
-from cxlib.scores.estimates import UNITS, UNKNOWN, drawn_from, estimate, hidden, kind_of, since
+from cxlib.scores.estimates import UNITS, drawn_from, estimate, hidden, kind_of, since
 from cxlib.stats import draws, weighting
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import UNKNOWN, Estimate
 
 FEWEST = 10  # answers of a level for it to be weighted by itself
 SETTLED = 0.99  # share of answers that have come by the time a question counts as unanswered

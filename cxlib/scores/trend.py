@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,10 @@ from cxlib.page.findings import Answer, Figure, answer, finding, table
 from cxlib.page.numbers import day
 from cxlib.page.resamples import resamples
 from cxlib.scores import Period, estimates
-from cxlib.scores.estimates import UNITS, UNKNOWN, change, drawn_from, estimate, hidden, kind_of, since
+from cxlib.scores.estimates import UNITS, change, drawn_from, estimate, hidden, kind_of, since
 from cxlib.stats import control as charting
 from cxlib.stats import draws, intervals
-from cxlib.stats.estimate import Estimate
+from cxlib.stats.estimate import UNKNOWN, Estimate
 
 STEP = {"week": "7D", "month": "MS", "quarter": "QS", "year": "YS"}
 A_YEAR = {"week": 52, "month": 12, "quarter": 4, "year": 1}
@@ -325,6 +326,18 @@ def watch(
     return found
 
 
+@lru_cache(maxsize=1)  # the warning and what became of earlier ones start from the same table
+def _watched(
+    company: Company, metric: str, period: Period, false_alarms: float, cuts: tuple[str, ...]
+) -> tuple[pd.DataFrame, list]:
+    """Return what ``watch`` finds and its periods in the order of time; Unanswered if there is nothing to watch."""
+    require(company, metric, period)
+    found = watch(company, metric, period, false_alarms, cuts)
+    if found.empty:
+        raise Unanswered("no-segment-to-watch", period=period)
+    return found, _in_time(company, metric, period, found)
+
+
 @finding("early-warning")
 def early_warning(
     company: Company,
@@ -340,12 +353,8 @@ def early_warning(
     most that share is expected to be false. Adds each segment's customers of today and what they pay.
     """
     metric = answers.choose(company, metric)
-    require(company, metric, period)
-    found = watch(company, metric, period, false_alarms, cuts)
-    if found.empty:
-        raise Unanswered("no-segment-to-watch", period=period)
+    found, order = _watched(company, metric, period, false_alarms, tuple(cuts))
     looks = int(found["looks"].iloc[0])
-    order = _in_time(company, metric, period, found)
     last = order[-1]
     shown = found[found["period"] == last].sort_values("p", ignore_index=True)
     survey = drawn_from(company, "responses")
@@ -390,11 +399,7 @@ def followed_up(
     rose if the share who left in these two periods is clearly above that of a year before (Newcombe 1998).
     """
     metric = answers.choose(company, metric)
-    require(company, metric, period)
-    found = watch(company, metric, period, false_alarms, cuts)
-    if found.empty:
-        raise Unanswered("no-segment-to-watch", period=period)
-    order = _in_time(company, metric, period, found)
+    found, order = _watched(company, metric, period, false_alarms, tuple(cuts))
     falls = -1 if company.settings.metrics[metric].good == "high" else 1
     rows = []
     for alarm in found[found["falling"]].to_dict("records"):

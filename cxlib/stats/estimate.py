@@ -27,6 +27,9 @@ class Estimate:
         return self.low > value or self.high < value
 
 
+UNKNOWN = Estimate(math.nan, math.nan, math.nan)
+
+
 class NotEstimable(ValueError):
     """Data from which a number cannot be estimated.
 
